@@ -1,0 +1,147 @@
+"""Parameter records, shared by models and theory: the only thing the two have in common.
+
+Loads: gamma = (P!/2) K/N^(P-1) for P >= 3 and alpha = K/N for P = 2, so that gamma and alpha are one number.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from .errors import ParameterError
+
+__all__ = ["DenseLaw", "check_choice", "check_integer", "check_keys", "check_real", "digest", "dilution_factor", "load",
+           "patterns_at_load"]
+
+PROTOCOLS = ("storage", "supervised", "unsupervised")
+HAMILTONIANS = ("distinct", "naive")
+
+
+def check_real(name: str, value, low: float = -math.inf, high: float = math.inf, *, open_low: bool = False,
+               remedy: str = "") -> float:
+    """value as a float in [low, high] (or ]low, high] with open_low); otherwise ParameterError."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if isinstance(value, bool) or not (low < number <= high if open_low else low <= number <= high):
+        left = "]" if open_low else "["
+        raise ParameterError(f"{name} = {value!r} is not a number in {left}{low:g}, {high:g}]{_tail(remedy)}")
+    return number
+
+
+def check_integer(name: str, value, low: int, high: int | None = None, *, remedy: str = "") -> int:
+    """value as an int in [low, high]; otherwise ParameterError. 3.0 is accepted, 3.5 and True are not."""
+    whole = not isinstance(value, bool) and isinstance(value, (int, float, np.integer, np.floating)) and value == value
+    whole = whole and abs(value) < 2**63 and int(value) == value
+    if not whole or value < low or (high is not None and value > high):
+        allowed = f"at least {low}" if high is None else f"from {low} to {high}"
+        raise ParameterError(f"{name} = {value!r} is not a whole number {allowed}{_tail(remedy)}")
+    return int(value)
+
+
+def check_choice(name: str, value, choices: Iterable[str]) -> str:
+    """value if it is one of choices; otherwise ParameterError with the nearest choice."""
+    choices = tuple(choices)
+    if value not in choices:
+        raise ParameterError(f"{name} = {value!r} is not one of {', '.join(choices)}{_suggest(value, choices)}")
+    return value
+
+
+def check_keys(where: str, given: Iterable[str], allowed: Iterable[str]) -> None:
+    """Refuse unknown keys with the nearest known one."""
+    allowed = tuple(allowed)
+    for key in given:
+        if key not in allowed:
+            hint = _suggest(key, allowed) or f"; known keys: {', '.join(allowed)}"
+            raise ParameterError(f"unknown key {key!r} in {where}{hint}")
+
+
+def _suggest(value, choices: tuple[str, ...]) -> str:
+    near = difflib.get_close_matches(str(value), choices, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _tail(remedy: str) -> str:
+    return f"; {remedy}" if remedy else ""
+
+
+@dataclass(frozen=True)
+class DenseLaw:
+    """What simulation and theory of a dense Hebbian network must agree on (everything but size, load and temperature).
+
+    p_body: interaction order P >= 2. hamiltonian: "distinct" (elementary symmetric polynomial of the overlap, the model
+    of the theory) or "naive" (coinciding indices kept, a different model at high load). protocol: "storage" stores the
+    patterns themselves.
+    """
+
+    p_body: int
+    protocol: str = "storage"
+    hamiltonian: str = "distinct"
+
+    def __post_init__(self):
+        object.__setattr__(self, "p_body", check_integer("p_body", self.p_body, 2, 20))
+        check_choice("hamiltonian", self.hamiltonian, HAMILTONIANS)
+        check_choice("protocol", self.protocol, PROTOCOLS)
+        if self.protocol != "storage":
+            raise ParameterError(f"protocol = {self.protocol!r} is not available in this version; use 'storage'")
+
+    @classmethod
+    def from_keywords(cls, p_body, r=None, n_examples=None, rho=None, protocol=None, hamiltonian="distinct") -> DenseLaw:
+        """The record of the keywords that `hebb.theory.Dense` and `hebb.models.Dense` share."""
+        noiseless = r in (None, 1.0) and n_examples is None and rho in (None, 0.0)
+        if protocol is None:
+            protocol = "storage" if noiseless else "supervised"
+        if protocol == "storage" and not noiseless:
+            raise ParameterError(f"r = {r!r}, n_examples = {n_examples!r}, rho = {rho!r} describe a noisy dataset, which "
+                                 "protocol = 'storage' does not have; leave them out")
+        return cls(p_body=p_body, protocol=protocol, hamiltonian=hamiltonian)
+
+
+def load(n_patterns: float, n_spins: int, p_body: int) -> float:
+    """gamma of n_patterns patterns on n_spins spins (alpha = K/N for P = 2)."""
+    scale = 1.0 if p_body == 2 else math.factorial(p_body) / 2
+    return scale * n_patterns / float(n_spins) ** (p_body - 1)
+
+
+def patterns_at_load(gamma: float, n_spins: int, p_body: int) -> int:
+    """The integer K whose load is nearest to gamma, at least 1."""
+    return max(1, round(gamma / load(1, n_spins, p_body)))
+
+
+def dilution_factor(n_spins: int, p_body: int) -> float:
+    """f_N = prod_{k<P} (1 - k/N): the share of index tuples without coincidences."""
+    return math.prod(1 - k / n_spins for k in range(1, p_body))
+
+
+def digest(parameters: Mapping) -> str:
+    """A 32-digit hexadecimal name of parameters, independent of key order and of int against float spelling."""
+    return hashlib.sha256(canonical_json(parameters).encode()).hexdigest()[:32]
+
+
+def canonical_json(value) -> str:
+    """JSON with sorted keys; numbers with an integral value are written as integers."""
+    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _plain(value):
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return {"sha256": hashlib.sha256(np.ascontiguousarray(value)).hexdigest(), "shape": list(value.shape),
+                "dtype": str(value.dtype)}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (bool, str)) or value is None:
+        return value
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    if isinstance(value, (float, np.floating)):
+        return int(value) if math.isfinite(value) and float(value).is_integer() else float(value)
+    raise TypeError(f"cannot name a value of type {type(value).__name__}")

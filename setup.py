@@ -1,0 +1,55 @@
+"""Compiles the kernels; everything else about the package is in pyproject.toml.
+
+Environment variables read at build time:
+    HEBB_NATIVE=1   add -march=native (faster plain code on one machine; the wheel no longer runs elsewhere)
+    HEBB_DEBUG=1    bounds checks in Cython, -O1 and assertions: slow, for hunting memory errors
+"""
+
+import os
+import platform
+
+import numpy
+from setuptools import Extension, setup
+
+native = os.environ.get("HEBB_NATIVE") == "1"
+debug = os.environ.get("HEBB_DEBUG") == "1"
+
+# -ffp-contract=off: a fused multiply-add changes the last bit, and with it the trajectory, from machine to machine.
+flags = ["-O1", "-g", "-UNDEBUG"] if debug else ["-O3"]
+flags += ["-std=c11", "-ffp-contract=off", "-fno-math-errno"]
+if native:
+    flags.append("-march=native")
+
+
+def cythonize():
+    from Cython.Build import cythonize as run
+
+    extension = Extension(
+        "hebb.kernels.overlap",
+        ["cython_kernels/overlap.pyx"],
+        depends=["cython_kernels/simd.h", "cython_kernels/acceptance.h", "cython_kernels/bitgen.pxd"],
+        include_dirs=[numpy.get_include(), "cython_kernels"],
+        define_macros=[
+            ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
+            ("HEBB_FLAGS", '"' + " ".join(flags) + '"'),
+        ],
+        extra_compile_args=flags,
+    )
+    directives = {
+        "language_level": 3,
+        "boundscheck": debug,
+        "wraparound": False,
+        "cdivision": True,
+        "initializedcheck": debug,
+    }
+    return run([extension], compiler_directives=directives)
+
+
+setup(
+    packages=["hebb", "hebb.models", "hebb.sampling", "hebb.theory", "hebb.storage", "hebb.runs", "hebb.kernels"],
+    package_dir={"hebb": "hebb", "hebb.kernels": "cython_kernels"},
+    package_data={"hebb": ["hebb.mplstyle", "py.typed"], "hebb.kernels": ["*.pyi", "*.pxd", "*.h"]},
+    ext_modules=cythonize(),
+)
+if platform.machine() not in ("x86_64", "AMD64", "aarch64", "arm64"):
+    print(f"hebb: {platform.machine()} is not tested; the plain C path is used")
