@@ -22,6 +22,7 @@ if native:
 
 
 def cythonize():
+    from Cython import __version__ as cython_version
     from Cython.Build import cythonize as run
 
     extension = Extension(
@@ -31,7 +32,8 @@ def cythonize():
         include_dirs=[numpy.get_include(), "cython_kernels"],
         define_macros=[
             ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
-            ("HEBB_FLAGS", '"' + " ".join(flags) + '"'),
+            ("HEBB_FLAGS", f'"{" ".join(flags)}"'),
+            ("HEBB_CYTHON", f'"{cython_version}"'),
         ],
         extra_compile_args=flags,
     )

@@ -1,0 +1,1 @@
+"""Compiled kernels: numpy only, no knowledge of models."""

@@ -1,0 +1,20 @@
+"""Models: what is simulated. Each has patterns, a potential and a slow reference energy; see `hebb.models.base`."""
+
+from ..params import check_choice, check_keys
+from .base import Instance, Model
+from .dense import Dense
+
+__all__ = ["Dense", "Instance", "Model", "from_keys", "keys"]
+
+_KINDS = {"dense": Dense}
+
+
+def keys(kind: str) -> tuple[str, ...]:
+    """The keys a job file may give for this kind of model."""
+    return _KINDS[check_choice("kind", kind, _KINDS)].KEYS
+
+
+def from_keys(kind: str, given: dict) -> Model:
+    """The model of a job file's keys. Raises ParameterError on unknown keys, with the nearest known one."""
+    check_keys(f"a {kind} model", given, keys(kind))
+    return _KINDS[kind](**given)

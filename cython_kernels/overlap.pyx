@@ -1,0 +1,346 @@
+# cython: embedsignature=True
+"""Metropolis and Glauber chains of E(s) = sum_mu f(x_mu) - sum_i h_i s_i, x_mu = sum_i xi_i^mu s_i, xi in {-1, 0, +1}.
+
+A flip of spin i costs, with s_i xi_i^mu = +-1,
+
+    dE_i = unit [sum_mu B(x_mu) + s_i sum_mu xi_i^mu A(x_mu)] + 2 h_i s_i      (sums over the non-zero xi_i^mu)
+    A(x) = [f(x-2) - f(x+2)]/(2 unit),   B(x) = [f(x-2) + f(x+2) - 2 f(x)]/(2 unit)
+
+with integer tables A, B, so that the chain, its energy and its zero-cost flips are exact and equal on every instruction
+set. A and B are looked up again only after an acceptance. A proposal is the sum of A over the -1 bits of one column;
+the next 1, 2, 4 or 8 proposals are summed together and then decided in order, and what follows an acceptance is summed
+again: the chain is exactly the sequential one.
+"""
+
+from contextlib import ExitStack
+
+import numpy as np
+
+from cpython.pycapsule cimport PyCapsule_GetPointer
+from cython_kernels.bitgen cimport HEBB_GLAUBER, HEBB_METROPOLIS, bitgen_t, draw, hebb_accept, hebb_exp, hebb_site, hebb_uniform
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint64_t
+from libc.stdlib cimport abs as c_abs
+
+
+cdef extern from "simd.h" nogil:
+    ctypedef struct hebb_tables:
+        int64_t n_patterns
+        int64_t flush
+        int64_t window
+        int32_t constant_second
+        const int32_t *table_a
+        const int32_t *table_b
+    ctypedef void (*hebb_sums_fn)(const int32_t *, const uint8_t **, int, int64_t, int64_t, int64_t *) noexcept nogil
+    ctypedef void (*hebb_flip_fn)(const hebb_tables *, int32_t *, int32_t *, int32_t *, const uint8_t *, const uint8_t *,
+                                  int, int64_t *, int64_t *) noexcept nogil
+    void hebb_count(int32_t *, const uint8_t *, int64_t, int) noexcept nogil
+    int hebb_best_set()
+    void hebb_choose(int, hebb_sums_fn *, hebb_flip_fn *)
+
+cdef extern from *:
+    """
+    #define HEBB_STRING(x) #x
+    #define HEBB_VALUE(x) HEBB_STRING(x)
+    #ifdef __clang__
+    #define HEBB_COMPILER "clang " __clang_version__
+    #else
+    #define HEBB_COMPILER "gcc " __VERSION__
+    #endif
+    """
+    const char *HEBB_FLAGS
+    const char *HEBB_COMPILER
+    const char *HEBB_CYTHON
+
+INSTRUCTION_SETS = ("plain", "avx2", "avx512")
+RULES = {"metropolis": HEBB_METROPOLIS, "glauber": HEBB_GLAUBER}
+ORDERS = {"random": 0, "sequential": 1}
+
+
+def instruction_set():
+    """The widest instruction set of this machine that the kernels use: "avx512", "avx2" or "plain"."""
+    return INSTRUCTION_SETS[hebb_best_set()]
+
+
+def build_info():
+    """How the kernels were compiled: flags, compiler, Cython and numpy versions."""
+    return {"flags": HEBB_FLAGS.decode(), "compiler": HEBB_COMPILER.decode(), "cython": HEBB_CYTHON.decode(),
+            "numpy": np.__version__}
+
+
+def exponential(double y):
+    """The kernels' own e^y (for its test against the library's)."""
+    return hebb_exp(y)
+
+
+def acceptance(str rule, double beta, double cost, double uniform):
+    """Whether a proposal of this cost is taken with this uniform draw (for the test of the rule)."""
+    return bool(hebb_accept(RULES[rule], beta, cost, uniform))
+
+
+cdef class OverlapKernel:
+    """R replicas of one disorder sample.
+
+    minus, nonzero: uint8 (N, stride) bit columns, little-endian bits over the patterns, zero beyond K; stride is a
+        multiple of 8 bytes. Bit = 1 where xi = -1, and where xi != 0. nonzero is None if no entry vanishes.
+    tables: an object with int32 arrays `a`, `b`, int64 `f`, float `unit`, `constant`, and int32 (K,) arrays `base`, `count`:
+        pattern mu has count[mu] = n non-zero entries and its values x = -n, -n+2, ..., n start at base[mu].
+        sum_mu f(x_mu) = constant + unit * sum_mu f_table; A and B as in the module's formula.
+    fields: float64 (N,) or None.
+    instruction_set: "avx512", "avx2", "plain", or None for the widest.
+    """
+
+    cdef readonly int64_t n_spins, n_patterns, n_replicas
+    cdef readonly str instruction_set
+    cdef double unit, constant
+    cdef bint has_fields, diluted
+    cdef int64_t stride
+    cdef hebb_tables tables
+    cdef hebb_sums_fn sums
+    cdef hebb_flip_fn flip
+    cdef const uint8_t[:, ::1] minus, nonzero
+    cdef const int32_t[::1] table_a, table_b, base, count
+    cdef const int64_t[::1] table_f
+    cdef const double[::1] fields
+    cdef int8_t[:, ::1] spins_
+    cdef int32_t[:, ::1] index, value_a, value_b
+    cdef int64_t[::1] total_a, total_b, energy_, lowest, accepted_
+    cdef readonly int64_t proposed
+
+    def __init__(self, minus, int64_t n_patterns, tables, fields=None, nonzero=None, instruction_set=None):
+        self.n_spins, self.stride = minus.shape
+        self.n_patterns = n_patterns
+        if self.stride % 8 or 8 * self.stride < n_patterns:
+            raise ValueError(f"columns of {self.stride} bytes do not hold {n_patterns} patterns in 8-byte steps")
+        self.minus = minus
+        self.diluted = nonzero is not None
+        if self.diluted:
+            if nonzero.shape != minus.shape:
+                raise ValueError("nonzero and minus differ in shape")
+            self.nonzero = nonzero
+        self.has_fields = fields is not None and bool(np.any(fields))
+        self.fields = np.zeros(self.n_spins) if fields is None else np.ascontiguousarray(fields, dtype=float)
+        if self.fields.shape[0] != self.n_spins:
+            raise ValueError("fields need one entry per spin")
+        size = tables.a.shape[0]
+        self.table_a = np.concatenate([tables.a, np.zeros(64, np.int32)])
+        self.table_b = np.concatenate([tables.b, np.zeros(64, np.int32)])
+        self.table_f, self.base, self.count = tables.f, tables.base, tables.count
+        if self.base.shape[0] != n_patterns or self.count.shape[0] != n_patterns:
+            raise ValueError("base and count need one entry per pattern")
+        if int(np.max(np.add(tables.base, tables.count))) >= size:
+            raise ValueError("tables are shorter than base and count promise")
+        self.unit, self.constant = tables.unit, tables.constant
+        largest = max(1, int(np.abs(tables.a).max()), int(np.abs(tables.b).max()))
+        self.tables.n_patterns = n_patterns
+        self.tables.flush = max(1, (2**31 - 1) // largest)
+        single_row = bool(np.all(np.equal(tables.base, tables.base[0])))
+        self.tables.window = max(0, tables.base[0] + tables.count[0] // 2 - 32) if single_row else -1
+        self.tables.constant_second = bool(np.all(np.equal(tables.b, tables.b[0])))
+        self.tables.table_a, self.tables.table_b = &self.table_a[0], &self.table_b[0]
+        self._choose(instruction_set)
+
+    def _choose(self, instruction_set):
+        best = hebb_best_set()
+        chosen = best if instruction_set is None else INSTRUCTION_SETS.index(instruction_set)
+        if chosen > best:
+            raise ValueError(f"this machine has no {instruction_set}; its widest set is {INSTRUCTION_SETS[best]}")
+        self.instruction_set = INSTRUCTION_SETS[chosen]
+        hebb_choose(chosen, &self.sums, &self.flip)
+
+    def load(self, spins):
+        """Take the configurations spins (R, N) of +-1 and rebuild every cache. Cost O(R N K / 16)."""
+        spins = np.array(spins, dtype=np.int8, order="C", ndmin=2)
+        if spins.shape[1] != self.n_spins or not np.all(np.abs(spins) == 1):
+            raise ValueError(f"spins must be +-1 of shape (R, {self.n_spins})")
+        self.spins_ = spins
+        self.n_replicas = spins.shape[0]
+        padded = (self.n_replicas, 8 * self.stride)
+        self.index = np.zeros(padded, np.int32)
+        self.value_a = np.zeros(padded, np.int32)
+        self.value_b = np.zeros(padded if self.diluted else (1, 1), np.int32)
+        self.total_a = np.zeros(self.n_replicas, np.int64)
+        self.total_b = np.zeros(self.n_replicas, np.int64)
+        self.energy_ = np.zeros(self.n_replicas, np.int64)
+        self.lowest = np.zeros(self.n_replicas, np.int64)
+        self.accepted_ = np.zeros(self.n_replicas, np.int64)
+        self.proposed = 0
+        cdef int64_t r
+        with nogil:
+            for r in range(self.n_replicas):
+                self._rebuild(r)
+
+    cdef void _rebuild(self, int64_t r) noexcept nogil:
+        """index = base + number of entries that agree with the spins; then caches and energy."""
+        cdef int64_t i, mu, n_vectors = self.stride // 2
+        cdef int32_t *index = &self.index[r, 0]
+        for i in range(self.n_spins):
+            if self.spins_[r, i] < 0:
+                hebb_count(index, &self.minus[i, 0], n_vectors, 0)
+            elif self.diluted:  # +1 entries are the non-zero ones that are not -1
+                hebb_count(index, &self.nonzero[i, 0], n_vectors, 0)
+                for mu in range(self.n_patterns):
+                    index[mu] -= (self.minus[i, mu >> 3] >> (mu & 7)) & 1
+            else:
+                hebb_count(index, &self.minus[i, 0], n_vectors, 0xffff)
+        self.energy_[r] = 0
+        for mu in range(self.n_patterns):
+            index[mu] += self.base[mu]
+            self.energy_[r] += self.table_f[index[mu]]
+        self._flip_site(r, 0, 0)
+        self.lowest[r] = self._first_overlap(r)
+
+    cdef inline int64_t _first_overlap(self, int64_t r) noexcept nogil:
+        return c_abs(2 * (self.index[r, 0] - self.base[0]) - self.count[0])
+
+    cdef inline void _flip_site(self, int64_t r, int64_t i, int s) noexcept nogil:
+        self.flip(&self.tables, &self.index[r, 0], &self.value_a[r, 0], &self.value_b[r, 0] if self.diluted else NULL,
+                  &self.minus[i, 0], &self.nonzero[i, 0] if self.diluted else NULL, s, &self.total_a[r], &self.total_b[r])
+
+    cdef inline void _costs(self, int64_t r, const int64_t *sites, int n, int64_t *cost) noexcept nogil:
+        """cost[j] = dE of sites[j] in units, without the field. Cost O(n K / 16) vector operations."""
+        cdef const uint8_t *columns[8]
+        cdef int64_t minus[8]
+        cdef int64_t total_a[8]
+        cdef int64_t total_b[8]
+        cdef int j
+        for j in range(n):
+            columns[j] = &self.minus[sites[j], 0]
+            total_a[j], total_b[j] = self.total_a[r], self.total_b[r]
+        self.sums(&self.value_a[r, 0], columns, n, self.n_patterns, self.tables.flush, minus)
+        if self.diluted:
+            for j in range(n):
+                columns[j] = &self.nonzero[sites[j], 0]
+            self.sums(&self.value_a[r, 0], columns, n, self.n_patterns, self.tables.flush, total_a)
+            self.sums(&self.value_b[r, 0], columns, n, self.n_patterns, self.tables.flush, total_b)
+        for j in range(n):
+            cost[j] = total_b[j] + self.spins_[r, sites[j]] * (total_a[j] - 2 * minus[j])
+
+    cdef void _sweep(self, int64_t r, double beta, int rule, int order, bitgen_t *bitgen) noexcept nogil:
+        """N proposals. The width of the next block follows the acceptances and never changes the chain."""
+        cdef int64_t sites[8]
+        cdef double uniforms[8]
+        cdef int64_t cost[8]
+        cdef int64_t done = 0, drawn = 0, i
+        cdef int queued = 0, width = 8, n, j, used, taken
+        cdef double change
+        while done < self.n_spins:
+            n = width
+            while n > self.n_spins - done:
+                n >>= 1
+            while queued < n:
+                if order == 0:
+                    sites[queued] = hebb_site(draw(bitgen), self.n_spins, &uniforms[queued])
+                else:
+                    sites[queued] = drawn
+                    uniforms[queued] = hebb_uniform(draw(bitgen))
+                queued += 1
+                drawn += 1
+            self._costs(r, sites, n, cost)
+            taken = 0
+            used = n
+            for j in range(n):
+                i = sites[j]
+                change = self.unit * cost[j]
+                if self.has_fields:
+                    change += 2 * self.fields[i] * self.spins_[r, i]
+                if hebb_accept(rule, beta, change, uniforms[j]):
+                    self._flip_site(r, i, self.spins_[r, i])
+                    self.spins_[r, i] = -self.spins_[r, i]
+                    self.energy_[r] += cost[j]
+                    self.accepted_[r] += 1
+                    self.lowest[r] = min(self.lowest[r], self._first_overlap(r))
+                    taken = 1
+                    used = j + 1
+                    break
+            done += used
+            queued -= used
+            for j in range(queued):
+                sites[j] = sites[j + used]
+                uniforms[j] = uniforms[j + used]
+            width = max(1, width >> 1) if taken else min(8, width << 1)
+
+    def sweep(self, int64_t n_sweeps, beta, generators, str rule="metropolis", str order="random"):
+        """n_sweeps sweeps of N proposals of every replica.
+
+        beta: scalar or (R,), inf allowed. generators: one numpy Generator per replica. rule: "metropolis" or "glauber".
+        order: "random" sites or "sequential". Cost: N K / (16 * lanes at once) vector operations per sweep and replica.
+        """
+        self._run(n_sweeps, 0, None, beta, generators, rule, order)
+
+    def sample(self, int64_t n_samples, int64_t thin, beta, generators, str rule="metropolis", str order="random"):
+        """Configurations (n_samples, R, N) int8, one every thin sweeps. Arguments as in `sweep`."""
+        out = np.empty((n_samples, self.n_replicas, self.n_spins), np.int8)
+        self._run(n_samples * thin, thin, out, beta, generators, rule, order)
+        return out
+
+    def _run(self, int64_t n_sweeps, int64_t thin, out, beta, generators, str rule, str order):
+        if self.spins_ is None:
+            raise ValueError("load configurations first")
+        cdef int rule_ = RULES[rule], order_ = ORDERS[order]
+        cdef double[::1] betas = np.ascontiguousarray(np.broadcast_to(np.asarray(beta, float), (self.n_replicas,)))
+        if len(generators) != self.n_replicas:
+            raise ValueError(f"{len(generators)} generators for {self.n_replicas} replicas")
+        if np.any(np.isnan(betas)):
+            raise ValueError("beta is NaN")
+        cdef int8_t[:, :, ::1] record
+        cdef bint recording = out is not None
+        if recording:
+            record = out
+        cdef int64_t r, sweep, sample
+        cdef bitgen_t *bitgen
+        with ExitStack() as locks:
+            for generator in generators:
+                locks.enter_context(generator.bit_generator.lock)
+            for r in range(self.n_replicas):
+                bitgen = <bitgen_t *>PyCapsule_GetPointer(generators[r].bit_generator.capsule, "BitGenerator")
+                with nogil:
+                    for sweep in range(n_sweeps):
+                        self._sweep(r, betas[r], rule_, order_, bitgen)
+                        if recording and (sweep + 1) % thin == 0:
+                            sample = (sweep + 1) // thin - 1
+                            record[sample, r, :] = self.spins_[r, :]
+        self.proposed += n_sweeps * self.n_spins
+
+    @property
+    def spins(self):
+        """(R, N) int8, a copy."""
+        return np.array(self.spins_)
+
+    @property
+    def overlaps(self):
+        """x_mu (R, K) int32, a copy."""
+        index = np.asarray(self.index)[:, :self.n_patterns]
+        return 2 * (index - np.asarray(self.base)) - np.asarray(self.count)
+
+    @property
+    def first_overlap(self):
+        """x_0 (R,), the overlap with the first pattern (not divided by N)."""
+        return 2 * (np.asarray(self.index)[:, 0] - self.base[0]) - self.count[0]
+
+    @property
+    def energy(self):
+        """Total energies (R,), tracked exactly in integers (the field's part is summed afresh)."""
+        energy = self.unit * np.asarray(self.energy_) + self.constant
+        if self.has_fields:
+            energy = energy - np.asarray(self.spins_) @ np.asarray(self.fields)
+        return energy
+
+    @property
+    def lowest_overlap(self):
+        """The lowest |x_0| (R,) met at any accepted flip since `load`."""
+        return np.array(self.lowest)
+
+    @property
+    def accepted(self):
+        """Accepted flips (R,) since `load`; divide by `proposed`."""
+        return np.array(self.accepted_)
+
+    def costs(self, int64_t replica):
+        """dE (N,) of flipping each spin of one replica, as the kernel computes it (for tests)."""
+        cdef int64_t cost
+        cdef int64_t i
+        out = np.empty(self.n_spins)
+        for i in range(self.n_spins):
+            self._costs(replica, &i, 1, &cost)
+            out[i] = self.unit * cost + 2 * self.fields[i] * self.spins_[replica, i]
+        return out

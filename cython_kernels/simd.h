@@ -1,0 +1,323 @@
+/* The three vector operations of the overlap kernel, for AVX-512, AVX2 and plain C, chosen at run time.
+ *
+ * Everything is integer arithmetic, so every instruction set gives the same bits whatever its summation order. A lane
+ * holds 32 bits: `flush` says how many table values may be added before the lanes must be widened to 64 bits.
+ *
+ *   sums   out[j] = sum of value[mu] over the set bits of column j, for 1, 2, 4 or 8 columns at once
+ *          (each load of `value` serves all columns)
+ *   flip   index[mu] -= s * xi[mu]; then look both tables up again and return their totals (s = 0: only look up)
+ */
+#ifndef HEBB_SIMD_H
+#define HEBB_SIMD_H
+
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
+#define HEBB_X86 1
+#include <immintrin.h>
+#endif
+
+typedef struct {
+    int64_t n_patterns;
+    int64_t flush;           /* additions of table values that a 32-bit lane can hold */
+    int64_t window;          /* first entry of the 64 table entries kept in registers, or -1 */
+    int32_t constant_second; /* 1 if all entries of table_b are equal: it is then not looked up */
+    const int32_t *table_a;
+    const int32_t *table_b;
+} hebb_tables;
+
+typedef void (*hebb_sums_fn)(const int32_t *value, const uint8_t *const *columns, int n, int64_t n_patterns,
+                             int64_t flush, int64_t *out);
+typedef void (*hebb_flip_fn)(const hebb_tables *t, int32_t *index, int32_t *a, int32_t *b, const uint8_t *minus,
+                             const uint8_t *nonzero, int s, int64_t *total_a, int64_t *total_b);
+
+static inline uint16_t hebb_word(const uint8_t *column, int64_t vector)
+{
+    uint16_t word;
+    memcpy(&word, column + 2 * vector, 2);
+    return word;
+}
+
+/* ------------------------------------------------------------------------------------------------ plain C */
+
+static void hebb_sums_plain(const int32_t *value, const uint8_t *const *columns, int n, int64_t n_patterns,
+                            int64_t flush, int64_t *out)
+{
+    const int64_t n_vectors = (n_patterns + 15) / 16;
+    for (int j = 0; j < n; j++) {
+        int64_t total = 0;
+        for (int64_t start = 0; start < n_vectors; start += flush) {
+            const int64_t stop = start + flush < n_vectors ? start + flush : n_vectors;
+            int32_t lanes[16] = {0};
+            for (int64_t v = start; v < stop; v++) {
+                const uint16_t word = hebb_word(columns[j], v);
+                for (int lane = 0; lane < 16; lane++)
+                    lanes[lane] += value[16 * v + lane] & -((word >> lane) & 1);
+            }
+            for (int lane = 0; lane < 16; lane++)
+                total += lanes[lane];
+        }
+        out[j] = total;
+    }
+}
+
+static inline void hebb_flip_range(const hebb_tables *t, int32_t *index, int32_t *a, int32_t *b, const uint8_t *minus,
+                                   const uint8_t *nonzero, int s, int64_t start, int64_t stop, int64_t *total_a,
+                                   int64_t *total_b)
+{
+    for (int64_t mu = start; mu < stop; mu++) {
+        const int bit = (minus[mu >> 3] >> (mu & 7)) & 1;
+        const int on = nonzero ? (nonzero[mu >> 3] >> (mu & 7)) & 1 : 1;
+        const int32_t i = index[mu] += on * (bit ? s : -s);
+        *total_a += a[mu] = t->table_a[i];
+        if (b)
+            b[mu] = t->table_b[i];
+        *total_b += t->table_b[i];
+    }
+}
+
+static void hebb_flip_plain(const hebb_tables *t, int32_t *index, int32_t *a, int32_t *b, const uint8_t *minus,
+                            const uint8_t *nonzero, int s, int64_t *total_a, int64_t *total_b)
+{
+    *total_a = *total_b = 0;
+    hebb_flip_range(t, index, a, b, minus, nonzero, s, 0, t->n_patterns, total_a, total_b);
+}
+
+/* index[mu] += 1 for every set bit: builds the overlaps one spin at a time. */
+static void hebb_count(int32_t *index, const uint8_t *column, int64_t n_vectors, uint16_t invert)
+{
+    for (int64_t v = 0; v < n_vectors; v++) {
+        const uint16_t word = hebb_word(column, v) ^ invert;
+        for (int lane = 0; lane < 16; lane++)
+            index[16 * v + lane] += (word >> lane) & 1;
+    }
+}
+
+#ifdef HEBB_X86
+/* ------------------------------------------------------------------------------------------------ AVX2 */
+
+__attribute__((target("avx2"))) static inline __m256i hebb_lanes_avx2(const uint8_t *column, int64_t byte)
+{
+    const __m256i selector = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    return _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(column[byte]), selector), selector);
+}
+
+__attribute__((target("avx2"))) static inline int64_t hebb_widen_avx2(__m256i v)
+{
+    const __m256i wide = _mm256_add_epi64(_mm256_cvtepi32_epi64(_mm256_castsi256_si128(v)),
+                                          _mm256_cvtepi32_epi64(_mm256_extracti128_si256(v, 1)));
+    const __m128i half = _mm_add_epi64(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
+    return _mm_cvtsi128_si64(half) + _mm_extract_epi64(half, 1);
+}
+
+__attribute__((target("avx2"), always_inline)) static inline void
+hebb_sums_avx2_n(const int32_t *value, const uint8_t *const *columns, const int n, int64_t n_bytes, int64_t flush,
+                 int64_t *out)
+{
+    for (int j = 0; j < n; j++)
+        out[j] = 0;
+    for (int64_t start = 0; start < n_bytes; start += flush) {
+        const int64_t stop = start + flush < n_bytes ? start + flush : n_bytes;
+        __m256i sum[8];
+        for (int j = 0; j < n; j++)
+            sum[j] = _mm256_setzero_si256();
+        for (int64_t byte = start; byte < stop; byte++) {
+            const __m256i v = _mm256_loadu_si256((const __m256i *)(value + 8 * byte));
+            for (int j = 0; j < n; j++)
+                sum[j] = _mm256_add_epi32(sum[j], _mm256_and_si256(v, hebb_lanes_avx2(columns[j], byte)));
+        }
+        for (int j = 0; j < n; j++)
+            out[j] += hebb_widen_avx2(sum[j]);
+    }
+}
+
+__attribute__((target("avx2"))) static void hebb_sums_avx2(const int32_t *value, const uint8_t *const *columns, int n,
+                                                           int64_t n_patterns, int64_t flush, int64_t *out)
+{
+    const int64_t n_bytes = (n_patterns + 7) / 8;
+    switch (n) {
+    case 8: hebb_sums_avx2_n(value, columns, 8, n_bytes, flush, out); break;
+    case 4: hebb_sums_avx2_n(value, columns, 4, n_bytes, flush, out); break;
+    case 2: hebb_sums_avx2_n(value, columns, 2, n_bytes, flush, out); break;
+    default: hebb_sums_avx2_n(value, columns, 1, n_bytes, flush, out);
+    }
+}
+
+__attribute__((target("avx2"))) static void hebb_flip_avx2(const hebb_tables *t, int32_t *index, int32_t *a, int32_t *b,
+                                                           const uint8_t *minus, const uint8_t *nonzero, int s,
+                                                           int64_t *total_a, int64_t *total_b)
+{
+    const int64_t n_bytes = t->n_patterns / 8;
+    const __m256i up = _mm256_set1_epi32(s), down = _mm256_set1_epi32(-s);
+    *total_a = *total_b = 0;
+    for (int64_t start = 0; start < n_bytes; start += t->flush) {
+        const int64_t stop = start + t->flush < n_bytes ? start + t->flush : n_bytes;
+        __m256i sum_a = _mm256_setzero_si256(), sum_b = _mm256_setzero_si256();
+        for (int64_t byte = start; byte < stop; byte++) {
+            __m256i step = _mm256_blendv_epi8(down, up, hebb_lanes_avx2(minus, byte));
+            if (nonzero)
+                step = _mm256_and_si256(step, hebb_lanes_avx2(nonzero, byte));
+            __m256i *where = (__m256i *)(index + 8 * byte);
+            const __m256i i = _mm256_add_epi32(_mm256_loadu_si256(where), step);
+            _mm256_storeu_si256(where, i);
+            const __m256i va = _mm256_i32gather_epi32(t->table_a, i, 4);
+            _mm256_storeu_si256((__m256i *)(a + 8 * byte), va);
+            sum_a = _mm256_add_epi32(sum_a, va);
+            if (!t->constant_second) {
+                const __m256i vb = _mm256_i32gather_epi32(t->table_b, i, 4);
+                if (b)
+                    _mm256_storeu_si256((__m256i *)(b + 8 * byte), vb);
+                sum_b = _mm256_add_epi32(sum_b, vb);
+            }
+        }
+        *total_a += hebb_widen_avx2(sum_a);
+        *total_b += hebb_widen_avx2(sum_b);
+    }
+    if (t->constant_second) {
+        *total_b = 8 * n_bytes * (int64_t)t->table_b[0];
+        if (b)
+            for (int64_t mu = 0; mu < 8 * n_bytes; mu++)
+                b[mu] = t->table_b[0];
+    }
+    hebb_flip_range(t, index, a, b, minus, nonzero, s, 8 * n_bytes, t->n_patterns, total_a, total_b);
+}
+
+/* ------------------------------------------------------------------------------------------------ AVX-512 */
+
+#define HEBB_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl")))
+
+HEBB_AVX512 static inline int64_t hebb_widen_avx512(__m512i v)
+{
+    return _mm512_reduce_add_epi64(_mm512_add_epi64(_mm512_cvtepi32_epi64(_mm512_castsi512_si256(v)),
+                                                    _mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64(v, 1))));
+}
+
+HEBB_AVX512 __attribute__((always_inline)) static inline void
+hebb_sums_avx512_n(const int32_t *value, const uint8_t *const *columns, const int n, int64_t n_vectors, int64_t flush,
+                   int64_t *out)
+{
+    for (int j = 0; j < n; j++)
+        out[j] = 0;
+    for (int64_t start = 0; start < n_vectors; start += flush) {
+        const int64_t stop = start + flush < n_vectors ? start + flush : n_vectors;
+        __m512i sum[8];
+        for (int j = 0; j < n; j++)
+            sum[j] = _mm512_setzero_si512();
+        for (int64_t v = start; v < stop; v++) {
+            const __m512i x = _mm512_loadu_si512(value + 16 * v);
+            for (int j = 0; j < n; j++)
+                sum[j] = _mm512_mask_add_epi32(sum[j], hebb_word(columns[j], v), sum[j], x);
+        }
+        for (int j = 0; j < n; j++)
+            out[j] += hebb_widen_avx512(sum[j]);
+    }
+}
+
+HEBB_AVX512 static void hebb_sums_avx512(const int32_t *value, const uint8_t *const *columns, int n, int64_t n_patterns,
+                                         int64_t flush, int64_t *out)
+{
+    const int64_t n_vectors = (n_patterns + 15) / 16;
+    switch (n) {
+    case 8: hebb_sums_avx512_n(value, columns, 8, n_vectors, flush, out); break;
+    case 4: hebb_sums_avx512_n(value, columns, 4, n_vectors, flush, out); break;
+    case 2: hebb_sums_avx512_n(value, columns, 2, n_vectors, flush, out); break;
+    default: hebb_sums_avx512_n(value, columns, 1, n_vectors, flush, out);
+    }
+}
+
+/* Entries window .. window+63 of a table sit in four registers; nearly all overlaps fall there, the rest are gathered. */
+HEBB_AVX512 static inline __m512i hebb_lookup_avx512(const int32_t *table, const __m512i *part, __m512i shifted,
+                                                     __mmask16 high, __mmask16 outside, __m512i i)
+{
+    __m512i low_half = _mm512_permutex2var_epi32(part[0], shifted, part[1]);
+    __m512i high_half = _mm512_permutex2var_epi32(part[2], shifted, part[3]);
+    __m512i x = _mm512_mask_mov_epi32(low_half, high, high_half);
+    if (__builtin_expect(outside != 0, 0))
+        x = _mm512_mask_i32gather_epi32(x, outside, i, table, 4);
+    return x;
+}
+
+HEBB_AVX512 static void hebb_flip_avx512(const hebb_tables *t, int32_t *index, int32_t *a, int32_t *b,
+                                         const uint8_t *minus, const uint8_t *nonzero, int s, int64_t *total_a,
+                                         int64_t *total_b)
+{
+    const int64_t n_vectors = t->n_patterns / 16;
+    const int windowed = t->window >= 0, second = !t->constant_second;
+    const __m512i up = _mm512_set1_epi32(s), down = _mm512_set1_epi32(-s);
+    const __m512i origin = _mm512_set1_epi32((int32_t)t->window), size = _mm512_set1_epi32(64);
+    __m512i part_a[4], part_b[4];
+    for (int k = 0; k < 4; k++) {
+        part_a[k] = windowed ? _mm512_loadu_si512(t->table_a + t->window + 16 * k) : down;
+        part_b[k] = windowed ? _mm512_loadu_si512(t->table_b + t->window + 16 * k) : down;
+    }
+    *total_a = *total_b = 0;
+    for (int64_t start = 0; start < n_vectors; start += t->flush) {
+        const int64_t stop = start + t->flush < n_vectors ? start + t->flush : n_vectors;
+        __m512i sum_a = _mm512_setzero_si512(), sum_b = _mm512_setzero_si512();
+        for (int64_t v = start; v < stop; v++) {
+            const __mmask16 on = nonzero ? hebb_word(nonzero, v) : 0xffff;
+            const __m512i step = _mm512_mask_mov_epi32(down, hebb_word(minus, v), up);
+            const __m512i old = _mm512_loadu_si512(index + 16 * v);
+            const __m512i i = _mm512_mask_add_epi32(old, on, old, step);
+            _mm512_storeu_si512(index + 16 * v, i);
+            const __m512i shifted = _mm512_sub_epi32(i, origin);
+            const __mmask16 outside = windowed ? _mm512_cmpge_epu32_mask(shifted, size) : 0xffff;
+            const __mmask16 high = _mm512_test_epi32_mask(shifted, _mm512_set1_epi32(32));
+            const __m512i va = hebb_lookup_avx512(t->table_a, part_a, shifted, high, outside, i);
+            _mm512_storeu_si512(a + 16 * v, va);
+            sum_a = _mm512_add_epi32(sum_a, va);
+            if (second) {
+                const __m512i vb = hebb_lookup_avx512(t->table_b, part_b, shifted, high, outside, i);
+                if (b)
+                    _mm512_storeu_si512(b + 16 * v, vb);
+                sum_b = _mm512_add_epi32(sum_b, vb);
+            }
+        }
+        *total_a += hebb_widen_avx512(sum_a);
+        *total_b += hebb_widen_avx512(sum_b);
+    }
+    if (!second) {
+        *total_b = 16 * n_vectors * (int64_t)t->table_b[0];
+        if (b)
+            for (int64_t mu = 0; mu < 16 * n_vectors; mu++)
+                b[mu] = t->table_b[0];
+    }
+    hebb_flip_range(t, index, a, b, minus, nonzero, s, 16 * n_vectors, t->n_patterns, total_a, total_b);
+}
+#endif
+
+/* ------------------------------------------------------------------------------------------------ choice */
+
+enum { HEBB_PLAIN = 0, HEBB_AVX2 = 1, HEBB_AVX512_SET = 2 };
+
+static int hebb_best_set(void)
+{
+#ifdef HEBB_X86
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512vl"))
+        return HEBB_AVX512_SET;
+    if (__builtin_cpu_supports("avx2"))
+        return HEBB_AVX2;
+#endif
+    return HEBB_PLAIN;
+}
+
+static void hebb_choose(int set, hebb_sums_fn *sums, hebb_flip_fn *flip)
+{
+    *sums = hebb_sums_plain;
+    *flip = hebb_flip_plain;
+#ifdef HEBB_X86
+    if (set == HEBB_AVX2) {
+        *sums = hebb_sums_avx2;
+        *flip = hebb_flip_avx2;
+    }
+    if (set == HEBB_AVX512_SET) {
+        *sums = hebb_sums_avx512;
+        *flip = hebb_flip_avx512;
+    }
+#endif
+}
+
+#endif

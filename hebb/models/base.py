@@ -1,0 +1,205 @@
+"""What a model is: parameters, disorder samples, a potential f(x), and a slow reference energy beside the kernel's tables.
+
+A new model is one file: subclass `Model`, say how patterns and fields are drawn and what f is, and register it in
+`hebb.models`. Everything else (chains, statistics, runs, results) works on it as it stands.
+"""
+
+from __future__ import annotations
+
+import abc
+import functools
+import math
+import os
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from ..errors import HebbError, ParameterError
+from ..params import digest
+from .patterns import BitPatterns
+
+__all__ = ["Instance", "Model", "Tables", "available_memory", "kernel_module", "tabulate"]
+
+_LARGEST_ENTRY = 2**28  # table entries above twice this are rounded: a 32-bit lane must hold several of them
+
+
+def kernel_module():
+    """The compiled overlap kernel, or one sentence on how to build it."""
+    try:
+        from hebb.kernels import overlap
+    except ImportError as error:
+        raise HebbError(f"the kernels are not compiled ({error}); run `make` or `pip install -e .` in the source tree") from None
+    return overlap
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Integer tables of the potentials of one disorder sample; see `hebb.kernels.overlap` for the layout.
+
+    sum_mu f(x_mu) = constant + unit * sum_mu f[index_mu]. `exact` is False if the values had to be rounded (to one part
+    in 2^28 of the largest change of energy): the chain is then exact for the rounded potential.
+    """
+
+    a: np.ndarray
+    b: np.ndarray
+    f: np.ndarray
+    base: np.ndarray
+    count: np.ndarray
+    unit: float
+    constant: float
+    exact: bool
+
+
+def tabulate(values, counts: np.ndarray, weight: float, centred: bool) -> Tables:
+    """Tables of f = weight * F for patterns with `counts` (K,) non-zero entries.
+
+    values(n) gives F at x = -n, -n+2, ..., n as n + 1 Python integers or fractions. centred subtracts from f its average
+    over uniformly random configurations. Cost: the distinct counts times their length, in Python integers.
+    """
+    distinct, which = np.unique(counts, return_inverse=True)
+    rows = {int(n): list(values(int(n))) for n in distinct}
+    pairs = {n: _second_order(row) for n, row in rows.items()}
+    largest = max(1, max(max(map(abs, a + b)) for a, b in pairs.values()))
+    exact = largest < 2 * _LARGEST_ENTRY and all(isinstance(x, int) for row in rows.values() for x in row)
+    if not exact:
+        scale = Fraction(_LARGEST_ENTRY) / Fraction(largest)
+        rows = {n: [round(Fraction(x) * scale) for x in row] for n, row in rows.items()}
+        pairs = {n: _second_order(row) for n, row in rows.items()}
+        weight = weight / float(scale)
+    step = math.gcd(*(x for a, b in pairs.values() for x in a + b)) or 1
+    base, start = {}, 0
+    for n in rows:
+        base[n] = start
+        start += n + 1
+    mean = {n: float(_uniform_mean(row)) if centred else 0.0 for n, row in rows.items()}
+    multiplicity = np.bincount(which, minlength=distinct.size)
+    constant = weight * math.fsum(int(k) * (rows[int(n)][0] - mean[int(n)]) for n, k in zip(distinct, multiplicity, strict=True))
+    return Tables(
+        a=np.array([x // step for a, _ in pairs.values() for x in a], np.int32),
+        b=np.array([x // step for _, b in pairs.values() for x in b], np.int32),
+        f=np.array([2 * (x - row[0]) // step for row in rows.values() for x in row], np.int64),
+        base=np.array([base[int(n)] for n in distinct], np.int32)[which],
+        count=counts.astype(np.int32),
+        unit=weight * step / 2,
+        constant=constant,
+        exact=exact,
+    )
+
+
+def _second_order(row: list) -> tuple[list, list]:
+    """F(x-2) - F(x+2) and F(x-2) + F(x+2) - 2 F(x). The guards at +-(n+2) cancel from every flip that can happen; they are
+    extrapolated quadratically so that a quadratic F keeps a constant second difference."""
+    if len(row) == 1:
+        return [0], [0]
+    if len(row) == 2:
+        low, high = 2 * row[0] - row[1], 2 * row[1] - row[0]
+    else:
+        low, high = 3 * (row[0] - row[1]) + row[2], 3 * (row[-1] - row[-2]) + row[-3]
+    padded = [low, *row, high]
+    return ([x - z for x, z in zip(padded, padded[2:], strict=False)],
+            [x + z - 2 * y for x, y, z in zip(padded, padded[1:], padded[2:], strict=False)])
+
+
+def _uniform_mean(row: list) -> Fraction:
+    n = len(row) - 1
+    return Fraction(sum(math.comb(n, k) * x for k, x in enumerate(row)), 2**n)
+
+
+class Instance:
+    """One disorder sample of a model.
+
+    patterns: (K, N) int8 in {-1, 0, +1}. fields: (N,) float64. `bits` holds the patterns as bit columns.
+    """
+
+    def __init__(self, model: Model, bits: BitPatterns, fields: np.ndarray | None = None):
+        self.model = model
+        self.bits = bits
+        self.n_spins, self.n_patterns = bits.n_spins, bits.n_patterns
+        self.fields = np.zeros(self.n_spins) if fields is None else np.asarray(fields, float)
+
+    @functools.cached_property
+    def patterns(self) -> np.ndarray:
+        """(K, N) int8. Eight times the memory of the bits; unpacked on first use."""
+        return self.bits.unpack()
+
+    @property
+    def condensed(self) -> np.ndarray:
+        """(N,) int8: the pattern that planted starts begin in and that m is measured against (the first one)."""
+        return self.bits.pattern(0)
+
+    @functools.cached_property
+    def tables(self) -> Tables:
+        return self.model.tables(self.bits.counts())
+
+    def kernel(self, instruction_set: str | None = None):
+        """A fresh compiled kernel on this disorder."""
+        return kernel_module().OverlapKernel(self.bits.minus, self.n_patterns, self.tables, self.fields,
+                                             self.bits.nonzero, instruction_set)
+
+    def energy(self, spins) -> np.ndarray:
+        """Total energies (R,) of spins (R, N) (or (N,)), from scratch: no table, no cache. Cost O(R N K)."""
+        spins = np.atleast_2d(np.asarray(spins))
+        if spins.shape[1] != self.n_spins or not np.all(np.abs(spins) == 1):
+            raise ParameterError(f"spins of shape {spins.shape} are not +-1 of shape (R, {self.n_spins})")
+        counts = self.bits.counts()
+        return np.array([np.sum(self.model.potential(self.patterns.astype(float) @ s, counts)) - self.fields @ s
+                         for s in spins.astype(float)])
+
+
+class Model(abc.ABC):
+    """The contract. A model is immutable; its identity is `digest`, the name of its parameters."""
+
+    kind: str
+    n_spins: int
+    n_patterns: int
+
+    @abc.abstractmethod
+    def parameters(self) -> dict:
+        """Everything that defines the model, plain and canonical, "kind" included."""
+
+    @abc.abstractmethod
+    def draw(self, seed: int, disorder: int = 0) -> Instance:
+        """One disorder sample; the same (seed, disorder) gives the same sample, whatever was drawn before."""
+
+    @abc.abstractmethod
+    def tables(self, counts: np.ndarray) -> Tables:
+        """Integer tables of f for patterns with counts (K,) non-zero entries."""
+
+    @abc.abstractmethod
+    def potential(self, x: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """f(x) in floating point, the slow reference; x, counts (K,)."""
+
+    @functools.cached_property
+    def digest(self) -> str:
+        return digest(self.parameters())
+
+    def pairs_per_sweep(self) -> float:
+        """Spin-pattern pairs of one sweep of one replica: the unit in which cost is counted."""
+        return float(self.n_spins) * self.n_patterns
+
+    def memory_bytes(self, replicas: int = 1) -> int:
+        """Bytes one task holds. Raises ParameterError if this machine's memory cannot."""
+        planes = 2 if self.has_zeros else 1
+        columns = self.n_spins * 8 * -(-self.n_patterns // 64)
+        needed = planes * columns + replicas * self.n_patterns * (4 + 4 * planes) + 8 * self.n_patterns
+        free = available_memory()
+        if needed > free:
+            raise ParameterError(
+                f"{self.n_patterns} patterns on {self.n_spins} spins need {needed / 2**30:.3g} GiB and {free / 2**30:.3g} GiB "
+                "are free; lower n_spins, gamma or n_patterns, or run fewer ranks per machine")
+        return needed
+
+    has_zeros = False
+
+
+def available_memory() -> int:
+    """Bytes of memory that a new allocation can get on this machine."""
+    try:
+        with open("/proc/meminfo") as lines:
+            for line in lines:
+                if line.startswith("MemAvailable:"):
+                    return 1024 * int(line.split()[1])
+    except OSError:
+        pass
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

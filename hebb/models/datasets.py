@@ -1,0 +1,107 @@
+"""Real images as patterns: IDX files (MNIST and its relatives) or the 8x8 digits that scikit-learn ships."""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import hashlib
+import os
+import struct
+import warnings
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import DataError, EnvironmentMismatch, HebbWarning
+
+__all__ = ["ImageSet", "load_images", "read_idx"]
+
+NAMED = ("mnist", "fashion-mnist")
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """images: (n, rows, columns) float64 in [0, 1]; labels: (n,) int or None; name and sha256 identify them in results."""
+
+    name: str
+    images: np.ndarray
+    labels: np.ndarray | None
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        return hashlib.sha256(np.ascontiguousarray(self.images)).hexdigest()[:16]
+
+    def binarised(self, threshold: float) -> np.ndarray:
+        """(n, rows * columns) int8: +1 where the pixel exceeds threshold, -1 elsewhere."""
+        return np.where(self.images.reshape(len(self.images), -1) > threshold, 1, -1).astype(np.int8)
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """An IDX file, gzipped or not. Raises DataError if it is not one or is cut short."""
+    try:
+        raw = path.read_bytes()
+        data = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} cannot be read ({error}); copy it again") from None
+    if len(data) < 4 or data[:3] != b"\0\0\x08":
+        raise DataError(f"{path} is not an IDX file of bytes (it starts with {data[:4].hex()}); give the original file")
+    axes = data[3]
+    header = 4 + 4 * axes
+    shape = struct.unpack(f">{axes}I", data[4:header]) if len(data) >= header else (0,)
+    promised = int(np.prod(shape, dtype=np.int64))
+    if len(data) - header != promised:
+        raise DataError(f"{path} holds {max(0, len(data) - header)} bytes where its header promises {promised}; copy it again")
+    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
+
+
+@functools.lru_cache(maxsize=4)
+def load_images(source: str, folder: str | None = None) -> ImageSet:
+    """The images called source: "mnist", "fashion-mnist", "digits", or a folder of IDX files.
+
+    Named sets are looked for in folder (else in $HEBB_DATA): in a subfolder of that name, then in it itself. With neither
+    given, the scikit-learn digits stand in for a named set, with a warning; the results say which images were used.
+    Several image files in one folder are joined in alphabetical order.
+    """
+    if source == "digits":
+        return _digits()
+    if source not in NAMED:
+        return _folder(Path(source), Path(source).name)
+    folder = folder or os.environ.get("HEBB_DATA")
+    if not folder:
+        warnings.warn(f"no data folder given for {source!r}: using scikit-learn's 8x8 digits; name a folder of IDX files by "
+                      "--data or HEBB_DATA for the real set", HebbWarning, stacklevel=2)
+        return _digits()
+    root = Path(folder)
+    return _folder(root / source if (root / source).is_dir() else root, source)
+
+
+def _folder(root: Path, name: str) -> ImageSet:
+    if not root.is_dir():
+        raise DataError(f"data folder {str(root)!r} does not exist; give --data or HEBB_DATA a folder with IDX files "
+                        "(*-images-idx3-ubyte or .gz), or use patterns = 'digits'")
+    files = sorted(p for p in root.iterdir() if "images-idx3" in p.name or "images.idx3" in p.name)
+    if not files:
+        raise DataError(f"data folder {str(root)!r} holds no IDX images (*-images-idx3-ubyte or .gz); give another folder "
+                        "or use patterns = 'digits'")
+    stacks = [read_idx(p) for p in files]
+    shapes = {stack.shape[1:] for stack in stacks}
+    if len(shapes) > 1 or stacks[0].ndim != 3:
+        raise DataError(f"the images in {str(root)!r} have unequal sizes {sorted(shapes)}; keep one size per folder")
+    labels = [p.with_name(p.name.replace("images", "labels").replace("idx3", "idx1")) for p in files]
+    known = np.concatenate([read_idx(p) for p in labels]) if all(p.exists() for p in labels) else None
+    images = np.concatenate(stacks)
+    if known is not None and len(known) != len(images):
+        raise DataError(f"{str(root)!r} holds {len(images)} images and {len(known)} labels; copy the files again")
+    return ImageSet(name, images / 255.0, known)
+
+
+def _digits() -> ImageSet:
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError:
+        raise EnvironmentMismatch("the 8x8 digits need scikit-learn; install hebb[images], or name a folder of IDX files by "
+                                  "--data or HEBB_DATA") from None
+    data = load_digits()
+    return ImageSet("digits", data.images / 16.0, data.target)

@@ -1,0 +1,82 @@
+"""Patterns as bit columns: one contiguous column per spin, one bit per pattern."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import ParameterError
+
+__all__ = ["BitPatterns", "pack", "rademacher"]
+
+
+@dataclass(frozen=True)
+class BitPatterns:
+    """minus: uint8 (N, stride), bit mu of row i is 1 where xi_i^mu = -1. nonzero: the same for xi != 0, or None if no
+    entry vanishes. Bits beyond K are 0; stride is a multiple of 8. Memory: K N / 8 bytes per plane."""
+
+    minus: np.ndarray
+    nonzero: np.ndarray | None
+    n_patterns: int
+
+    @property
+    def n_spins(self) -> int:
+        return self.minus.shape[0]
+
+    def counts(self) -> np.ndarray:
+        """(K,) int32: non-zero entries of each pattern."""
+        if self.nonzero is None:
+            return np.full(self.n_patterns, self.n_spins, np.int32)
+        return sum((_bits(row, self.n_patterns).astype(np.int32) for row in self.nonzero), np.zeros(self.n_patterns, np.int32))
+
+    def pattern(self, mu: int) -> np.ndarray:
+        """(N,) int8 of one pattern."""
+        byte, bit = divmod(mu, 8)
+        minus = (self.minus[:, byte] >> bit) & 1
+        nonzero = 1 if self.nonzero is None else (self.nonzero[:, byte] >> bit) & 1
+        return (nonzero * (1 - 2 * minus.astype(np.int8))).astype(np.int8)
+
+    def unpack(self) -> np.ndarray:
+        """(K, N) int8."""
+        signs = 1 - 2 * _bits(self.minus, self.n_patterns).astype(np.int8)
+        if self.nonzero is not None:
+            signs = signs * _bits(self.nonzero, self.n_patterns).astype(np.int8)
+        return np.ascontiguousarray(signs.T)
+
+
+def _bits(packed: np.ndarray, count: int) -> np.ndarray:
+    return np.unpackbits(packed, axis=-1, count=count, bitorder="little")
+
+
+def _stride(n_patterns: int) -> int:
+    return 8 * -(-n_patterns // 64)
+
+
+def _plane(rows: np.ndarray) -> np.ndarray:
+    """(N, K) booleans to (N, stride) bytes."""
+    packed = np.packbits(rows, axis=1, bitorder="little")
+    return np.pad(packed, ((0, 0), (0, _stride(rows.shape[1]) - packed.shape[1])))
+
+
+def rademacher(n_patterns: int, n_spins: int, stream: np.random.Generator) -> BitPatterns:
+    """K patterns of N independent signs, drawn directly as bits. Cost: K N / 64 draws."""
+    words = stream.integers(0, 2**64, size=(n_spins, _stride(n_patterns) // 8), dtype=np.uint64)
+    spare = -n_patterns % 64
+    words[:, -1] &= np.uint64((1 << (64 - spare)) - 1)
+    return BitPatterns(words.astype("<u8").view(np.uint8), None, n_patterns)
+
+
+def pack(patterns) -> BitPatterns:
+    """Patterns given as an array (K, N) of -1, 0, +1. Raises ParameterError on NaN, other values or another shape."""
+    array = np.asarray(patterns)
+    if array.ndim != 2 or 0 in array.shape or not (np.issubdtype(array.dtype, np.number) or array.dtype == bool):
+        raise ParameterError(f"patterns of shape {array.shape} and type {array.dtype} are not a numeric (K, N) array")
+    wrong = ~np.isin(array, (-1, 0, 1)) if array.dtype != bool else np.ones(array.shape, bool)
+    if wrong.any():
+        mu, i = np.argwhere(wrong)[0]
+        raise ParameterError(f"patterns[{mu}, {i}] = {array[mu, i]} is not -1, 0 or +1 ({int(wrong.sum())} such entries); "
+                             "binarise the patterns or remove missing values")
+    columns = np.ascontiguousarray(array.T)
+    nonzero = columns != 0
+    return BitPatterns(_plane(columns < 0), None if nonzero.all() else _plane(nonzero), array.shape[0])
