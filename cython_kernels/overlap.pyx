@@ -277,7 +277,7 @@ cdef class OverlapKernel:
         if self.spins_ is None:
             raise ValueError("load configurations first")
         cdef int rule_ = RULES[rule], order_ = ORDERS[order]
-        cdef double[::1] betas = np.ascontiguousarray(np.broadcast_to(np.asarray(beta, float), (self.n_replicas,)))
+        cdef double[::1] betas = np.full(self.n_replicas, beta, float)
         if len(generators) != self.n_replicas:
             raise ValueError(f"{len(generators)} generators for {self.n_replicas} replicas")
         if np.any(np.isnan(betas)):
