@@ -16,7 +16,7 @@ debug = os.environ.get("HEBB_DEBUG") == "1"
 
 # -ffp-contract=off: a fused multiply-add changes the last bit, and with it the trajectory, from machine to machine.
 flags = ["-O1", "-g", "-UNDEBUG"] if debug else ["-O3"]
-flags += ["-std=c11", "-ffp-contract=off", "-fno-math-errno"]
+flags += ["-std=c11", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
 if native:
     flags.append("-march=native")
 

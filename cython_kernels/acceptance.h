@@ -1,46 +1,46 @@
-/* Acceptance of a proposed flip, with an exponential of its own.
+/* Random sites and acceptance thresholds, with a logarithm of its own.
  *
- * libm's exp differs in the last bit between machines. hebb_exp uses separate multiplies and adds in a fixed order
- * (the build passes -ffp-contract=off), so one seed gives one trajectory everywhere. Its error is below 2 ulp. */
+ * A proposal of cost dE is accepted when dE <= threshold, and the threshold depends on the uniform u alone:
+ *     Metropolis  u < min(1, e^(-dE/T))      threshold = -T ln u
+ *     Glauber     u < 1/(1 + e^(dE/T))       threshold = T ln((1-u)/u)
+ * so it is computed when u is drawn, many at once, before any energy is known.
+ *
+ * libm's log differs in the last bit between machines. hebb_log uses separate multiplies and adds in a fixed order
+ * (the build passes -ffp-contract=off), so one seed gives one trajectory everywhere. Its error is a few ulp. */
 #ifndef HEBB_ACCEPTANCE_H
 #define HEBB_ACCEPTANCE_H
 
-#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
 enum { HEBB_METROPOLIS = 0, HEBB_GLAUBER = 1 };
 
-/* e^y, |y| clamped to 700. */
-static inline double hebb_exp(double y)
+/* ln x for normal x > 0; branch-free, so that a batch is done in vector registers. */
+static inline double hebb_log(double x)
 {
-    y = y > 700.0 ? 700.0 : (y < -700.0 ? -700.0 : y);
-    const double scaled = y * 1.4426950408889634074;
-    const int64_t k = (int64_t)(scaled + (scaled < 0 ? -0.5 : 0.5));
-    const double r = (y - (double)k * 0.693147180369123816490) - (double)k * 1.90821492927058770002e-10;
-    double p = 1.0 / 6227020800.0; /* Taylor to r^13; |r| <= ln(2)/2 leaves r^14/14! < 5e-18 */
-    p = p * r + 1.0 / 479001600.0;
-    p = p * r + 1.0 / 39916800.0;
-    p = p * r + 1.0 / 3628800.0;
-    p = p * r + 1.0 / 362880.0;
-    p = p * r + 1.0 / 40320.0;
-    p = p * r + 1.0 / 5040.0;
-    p = p * r + 1.0 / 720.0;
-    p = p * r + 1.0 / 120.0;
-    p = p * r + 1.0 / 24.0;
-    p = p * r + 1.0 / 6.0;
-    p = p * r + 0.5;
-    p = p * r + 1.0;
-    p = p * r + 1.0;
-    const uint64_t bits = (uint64_t)(k + 1023) << 52;
-    double power;
-    memcpy(&power, &bits, sizeof power);
-    return p * power;
+    int64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    /* x = 2^k f with f in [sqrt(1/2), sqrt(2)); the exponent becomes a double through the bits of 2^52 + 2^51 + k */
+    const int64_t biased = bits - 0x3fe6a09e667f3bcd;
+    const int64_t k_bits = (biased >> 52) + 0x4338000000000000;
+    const int64_t f_bits = (biased & 0x000fffffffffffff) + 0x3fe6a09e667f3bcd;
+    double k, f;
+    memcpy(&k, &k_bits, sizeof k);
+    memcpy(&f, &f_bits, sizeof f);
+    k -= 0x1.8p52;
+    /* ln f = 2 atanh(z), z = (f-1)/(f+1), z^2 < 0.0295: twelve terms leave 1e-20 */
+    const double z = (f - 1.0) / (f + 1.0), w = z * z, w2 = w * w, w4 = w2 * w2;
+    const double a = (1.0 / 3 + w * (1.0 / 5)) + (1.0 / 7 + w * (1.0 / 9)) * w2;
+    const double b = (1.0 / 11 + w * (1.0 / 13)) + (1.0 / 15 + w * (1.0 / 17)) * w2;
+    const double c = (1.0 / 19 + w * (1.0 / 21)) + (1.0 / 23) * w2;
+    const double series = a + (b + c * w4) * w4;
+    return k * 0.693147180369123816490 + (2.0 * z + (2.0 * z * w * series + k * 1.90821492927058770002e-10));
 }
 
-static inline double hebb_uniform(uint64_t word) { return (double)(word >> 11) * 0x1p-53; }
+/* 53 random bits centred in their cell: never 0 or 1. */
+static inline double hebb_uniform(uint64_t word) { return ((double)(word >> 12) + 0.5) * 0x1p-52; }
 
-/* One word gives the site (integer part of word * n / 2^64) and the uniform (its fraction, 53 bits kept). */
+/* One word gives the site (integer part of word * n / 2^64) and the uniform (its fraction). */
 static inline int64_t hebb_site(uint64_t word, uint64_t n, double *uniform)
 {
 #ifdef __SIZEOF_INT128__
@@ -54,21 +54,19 @@ static inline int64_t hebb_site(uint64_t word, uint64_t n, double *uniform)
 #endif
 }
 
-/* Metropolis: min(1, e^-y); Glauber: 1/(1 + e^y); y = beta * cost. At beta = inf ties are taken with probability 1
- * (Metropolis) or 1/2 (Glauber), their limits. The cubic is a lower bound of e^y: it rejects most hopeless proposals
- * before the exponential is needed. */
-static inline int hebb_accept(int rule, double beta, double cost, double uniform)
+/* values: n uniforms in, n thresholds out. At T = 0 a tie (dE = 0) is taken with probability 1 (Metropolis) or 1/2
+ * (Glauber), the limits of the rules. */
+static inline __attribute__((always_inline)) void hebb_thresholds(int rule, double temperature, double *values, int n)
 {
-    if (isinf(beta))
-        return cost < 0 || (cost == 0 && (rule == HEBB_METROPOLIS || uniform < 0.5));
-    const double y = beta * cost;
-    if (rule == HEBB_METROPOLIS && y <= 0)
-        return 1;
-    if (y > 0 && uniform * (1.0 + y * (1.0 + y * (0.5 + y * (1.0 / 6.0)))) >= 1.0)
-        return 0;
     if (rule == HEBB_METROPOLIS)
-        return uniform < hebb_exp(-y);
-    return uniform * (1.0 + hebb_exp(y)) < 1.0;
+        for (int j = 0; j < n; j++)
+            values[j] = -temperature * hebb_log(values[j]);
+    else if (temperature > 0)
+        for (int j = 0; j < n; j++)
+            values[j] = temperature * (hebb_log(1.0 - values[j]) - hebb_log(values[j]));
+    else
+        for (int j = 0; j < n; j++)
+            values[j] = values[j] < 0.5 ? 0.0 : -1e-300;
 }
 
 #endif

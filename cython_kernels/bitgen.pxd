@@ -9,8 +9,7 @@ cdef extern from "acceptance.h" nogil:
     enum: HEBB_GLAUBER
     int64_t hebb_site(uint64_t word, uint64_t n, double *uniform)
     double hebb_uniform(uint64_t word)
-    int hebb_accept(int rule, double beta, double cost, double uniform)
-    double hebb_exp(double y)
+    double hebb_log(double x)
 
 
 cdef inline uint64_t draw(bitgen_t *bitgen) noexcept nogil:

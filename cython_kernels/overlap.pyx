@@ -17,7 +17,7 @@ from contextlib import ExitStack
 import numpy as np
 
 from cpython.pycapsule cimport PyCapsule_GetPointer
-from cython_kernels.bitgen cimport HEBB_GLAUBER, HEBB_METROPOLIS, bitgen_t, draw, hebb_accept, hebb_exp, hebb_site, hebb_uniform
+from cython_kernels.bitgen cimport HEBB_GLAUBER, HEBB_METROPOLIS, bitgen_t, draw, hebb_log, hebb_site, hebb_uniform
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint64_t
 from libc.stdlib cimport abs as c_abs
 
@@ -33,9 +33,10 @@ cdef extern from "simd.h" nogil:
     ctypedef void (*hebb_sums_fn)(const int32_t *, const uint8_t **, int, int64_t, int64_t, int64_t *) noexcept nogil
     ctypedef void (*hebb_flip_fn)(const hebb_tables *, int32_t *, int32_t *, int32_t *, const uint8_t *, const uint8_t *,
                                   int, int64_t *, int64_t *) noexcept nogil
+    ctypedef void (*hebb_limits_fn)(int, double, double *, int) noexcept nogil
     void hebb_count(int32_t *, const uint8_t *, int64_t, int) noexcept nogil
     int hebb_best_set()
-    void hebb_choose(int, hebb_sums_fn *, hebb_flip_fn *)
+    void hebb_choose(int, hebb_sums_fn *, hebb_flip_fn *, hebb_limits_fn *)
 
 cdef extern from *:
     """
@@ -52,6 +53,9 @@ cdef extern from *:
     const char *HEBB_CYTHON
 
 INSTRUCTION_SETS = ("plain", "avx2", "avx512")
+cdef enum:
+    BATCH = 64
+
 RULES = {"metropolis": HEBB_METROPOLIS, "glauber": HEBB_GLAUBER}
 ORDERS = {"random": 0, "sequential": 1}
 
@@ -67,14 +71,20 @@ def build_info():
             "numpy": np.__version__}
 
 
-def exponential(double y):
-    """The kernels' own e^y (for its test against the library's)."""
-    return hebb_exp(y)
+def logarithm(double x):
+    """The kernels' own ln x (for its test against the library's)."""
+    return hebb_log(x)
 
 
-def acceptance(str rule, double beta, double cost, double uniform):
-    """Whether a proposal of this cost is taken with this uniform draw (for the test of the rule)."""
-    return bool(hebb_accept(RULES[rule], beta, cost, uniform))
+def thresholds(str rule, double temperature, uniforms, instruction_set=None):
+    """The costs up to which proposals with these uniforms (n,) in ]0, 1[ are accepted (for the test of the rule)."""
+    cdef double[::1] values = np.array(uniforms, dtype=float)
+    cdef hebb_sums_fn sums
+    cdef hebb_flip_fn flip
+    cdef hebb_limits_fn limits
+    hebb_choose(hebb_best_set() if instruction_set is None else INSTRUCTION_SETS.index(instruction_set), &sums, &flip, &limits)
+    limits(RULES[rule], temperature, &values[0], values.shape[0])
+    return np.asarray(values)
 
 
 cdef class OverlapKernel:
@@ -97,6 +107,7 @@ cdef class OverlapKernel:
     cdef hebb_tables tables
     cdef hebb_sums_fn sums
     cdef hebb_flip_fn flip
+    cdef hebb_limits_fn limits
     cdef const uint8_t[:, ::1] minus, nonzero
     cdef const int32_t[::1] table_a, table_b, base, count
     cdef const int64_t[::1] table_f
@@ -145,7 +156,7 @@ cdef class OverlapKernel:
         if chosen > best:
             raise ValueError(f"this machine has no {instruction_set}; its widest set is {INSTRUCTION_SETS[best]}")
         self.instruction_set = INSTRUCTION_SETS[chosen]
-        hebb_choose(chosen, &self.sums, &self.flip)
+        hebb_choose(chosen, &self.sums, &self.flip, &self.limits)
 
     def load(self, spins):
         """Take the configurations spins (R, N) of +-1 and rebuild every cache. Cost O(R N K / 16)."""
@@ -215,73 +226,73 @@ cdef class OverlapKernel:
         for j in range(n):
             cost[j] = total_b[j] + self.spins_[r, sites[j]] * (total_a[j] - 2 * minus[j])
 
-    cdef void _sweep(self, int64_t r, double beta, int rule, int order, bitgen_t *bitgen) noexcept nogil:
-        """N proposals. The width of the next block follows the acceptances and never changes the chain."""
-        cdef int64_t sites[8]
-        cdef double uniforms[8]
+    cdef void _sweep(self, int64_t r, double temperature, int rule, int order, bitgen_t *bitgen) noexcept nogil:
+        """N proposals, drawn in batches and decided in blocks of 1, 2, 4 or 8. The width of the next block follows the
+        acceptances and never changes the chain."""
+        cdef int64_t sites[BATCH]
+        cdef double limit[BATCH]
         cdef int64_t cost[8]
-        cdef int64_t done = 0, drawn = 0, i
-        cdef int queued = 0, width = 8, n, j, used, taken
+        cdef int64_t start, number, i
+        cdef int batch, at, width = 8, n, j
         cdef double change
-        while done < self.n_spins:
-            n = width
-            while n > self.n_spins - done:
-                n >>= 1
-            while queued < n:
+        cdef bint taken
+        for number in range((self.n_spins + BATCH - 1) // BATCH):
+            start = number * BATCH
+            batch = <int>min(BATCH, self.n_spins - start)
+            for j in range(batch):
                 if order == 0:
-                    sites[queued] = hebb_site(draw(bitgen), self.n_spins, &uniforms[queued])
+                    sites[j] = hebb_site(draw(bitgen), self.n_spins, &limit[j])
                 else:
-                    sites[queued] = drawn
-                    uniforms[queued] = hebb_uniform(draw(bitgen))
-                queued += 1
-                drawn += 1
-            self._costs(r, sites, n, cost)
-            taken = 0
-            used = n
-            for j in range(n):
-                i = sites[j]
-                change = self.unit * cost[j]
-                if self.has_fields:
-                    change += 2 * self.fields[i] * self.spins_[r, i]
-                if hebb_accept(rule, beta, change, uniforms[j]):
+                    sites[j] = start + j
+                    limit[j] = hebb_uniform(draw(bitgen))
+            self.limits(rule, temperature, limit, batch)
+            at = 0
+            while at < batch:
+                n = width
+                while n > batch - at:
+                    n >>= 1
+                self._costs(r, &sites[at], n, cost)
+                taken = False
+                for j in range(n):
+                    i = sites[at]
+                    change = self.unit * cost[j]
+                    if self.has_fields:
+                        change += 2 * self.fields[i] * self.spins_[r, i]
+                    taken = change <= limit[at]
+                    at += 1
+                    if taken:
+                        break
+                if taken:
                     self._flip_site(r, i, self.spins_[r, i])
                     self.spins_[r, i] = -self.spins_[r, i]
                     self.energy_[r] += cost[j]
                     self.accepted_[r] += 1
                     self.lowest[r] = min(self.lowest[r], self._first_overlap(r))
-                    taken = 1
-                    used = j + 1
-                    break
-            done += used
-            queued -= used
-            for j in range(queued):
-                sites[j] = sites[j + used]
-                uniforms[j] = uniforms[j + used]
-            width = max(1, width >> 1) if taken else min(8, width << 1)
+                width = max(1, width >> 1) if taken else min(8, width << 1)
 
-    def sweep(self, int64_t n_sweeps, beta, generators, str rule="metropolis", str order="random"):
+    def sweep(self, int64_t n_sweeps, temperature, generators, str rule="metropolis", str order="random"):
         """n_sweeps sweeps of N proposals of every replica.
 
-        beta: scalar or (R,), inf allowed. generators: one numpy Generator per replica. rule: "metropolis" or "glauber".
+        temperature: scalar or (R,), >= 0. generators: one numpy Generator per replica. rule: "metropolis" or "glauber".
         order: "random" sites or "sequential". Cost: N K / (16 * lanes at once) vector operations per sweep and replica.
         """
-        self._run(n_sweeps, 0, None, beta, generators, rule, order)
+        self._run(n_sweeps, 0, None, temperature, generators, rule, order)
 
-    def sample(self, int64_t n_samples, int64_t thin, beta, generators, str rule="metropolis", str order="random"):
+    def sample(self, int64_t n_samples, int64_t thin, temperature, generators, str rule="metropolis", str order="random"):
         """Configurations (n_samples, R, N) int8, one every thin sweeps. Arguments as in `sweep`."""
         out = np.empty((n_samples, self.n_replicas, self.n_spins), np.int8)
-        self._run(n_samples * thin, thin, out, beta, generators, rule, order)
+        self._run(n_samples * thin, thin, out, temperature, generators, rule, order)
         return out
 
-    def _run(self, int64_t n_sweeps, int64_t thin, out, beta, generators, str rule, str order):
+    def _run(self, int64_t n_sweeps, int64_t thin, out, temperature, generators, str rule, str order):
         if self.spins_ is None:
             raise ValueError("load configurations first")
         cdef int rule_ = RULES[rule], order_ = ORDERS[order]
-        cdef double[::1] betas = np.full(self.n_replicas, beta, float)
+        cdef double[::1] temperatures = np.full(self.n_replicas, temperature, float)
         if len(generators) != self.n_replicas:
             raise ValueError(f"{len(generators)} generators for {self.n_replicas} replicas")
-        if np.any(np.isnan(betas)):
-            raise ValueError("beta is NaN")
+        if not np.all(np.greater_equal(temperatures, 0)):
+            raise ValueError(f"temperature = {temperature} is not a number >= 0")
         cdef int8_t[:, :, ::1] record
         cdef bint recording = out is not None
         if recording:
@@ -295,7 +306,7 @@ cdef class OverlapKernel:
                 bitgen = <bitgen_t *>PyCapsule_GetPointer(generators[r].bit_generator.capsule, "BitGenerator")
                 with nogil:
                     for sweep in range(n_sweeps):
-                        self._sweep(r, betas[r], rule_, order_, bitgen)
+                        self._sweep(r, temperatures[r], rule_, order_, bitgen)
                         if recording and (sweep + 1) % thin == 0:
                             sample = (sweep + 1) // thin - 1
                             record[sample, r, :] = self.spins_[r, :]

@@ -1,4 +1,4 @@
-/* The three vector operations of the overlap kernel, for AVX-512, AVX2 and plain C, chosen at run time.
+/* The vector operations of the overlap kernel, for AVX-512, AVX2 and plain C, chosen at run time.
  *
  * Everything is integer arithmetic, so every instruction set gives the same bits whatever its summation order. A lane
  * holds 32 bits: `flush` says how many table values may be added before the lanes must be widened to 64 bits.
@@ -6,9 +6,12 @@
  *   sums   out[j] = sum of value[mu] over the set bits of column j, for 1, 2, 4 or 8 columns at once
  *          (each load of `value` serves all columns)
  *   flip   index[mu] -= s * xi[mu]; then look both tables up again and return their totals (s = 0: only look up)
+ *   limits the acceptance thresholds of a batch (separate multiplies and adds: the same bits everywhere)
  */
 #ifndef HEBB_SIMD_H
 #define HEBB_SIMD_H
+
+#include "acceptance.h"
 
 #include <stdint.h>
 #include <string.h>
@@ -31,6 +34,7 @@ typedef void (*hebb_sums_fn)(const int32_t *value, const uint8_t *const *columns
                              int64_t flush, int64_t *out);
 typedef void (*hebb_flip_fn)(const hebb_tables *t, int32_t *index, int32_t *a, int32_t *b, const uint8_t *minus,
                              const uint8_t *nonzero, int s, int64_t *total_a, int64_t *total_b);
+typedef void (*hebb_limits_fn)(int rule, double temperature, double *values, int n);
 
 static inline uint16_t hebb_word(const uint8_t *column, int64_t vector)
 {
@@ -92,6 +96,11 @@ static void hebb_count(int32_t *index, const uint8_t *column, int64_t n_vectors,
         for (int lane = 0; lane < 16; lane++)
             index[16 * v + lane] += (word >> lane) & 1;
     }
+}
+
+static void hebb_limits_plain(int rule, double temperature, double *values, int n)
+{
+    hebb_thresholds(rule, temperature, values, n);
 }
 
 #ifdef HEBB_X86
@@ -183,6 +192,11 @@ __attribute__((target("avx2"))) static void hebb_flip_avx2(const hebb_tables *t,
     hebb_flip_range(t, index, a, b, minus, nonzero, s, 8 * n_bytes, t->n_patterns, total_a, total_b);
 }
 
+__attribute__((target("avx2"))) static void hebb_limits_avx2(int rule, double temperature, double *values, int n)
+{
+    hebb_thresholds(rule, temperature, values, n);
+}
+
 /* ------------------------------------------------------------------------------------------------ AVX-512 */
 
 #define HEBB_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl")))
@@ -193,24 +207,44 @@ HEBB_AVX512 static inline int64_t hebb_widen_avx512(__m512i v)
                                                     _mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64(v, 1))));
 }
 
+/* The eight totals of eight vectors, exact while every total fits in 32 bits. */
+HEBB_AVX512 static inline __m256i hebb_totals_avx512(const __m512i *sum)
+{
+    __m256i half[8];
+    for (int j = 0; j < 8; j++)
+        half[j] = _mm256_add_epi32(_mm512_castsi512_si256(sum[j]), _mm512_extracti64x4_epi64(sum[j], 1));
+    const __m256i low = _mm256_hadd_epi32(_mm256_hadd_epi32(half[0], half[1]), _mm256_hadd_epi32(half[2], half[3]));
+    const __m256i high = _mm256_hadd_epi32(_mm256_hadd_epi32(half[4], half[5]), _mm256_hadd_epi32(half[6], half[7]));
+    return _mm256_add_epi32(_mm256_permute2x128_si256(low, high, 0x20), _mm256_permute2x128_si256(low, high, 0x31));
+}
+
 HEBB_AVX512 __attribute__((always_inline)) static inline void
 hebb_sums_avx512_n(const int32_t *value, const uint8_t *const *columns, const int n, int64_t n_vectors, int64_t flush,
                    int64_t *out)
 {
+    const int narrow = flush >= 16 * n_vectors; /* totals fit in 32 bits */
     for (int j = 0; j < n; j++)
         out[j] = 0;
     for (int64_t start = 0; start < n_vectors; start += flush) {
         const int64_t stop = start + flush < n_vectors ? start + flush : n_vectors;
         __m512i sum[8];
-        for (int j = 0; j < n; j++)
+        for (int j = 0; j < 8; j++)
             sum[j] = _mm512_setzero_si512();
         for (int64_t v = start; v < stop; v++) {
             const __m512i x = _mm512_loadu_si512(value + 16 * v);
             for (int j = 0; j < n; j++)
                 sum[j] = _mm512_mask_add_epi32(sum[j], hebb_word(columns[j], v), sum[j], x);
         }
-        for (int j = 0; j < n; j++)
-            out[j] += hebb_widen_avx512(sum[j]);
+        if (narrow && n > 1) {
+            int64_t all[8];
+            _mm512_storeu_si512(all, _mm512_cvtepi32_epi64(hebb_totals_avx512(sum)));
+            for (int j = 0; j < n; j++)
+                out[j] = all[j];
+        } else if (narrow)
+            out[0] = _mm512_reduce_add_epi32(sum[0]);
+        else
+            for (int j = 0; j < n; j++)
+                out[j] += hebb_widen_avx512(sum[j]);
     }
 }
 
@@ -242,48 +276,53 @@ HEBB_AVX512 static void hebb_flip_avx512(const hebb_tables *t, int32_t *index, i
                                          const uint8_t *minus, const uint8_t *nonzero, int s, int64_t *total_a,
                                          int64_t *total_b)
 {
-    const int64_t n_vectors = t->n_patterns / 16;
-    const int windowed = t->window >= 0, second = !t->constant_second;
+    const int64_t n_vectors = (t->n_patterns + 15) / 16, last = n_vectors - 1;
+    const __mmask16 tail = (__mmask16)(0xffff >> (16 * n_vectors - t->n_patterns));
+    const int windowed = t->window >= 0, second = !t->constant_second, narrow = t->flush >= 16 * n_vectors;
     const __m512i up = _mm512_set1_epi32(s), down = _mm512_set1_epi32(-s);
     const __m512i origin = _mm512_set1_epi32((int32_t)t->window), size = _mm512_set1_epi32(64);
     __m512i part_a[4], part_b[4];
     for (int k = 0; k < 4; k++) {
         part_a[k] = windowed ? _mm512_loadu_si512(t->table_a + t->window + 16 * k) : down;
-        part_b[k] = windowed ? _mm512_loadu_si512(t->table_b + t->window + 16 * k) : down;
+        part_b[k] = windowed && second ? _mm512_loadu_si512(t->table_b + t->window + 16 * k) : down;
     }
-    *total_a = *total_b = 0;
+    *total_a = 0;
+    *total_b = second ? 0 : t->n_patterns * (int64_t)t->table_b[0];
     for (int64_t start = 0; start < n_vectors; start += t->flush) {
         const int64_t stop = start + t->flush < n_vectors ? start + t->flush : n_vectors;
         __m512i sum_a = _mm512_setzero_si512(), sum_b = _mm512_setzero_si512();
         for (int64_t v = start; v < stop; v++) {
-            const __mmask16 on = nonzero ? hebb_word(nonzero, v) : 0xffff;
+            const __mmask16 live = v == last ? tail : 0xffff;
+            const __mmask16 on = nonzero ? hebb_word(nonzero, v) : live;
             const __m512i step = _mm512_mask_mov_epi32(down, hebb_word(minus, v), up);
             const __m512i old = _mm512_loadu_si512(index + 16 * v);
             const __m512i i = _mm512_mask_add_epi32(old, on, old, step);
             _mm512_storeu_si512(index + 16 * v, i);
             const __m512i shifted = _mm512_sub_epi32(i, origin);
-            const __mmask16 outside = windowed ? _mm512_cmpge_epu32_mask(shifted, size) : 0xffff;
+            const __mmask16 outside = windowed ? _mm512_mask_cmpge_epu32_mask(live, shifted, size) : live;
             const __mmask16 high = _mm512_test_epi32_mask(shifted, _mm512_set1_epi32(32));
-            const __m512i va = hebb_lookup_avx512(t->table_a, part_a, shifted, high, outside, i);
+            const __m512i va = _mm512_maskz_mov_epi32(
+                live, hebb_lookup_avx512(t->table_a, part_a, shifted, high, outside, i));
             _mm512_storeu_si512(a + 16 * v, va);
             sum_a = _mm512_add_epi32(sum_a, va);
-            if (second) {
-                const __m512i vb = hebb_lookup_avx512(t->table_b, part_b, shifted, high, outside, i);
+            if (second || b) {
+                const __m512i vb = _mm512_maskz_mov_epi32(
+                    live, second ? hebb_lookup_avx512(t->table_b, part_b, shifted, high, outside, i)
+                                 : _mm512_set1_epi32(t->table_b[0]));
                 if (b)
                     _mm512_storeu_si512(b + 16 * v, vb);
                 sum_b = _mm512_add_epi32(sum_b, vb);
             }
         }
-        *total_a += hebb_widen_avx512(sum_a);
-        *total_b += hebb_widen_avx512(sum_b);
+        *total_a += narrow ? _mm512_reduce_add_epi32(sum_a) : hebb_widen_avx512(sum_a);
+        if (second)
+            *total_b += narrow ? _mm512_reduce_add_epi32(sum_b) : hebb_widen_avx512(sum_b);
     }
-    if (!second) {
-        *total_b = 16 * n_vectors * (int64_t)t->table_b[0];
-        if (b)
-            for (int64_t mu = 0; mu < 16 * n_vectors; mu++)
-                b[mu] = t->table_b[0];
-    }
-    hebb_flip_range(t, index, a, b, minus, nonzero, s, 16 * n_vectors, t->n_patterns, total_a, total_b);
+}
+
+HEBB_AVX512 static void hebb_limits_avx512(int rule, double temperature, double *values, int n)
+{
+    hebb_thresholds(rule, temperature, values, n);
 }
 #endif
 
@@ -304,18 +343,21 @@ static int hebb_best_set(void)
     return HEBB_PLAIN;
 }
 
-static void hebb_choose(int set, hebb_sums_fn *sums, hebb_flip_fn *flip)
+static void hebb_choose(int set, hebb_sums_fn *sums, hebb_flip_fn *flip, hebb_limits_fn *limits)
 {
+    *limits = hebb_limits_plain;
     *sums = hebb_sums_plain;
     *flip = hebb_flip_plain;
 #ifdef HEBB_X86
     if (set == HEBB_AVX2) {
         *sums = hebb_sums_avx2;
         *flip = hebb_flip_avx2;
+        *limits = hebb_limits_avx2;
     }
     if (set == HEBB_AVX512_SET) {
         *sums = hebb_sums_avx512;
         *flip = hebb_flip_avx512;
+        *limits = hebb_limits_avx512;
     }
 #endif
 }
