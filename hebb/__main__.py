@@ -1,0 +1,345 @@
+"""The command line: check, run, status, merge, compare, theory, bench, info.
+
+Exit codes: 0 done; 1 a task failed, or a comparison is off by more than 5 standard errors; 2 an error in what was asked
+for (one sentence on stderr); 3 stopped before the end, to be continued with --resume; 130 interrupted at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections import Counter
+from pathlib import Path
+
+from ._version import __version__
+from .errors import EnvironmentMismatch, HebbError, NoSolution, ParameterError, StorageError
+
+__all__ = ["main"]
+
+_EXAMPLES = """
+examples:
+  hebb check mpi_runs/job.toml                  points, tasks, memory and time; nothing is run
+  hebb run mpi_runs/job.toml --ranks 4          on four cores of this machine, into runs/<job name>
+  mpirun -n 64 python -m hebb run job.toml      the same numbers, bit for bit, on a cluster
+  hebb run job.toml --resume                    continue after a kill, a crash or the end of the wall time
+  hebb status runs/job                          at any time, from anywhere
+  hebb merge runs/job                           what is finished so far, into runs/job/results.h5
+  hebb compare runs/job --csv table.csv         simulation against theory, with z-scores
+  hebb theory dense --p-body 4 --gamma 0:0.5:100 --temperature 0.01:1.2:100 --plot out.png --save out.h5
+  hebb theory dense --p-body 4 --gamma 0.1 --temperature 0.3
+"""
+
+#: A comparison is off when a deviation exceeds this many standard errors.
+_WORST_Z = 5.0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; the process's exit code is returned."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.command(options)
+    except HebbError as error:
+        return _complain(error)
+    except KeyboardInterrupt:
+        print("hebb: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `hebb ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _complain(error: Exception) -> int:
+    if _first_of_launcher():
+        print(f"hebb: {error}", file=sys.stderr, flush=True)
+    return 2
+
+
+def _first_of_launcher() -> bool:
+    """Whether this is the one process of a parallel start that speaks for all."""
+    ranks = [os.environ.get(name) for name in ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID")]
+    return next((rank for rank in ranks if rank), "0") == "0"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="hebb", description="Statistical mechanics of learning machines.", epilog=_EXAMPLES,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--version", action="version", version=f"hebb {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def add(name, function, text):
+        command = commands.add_parser(name, help=text, description=text)
+        command.set_defaults(command=function)
+        return command
+
+    def add_data(command):
+        command.add_argument("--data", metavar="DIR", help="folder of image data sets (sets HEBB_DATA)")
+
+    check = add("check", _check, "Check a job: points, tasks, memory and time. Nothing is run.")
+    check.add_argument("job", metavar="JOB.toml")
+    add_data(check)
+    run = add("run", _run, "Run a job and merge its results.")
+    run.add_argument("job", metavar="JOB.toml")
+    run.add_argument("--ranks", type=int, metavar="N", help="number of processes on this machine (default 1)")
+    run.add_argument("--out", metavar="DIR", help="run folder (default runs/<job name>)")
+    run.add_argument("--resume", action="store_true", help="continue the run that is in the folder")
+    add_data(run)
+    for name, function, text in (("status", _status, "Say how far a run is, at any time."),
+                                 ("merge", _merge, "Write what is finished into DIR/results.h5, at any time.")):
+        add(name, function, text).add_argument("folder", metavar="DIR")
+    compare = add("compare", _compare, f"Simulation against theory; exit code 1 if any |z| > {_WORST_Z:g}.")
+    compare.add_argument("folder", metavar="DIR")
+    compare.add_argument("--csv", metavar="FILE", help="write the table as CSV")
+    compare.add_argument("--plot", metavar="FILE", help="where to draw it (default DIR/compare.png)")
+    theory = add("theory", _theory, "Solve the theory: one point, or a phase diagram over low:high:number.")
+    theory.add_argument("model", choices=["dense"])
+    theory.add_argument("--p-body", type=int, default=4, metavar="P", help="interaction order (default 4)")
+    theory.add_argument("--gamma", required=True, metavar="G", help="load; 0.1 or 0:0.5:100")
+    theory.add_argument("--temperature", required=True, metavar="T", help="temperature; 0.3 or 0.01:1.2:100")
+    theory.add_argument("--hamiltonian", default="distinct", help="distinct (default) or naive")
+    theory.add_argument("--ansatz", default="RS", help="RS (default)")
+    theory.add_argument("--plot", metavar="FILE", help="draw the phase diagram")
+    theory.add_argument("--save", metavar="FILE", help="store the phase diagram as HDF5")
+    bench = add("bench", _bench, "Measure the kernels beside their baselines.")
+    bench.add_argument("--json", metavar="FILE", help="write the numbers too")
+    add("info", _info, "Versions, build flags, instruction set, MPI, and how to cite.")
+    return parser
+
+
+def _check(options) -> int:
+    from .runs.plan import Plan
+
+    _use_data(options)
+    plan = Plan.from_toml(options.job)
+    memory = max(model.memory_bytes(plan.sampling["replicas"]) for model, _ in plan.points)
+    total = sum(task.cost for task in plan.tasks)
+    longest = max(task.cost for task in plan.tasks)
+    print(f"{plan.name}: {len(plan.points)} points x {plan.sampling['disorder']} disorder samples = {len(plan.tasks)} tasks")
+    print(f"memory: {_bytes(memory)} per rank")
+    print(f"time:   about {_duration(total)} on one core; the longest task {_duration(longest)}, so at most "
+          f"{max(1, min(len(plan.tasks), int(total / longest)))} ranks are of use")
+    if plan.walltime is not None and total > plan.walltime:
+        print(f"        the wall time of {_duration(plan.walltime)} needs at least {int(total / plan.walltime) + 1} ranks, or "
+              "--resume")
+    return 0
+
+
+def _run(options) -> int:
+    from .runs.executors import launched_ranks, make_executor
+    from .runs.job import run_job
+
+    _use_data(options)
+    if options.ranks is not None and options.ranks < 1:
+        raise ParameterError(f"--ranks {options.ranks} is not at least 1")
+    if options.ranks is not None and options.ranks > 1:
+        if "PMI_SIZE" in os.environ or "OMPI_COMM_WORLD_SIZE" in os.environ:
+            raise ParameterError(f"--ranks {options.ranks} under a launcher that has already started {launched_ranks()}; "
+                                 "give the number of ranks once")
+        _start_ranks(options)
+    executor = make_executor()
+    try:
+        summary = run_job(options.job, executor, out=options.out, resume=options.resume)
+    except Exception as error:
+        if executor.leaving_together:
+            raise
+        if isinstance(error, HebbError):
+            print(f"hebb: {error}", file=sys.stderr, flush=True)
+        else:
+            traceback.print_exc()
+        executor.abort(2)  # the other ranks would wait for ever
+        return 2
+    except KeyboardInterrupt:
+        executor.abort(130)
+        raise
+    return _report(summary, executor, options)
+
+
+def _report(summary, executor, options) -> int:
+    """Rank 0 says in one line how the run ended; the exit code for every rank."""
+    again = f"hebb run {options.job} --out {summary.folder} --resume"
+    if summary.reason:
+        text, code = f"stopped because {summary.reason}: {summary.done} of {summary.total} tasks are done; continue with: " \
+                     f"{again}", 3
+    elif summary.failed:
+        text, code = f"{summary.failed} of {summary.total} tasks failed (tracebacks in {summary.folder}/log.txt); repeat them " \
+                     f"with: {again}", 1
+    else:
+        text, code = f"{summary.done} tasks done; results in {summary.folder}/results.h5", 0
+    if executor.rank == 0:
+        print(f"hebb: {text}", file=sys.stderr if code else sys.stdout, flush=True)
+    return code
+
+
+def _start_ranks(options) -> None:
+    """Become mpiexec with the same command on options.ranks processes. Does not return."""
+    import shutil
+
+    beside = [str(Path(sys.executable).parent / name) for name in ("mpiexec", "mpirun")]
+    launcher = next(filter(None, map(shutil.which, [*beside, "mpiexec", "mpirun"])), None)
+    if launcher is None:
+        raise EnvironmentMismatch(f"--ranks {options.ranks} needs mpiexec, which is neither beside {sys.executable} nor on "
+                                  "PATH; `pip install hebb[mpi]` brings it")
+    command = [launcher, "-n", str(options.ranks), sys.executable, "-m", "hebb", "run", options.job]
+    command += ["--out", options.out] if options.out else []
+    command += ["--resume"] if options.resume else []
+    # --ranks counts, not what a batch system allotted; Open MPI needs to be told that more ranks than cores are meant.
+    environment = {name: value for name, value in os.environ.items() if name != "SLURM_NTASKS"}
+    environment |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+                    "OMPI_MCA_rmaps_base_oversubscribe": "1", "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe"}
+    sys.stdout.flush()
+    os.execve(launcher, command, environment)
+
+
+def _status(options) -> int:
+    from .storage.folder import RunFolder
+
+    folder = RunFolder.open(Path(options.folder))
+    statuses = folder.statuses()
+    tasks = folder.plan["tasks"]
+    count = Counter(status["status"] for status in statuses.values())
+    lost = sum(status["lost"] for status in statuses.values())
+    print(f"{folder.plan['job']['name']}: {count['done']} of {len(tasks)} tasks done, {count['unfinished']} checkpointed, "
+          f"{count['failed']} failed, {len(tasks) - len(statuses)} without a file yet; {lost} left the planted state; "
+          f"{_duration(sum(status['seconds'] for status in statuses.values()))} of computing")
+    for task_id, status in statuses.items():
+        if status["status"] == "unfinished":
+            print(f"  {task_id} checkpointed at sweep {status['sweeps_done']}")
+        elif status["status"] == "failed":
+            print(f"  {task_id} failed: {status['message'].strip().splitlines()[-1]}")
+    return 0
+
+
+def _merge(options) -> int:
+    from .storage.folder import RunFolder
+    from .storage.results import merge
+
+    folder = RunFolder.open(Path(options.folder))
+    folder.require_writable()
+    results = merge(folder.path)
+    results.save(folder.results_path)
+    print(results.to_table())
+    print(f"{int(results.done.sum())} of {len(folder.plan['tasks'])} tasks are in {folder.results_path}")
+    return 0
+
+
+def _compare(options) -> int:
+    from .compare import compare
+
+    comparison = compare(options.folder)
+    print(comparison.table())
+    if options.csv:
+        comparison.write_csv(options.csv)
+    comparison.plot(options.plot or Path(options.folder) / "compare.png")
+    return int(comparison.worst > _WORST_Z)
+
+
+def _theory(options) -> int:
+    from .theory import Dense
+
+    theory = Dense(p_body=options.p_body, hamiltonian=options.hamiltonian)
+    gamma, temperature = _range("--gamma", options.gamma), _range("--temperature", options.temperature)
+    if gamma.size == temperature.size == 1:
+        return _print_solutions(theory, float(gamma[0]), float(temperature[0]), options)
+    for path in filter(None, (options.plot, options.save)):
+        if not Path(path).resolve().parent.is_dir():
+            raise StorageError(f"cannot write {path}: there is no folder {Path(path).parent}")
+    diagram = theory.phase_diagram(gamma=gamma, temperature=temperature, ansatz=options.ansatz)
+    if options.save:
+        diagram.save(options.save)
+    if options.plot:
+        import matplotlib
+
+        matplotlib.use("Agg")
+        import matplotlib.pyplot as plt
+
+        figure, axes = plt.subplots(layout="constrained")
+        diagram.plot(axes)
+        try:
+            figure.savefig(options.plot)
+        except (OSError, ValueError) as error:
+            raise StorageError(f"cannot write {options.plot} ({error})") from error
+        plt.close(figure)
+    for name, line in diagram.lines.items():
+        if len(line):
+            print(f"{name}: {len(line)} points, gamma {line[:, 0].min():.6g} to {line[:, 0].max():.6g}, "
+                  f"temperature {line[:, 1].min():.6g} to {line[:, 1].max():.6g}")
+    return 0
+
+
+def _print_solutions(theory, gamma: float, temperature: float, options) -> int:
+    """One line per branch; NoSolution only if no branch exists."""
+    if options.plot or options.save:
+        raise ParameterError("--plot and --save draw and store phase diagrams; give a range, for example --gamma 0:0.5:100")
+    found, missing = 0, []
+    for branch in ("retrieval", "glass", "paramagnet"):
+        try:
+            solution = theory.solve(gamma=gamma, temperature=temperature, ansatz=options.ansatz, branch=branch)
+        except NoSolution as error:
+            missing.append(f"{branch}: {error}")
+            continue
+        found += 1
+        print(f"{branch}: f = {solution.free_energy:.10g}  m = {solution.m:.10g}  q = {solution.q:.10g}  "
+              f"entropy = {solution.entropy:.6g}  replicon = {solution.replicon:.6g}  stable = {solution.stable}  "
+              f"converged = {solution.converged} (residual {solution.residual:.1e})")
+    if not found:
+        raise NoSolution("; ".join(missing))
+    print(*missing, sep="\n", end="\n" if missing else "")
+    return 0
+
+
+def _range(name: str, text: str):
+    """A number, or low:high:number as that many evenly spaced values."""
+    import numpy as np
+
+    parts = text.split(":")
+    try:
+        if len(parts) == 1:
+            return np.array([float(parts[0])])
+        low, high, number = float(parts[0]), float(parts[1]), int(parts[2])
+        if len(parts) == 3 and number >= 2 and low < high:
+            return np.linspace(low, high, number)
+    except (ValueError, IndexError):
+        pass
+    raise ParameterError(f"{name} {text} is neither a number nor low:high:number with low < high and number >= 2")
+
+
+def _bench(options) -> int:
+    from . import bench
+
+    return bench.main(options.json) or 0
+
+
+def _info(options) -> int:
+    from .provenance import collect
+    from .runs.executors import mpi_library
+
+    for name, value in (collect() | {"mpi": mpi_library()}).items():
+        if isinstance(value, dict):
+            print(f"{name}:" if value else f"{name}: not compiled")
+            for key, item in value.items():
+                print(f"  {key}: {item}")
+        else:
+            print(f"{name}: {value}")
+    print("cite: see CITATION.cff of the source tree; hebb", __version__)
+    return 0
+
+
+def _use_data(options) -> None:
+    if options.data is not None:
+        os.environ["HEBB_DATA"] = str(Path(options.data).resolve())
+
+
+def _bytes(number: float) -> str:
+    power = min(3, max(0, int(number).bit_length() - 1) // 10)
+    return f"{number / 1024**power:.4g} {('B', 'KiB', 'MiB', 'GiB')[power]}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.2g} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""The world around a run: clocks, signals, logs and the progress line."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["Progress", "StopRequest", "configure_logging", "deadline"]
+
+#: Seconds kept free before the end of the allotted time for writing checkpoints.
+_MARGIN = 30.0
+
+
+def deadline(walltime: float | None, now: float | None = None) -> float | None:
+    """The time (seconds of time.time()) at which to save and stop: the earlier of walltime from now and the end of the
+    batch job (SLURM_JOB_END_TIME), less a margin of 30 s or a tenth of what is left. None: no limit.
+    """
+    now = time.time() if now is None else now
+    ends = [] if walltime is None else [now + walltime]
+    batch_end = os.environ.get("SLURM_JOB_END_TIME", "")
+    if batch_end.isdigit():
+        ends.append(float(batch_end))
+    return min(ends) - min(_MARGIN, max(0.0, 0.1 * (min(ends) - now))) if ends else None
+
+
+class StopRequest:
+    """Tells the workers of this process to save and stop: after a signal, or when the time is up.
+
+    The first SIGINT or SIGTERM asks for an orderly stop; a second SIGINT raises KeyboardInterrupt at once.
+    """
+
+    def __init__(self, end: float | None = None):
+        self.end = end
+        self.reason = ""
+
+    def __call__(self) -> bool:
+        if not self.reason and self.end is not None and time.time() >= self.end:
+            self.reason = "the wall time is nearly used up"
+        return bool(self.reason)
+
+    @contextmanager
+    def listening(self) -> Iterator[StopRequest]:
+        """Handle SIGINT and SIGTERM inside the block; the handlers before are put back afterwards."""
+        signals = (signal.SIGINT, signal.SIGTERM)
+        before = [signal.signal(number, self._handle) for number in signals]
+        try:
+            yield self
+        finally:
+            for number, handler in zip(signals, before, strict=True):
+                signal.signal(number, handler)
+
+    def _handle(self, number, frame):
+        if self.reason and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.reason = f"{signal.Signals(number).name} was received"
+
+
+def configure_logging(rank: int = 0, size: int = 1, path: Path | None = None) -> None:
+    """Warnings to stderr; on rank 0 everything also to the log file. Called by the command line only."""
+    who = f"[{rank}] " if size > 1 else ""
+    root = logging.getLogger("hebb")
+    root.setLevel(logging.INFO)
+    for handler in list(root.handlers):
+        root.removeHandler(handler)
+        handler.close()
+    screen = logging.StreamHandler()
+    screen.setLevel(logging.WARNING)
+    screen.setFormatter(logging.Formatter(f"hebb: {who}%(message)s"))
+    root.addHandler(screen)
+    if path is not None and rank == 0:
+        file = logging.FileHandler(path, encoding="utf-8")
+        file.setFormatter(logging.Formatter(f"%(asctime)s {who}%(levelname)s %(message)s"))
+        root.addHandler(file)
+
+
+class Progress:
+    """A bar on a terminal (if tqdm is installed), one line a minute otherwise. Units are tasks."""
+
+    def __init__(self, total: int, done: int = 0, every: float = 60.0, quiet: bool = False):
+        self.total, self.done, self.every = total, done, every
+        self.started = self.last = time.monotonic()
+        self.first = done
+        self.bar = None
+        if sys.stderr.isatty() and not quiet:
+            try:
+                from tqdm import tqdm
+            except ImportError:
+                return
+            self.bar = tqdm(total=total, initial=done, unit="task")
+
+    def advance(self) -> None:
+        """One more task is done."""
+        self.done += 1
+        if self.bar is not None:
+            self.bar.update()
+        elif time.monotonic() - self.last >= self.every:
+            self.last = time.monotonic()
+            left = (self.total - self.done) * (self.last - self.started) / (self.done - self.first)
+            print(f"hebb: {self.done} of {self.total} tasks, about {left / 60:.1f} min left", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()

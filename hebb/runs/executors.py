@@ -1,0 +1,226 @@
+"""Who computes what: one process, or all ranks of an MPI job. The only module that imports mpi4py.
+
+Every rank computes, rank 0 too. Tasks are handed out one at a time, the longest first, by a small thread of rank 0 that
+sleeps between looks at its mailbox; the main thread of rank 0 takes its tasks from the same queue without a message. The
+kernels release the interpreter lock, so the thread does not wait for them. An idle rank sleeps as well: MPI libraries
+spin in blocking calls and would take the processor from a rank that still computes.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from ..errors import EnvironmentMismatch, HebbError
+
+__all__ = ["Executor", "MPIExecutor", "SerialExecutor", "launched_ranks", "make_executor",
+           "mpi_library"]
+
+#: Environment variables in which launchers tell a process how many ranks they started.
+_LAUNCHERS = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_NTASKS")
+
+_WORK = 1  # index (or None) from rank 0, request (with the last outcome) to rank 0
+
+
+class Executor(Protocol):
+    """rank, size; leaving_together: an error that is being raised ends all ranks, so nobody has to be aborted."""
+
+    rank: int
+    size: int
+    leaving_together: bool
+
+    def share(self, make: Callable[[], Any]) -> Any:
+        """make() on rank 0 and its value on every rank. A HebbError of rank 0 is raised there; the others leave quietly
+        with exit code 2."""
+
+    def run(self, work: Callable[[int], Any], indices: Sequence[int], report: Callable[[Any], None],
+            stop: Callable[[], bool]) -> None:
+        """Call work(index) once for every index, in order of hand-out, until stop(); give every value it returns (small
+        and picklable) to report() on rank 0. Returns on all ranks together."""
+
+    def abort(self, code: int) -> None:
+        """End all ranks at once, after an error that only this one knows of."""
+
+
+class SerialExecutor:
+    """One process."""
+
+    rank, size, leaving_together = 0, 1, True
+
+    def share(self, make: Callable[[], Any]) -> Any:
+        return make()
+
+    def run(self, work, indices, report, stop) -> None:
+        for index in indices:
+            if stop():
+                return
+            report(work(index))
+
+    def abort(self, code: int) -> None:
+        """Nobody else is there; the caller's own exit is enough."""
+
+
+class MPIExecutor:
+    """All ranks of MPI.COMM_WORLD."""
+
+    leaving_together = False
+
+    def __init__(self):
+        try:
+            from mpi4py import MPI
+        except (ImportError, RuntimeError) as error:
+            raise EnvironmentMismatch(f"running on several ranks needs mpi4py and an MPI library ({error}); "
+                                      "`pip install hebb[mpi]` brings both") from None
+        self._mpi, self._comm = MPI, MPI.COMM_WORLD
+        self.rank, self.size = self._comm.Get_rank(), self._comm.Get_size()
+        check_launcher(self.size)
+
+    def share(self, make: Callable[[], Any]) -> Any:
+        error, message = None, None
+        if self.rank == 0:
+            try:
+                message = (True, make())
+            except HebbError as caught:
+                error, message = caught, (False, None)
+        self._wait_for_all()  # asleep: a broadcast would spin until rank 0 has made it
+        good, value = self._comm.bcast(message)
+        self.leaving_together = not good
+        if error is not None:
+            raise error
+        if not good:
+            raise SystemExit(2)
+        return value
+
+    def run(self, work, indices, report, stop) -> None:
+        if self._mpi.Query_thread() >= self._mpi.THREAD_SERIALIZED:
+            self._run_dynamic(work, indices, report, stop)
+        else:  # no thread may talk to MPI: deal the tasks out beforehand, longest first
+            mine = [work(index) for index in indices[self.rank :: self.size] if not stop()]
+            self._wait_for_all()
+            for outcomes in self._comm.gather(mine) or ():
+                for outcome in outcomes:
+                    report(outcome)
+        self._wait_for_all()
+
+    def _run_dynamic(self, work, indices, report, stop) -> None:
+        if self.rank != 0:
+            outcome = None
+            while (index := self._ask(outcome)) is not None:
+                outcome = work(index)
+            return
+        queue = _Queue(indices, report, stop)
+        failure: list[BaseException] = []
+        server = threading.Thread(target=self._serve, args=(queue, failure), name="task server", daemon=True)
+        server.start()
+        while (index := queue.next()) is not None:
+            queue.finished(work(index))
+        server.join()
+        if failure:
+            raise failure[0]
+
+    def _serve(self, queue: _Queue, failure: list[BaseException]) -> None:
+        """Answer the other ranks until each has been told that nothing is left."""
+        try:
+            waiting, pause = self.size - 1, _Pause()
+            while waiting:
+                status = self._mpi.Status()
+                if not self._comm.iprobe(tag=_WORK, status=status):
+                    pause()
+                    continue
+                outcome = self._comm.recv(source=status.Get_source(), tag=_WORK)
+                index = queue.next()
+                self._comm.send(index, status.Get_source(), tag=_WORK)
+                waiting -= index is None
+                if outcome is not None:
+                    queue.finished(outcome)
+                pause = _Pause()
+        except BaseException as error:  # carried to the main thread, which ends the job
+            failure.append(error)
+            queue.close()
+
+    def _ask(self, outcome) -> int | None:
+        """Hand in an outcome, get the next index."""
+        self._comm.send(outcome, 0, tag=_WORK)
+        pause = _Pause()
+        while not self._comm.iprobe(source=0, tag=_WORK):
+            pause()
+        return self._comm.recv(source=0, tag=_WORK)
+
+    def _wait_for_all(self) -> None:
+        request, pause = self._comm.Ibarrier(), _Pause()
+        while not request.Test():
+            pause()
+
+    def abort(self, code: int) -> None:
+        self._comm.Abort(code)
+
+
+class _Pause:
+    """Sleeps 1 % of the time already waited, between 0.1 and 10 ms: waiting costs no processor, and answering late costs
+    1 % of a task at most."""
+
+    def __init__(self):
+        self.since = time.monotonic()
+
+    def __call__(self) -> None:
+        time.sleep(min(0.01, max(1e-4, 0.01 * (time.monotonic() - self.since))))
+
+
+class _Queue:
+    """The indices still to be done, and the reports of those that are, for two threads."""
+
+    def __init__(self, indices: Sequence[int], report: Callable[[Any], None], stop: Callable[[], bool]):
+        self._left, self._report, self._stop = iter(indices), report, stop
+        self._lock = threading.Lock()
+
+    def next(self) -> int | None:
+        with self._lock:
+            return None if self._stop() else next(self._left, None)
+
+    def finished(self, outcome) -> None:
+        with self._lock:
+            self._report(outcome)
+
+    def close(self) -> None:
+        with self._lock:
+            self._left = iter(())
+
+
+def launched_ranks() -> int | None:
+    """The number of ranks a launcher says it started, None without a launcher."""
+    values = [os.environ[name] for name in _LAUNCHERS if os.environ.get(name, "").isdigit()]
+    return int(values[0]) if values else None
+
+
+def check_launcher(size: int) -> None:
+    """EnvironmentMismatch if a launcher started another number of ranks than this MPI library sees.
+
+    Under a foreign launcher each process believes to be alone and would run the whole job.
+    """
+    for name in _LAUNCHERS:
+        value = os.environ.get(name, "")
+        if value.isdigit() and int(value) != size:
+            raise EnvironmentMismatch(f"the launcher started {value} ranks ({name}) but MPI sees {size}; start the job with "
+                                      "the mpiexec that belongs to mpi4py's MPI library, or unset that variable to run on "
+                                      f"{size}")
+
+
+def make_executor() -> Executor:
+    """MPIExecutor under a launcher of several ranks, SerialExecutor otherwise (without loading MPI)."""
+    ranks = launched_ranks()
+    return SerialExecutor() if ranks in (None, 1) else MPIExecutor()
+
+
+def mpi_library() -> str:
+    """The name of the MPI library that mpi4py would use, without starting it; "none" if there is none."""
+    try:
+        import mpi4py
+
+        mpi4py.rc.initialize = False
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        return f"none ({error})"
+    return MPI.Get_library_version().splitlines()[0].strip("\0 ")

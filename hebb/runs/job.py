@@ -1,0 +1,144 @@
+"""A whole job: prepare its folder, run what is left of it, merge. And the same without a folder: `simulate`."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import StorageError
+from ..storage import results, schema
+from ..storage.folder import RunFolder
+from ..storage.taskfile import read_status, read_task, write_task
+from .environment import Progress, StopRequest, configure_logging, deadline
+from .executors import Executor
+from .plan import Plan
+from .worker import compute, run_task
+
+__all__ = ["Outcome", "Summary", "run_job", "simulate"]
+
+log = logging.getLogger("hebb")
+
+
+def simulate(model, temperature, disorder: int = 16, replicas: int = 2, sweeps: int = 2000, thermalize: int = 500,
+             measure_every: int = 1, start="planted", dynamics: str = "metropolis", tempering: bool = False, seed: int = 1,
+             order: str = "random", corruption: float | None = None, keep_spins: bool = False) -> results.Results:
+    """Simulate model at one temperature or a list of them, here and now, and return the results.
+
+    disorder: disorder samples per temperature (the same ones at every temperature). replicas: chains on each of them.
+    thermalize, sweeps, measure_every: in sweeps of n_spins proposals. start: "planted" | "random" | "corrupted" (a share
+    `corruption` of spins flipped) | an array of +-1, (N,) or (R, N). dynamics: "metropolis" | "glauber" |
+    "zero_temperature". order: "random" | "sequential" choice of spins. keep_spins: keep start and final configurations
+    in `Results.spins`. The numbers are those of a job file with the same keys, bit for bit.
+    Raises ParameterError before computing for anything out of range.
+    """
+    plan = Plan.from_keywords(model, temperature, seed=seed, start=start, disorder=disorder, replicas=replicas, sweeps=sweeps,
+                              thermalize=thermalize, measure_every=measure_every, dynamics=dynamics, tempering=tempering,
+                              order=order, corruption=corruption, keep_spins=keep_spins)
+    return results.Results.from_records(plan.index(), (compute(task) for task in plan.tasks))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a rank tells rank 0 about a task; everything else is in the task's file."""
+
+    index: int
+    status: str
+    seconds: float
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a run ended. done counts finished tasks of the whole job; reason says why it stopped early ("" if it did not)."""
+
+    folder: Path
+    total: int
+    done: int
+    failed: int
+    reason: str = ""
+
+
+def run_job(job_file, executor: Executor, out=None, resume: bool = False) -> Summary:
+    """Run a job file on the ranks of executor; every rank calls this and gets the same summary.
+
+    out: the run folder (default runs/<job name>). An existing run is continued only with resume, and only if it is the
+    same job: finished tasks are kept, unfinished ones continue from their checkpoint, failed ones are repeated.
+    Raises StorageError, ParameterError or DataError before anything is computed.
+    """
+    text, path, left, end = executor.share(lambda: _prepare(Path(job_file), out, resume))
+    plan = Plan.from_text(text, str(job_file))
+    folder = RunFolder.open(path)
+    configure_logging(executor.rank, executor.size, folder.log_path)
+    todo = plan.longest_first(left)
+    ledger = _Ledger(plan, len(todo), executor)
+
+    def work(index: int) -> Outcome:
+        task = plan.tasks[index]
+        file = folder.task_path(task.task_id)
+        unfinished = file.exists() and read_status(file)["status"] == "unfinished"
+        begun = time.monotonic()
+        record = run_task(task, read_task(file) if unfinished else None, checkpoint=lambda item: write_task(file, item),
+                          checkpoint_every=plan.checkpoint_every, stop=stop)
+        write_task(file, record)
+        return Outcome(index, record.status, time.monotonic() - begun, record.message)
+
+    with StopRequest(end).listening() as stop:
+        executor.run(work, todo, ledger.report, stop)
+    ledger.progress.close()
+    return executor.share(lambda: _finish(folder, ledger, stop.reason))
+
+
+def _prepare(job_file: Path, out, resume: bool) -> tuple[str, Path, list[str], float | None]:
+    """Check the job and its folder: (text, folder, task ids still to do, deadline)."""
+    plan = Plan.from_toml(job_file)
+    path = Path(out) if out is not None else Path("runs") / plan.name
+    index = plan.index()
+    if (path / schema.PLAN_FILE).exists():
+        folder = RunFolder.open(path)
+        if folder.plan["digest"] != index["digest"]:
+            raise StorageError(f"{path} holds a different job than {job_file}; choose another folder with --out")
+        if not resume:
+            raise StorageError(f"{path} already holds a run of this job; continue it with --resume or choose another folder "
+                               "with --out")
+    else:
+        folder = RunFolder.create(path, index, plan.text)
+    folder.require_writable()
+    statuses = folder.statuses()
+    left = [task.task_id for task in plan.tasks if statuses.get(task.task_id, {}).get("status") != "done"]
+    return plan.text, path, left, deadline(plan.walltime)
+
+
+class _Ledger:
+    """Rank 0's book of what has been reported."""
+
+    def __init__(self, plan: Plan, left: int, executor: Executor):
+        self.plan, self.failed = plan, []
+        self.progress = Progress(len(plan.tasks), len(plan.tasks) - left, quiet=executor.rank != 0)
+        self.ranks = executor.size
+        self.started = time.monotonic()
+        if executor.rank == 0:
+            log.info("start: %d of %d tasks to do on %d rank(s)", left, len(plan.tasks), executor.size)
+
+    def report(self, outcome: Outcome) -> None:
+        name = self.plan.tasks[outcome.index].task_id
+        if outcome.status == "failed":
+            self.failed.append(name)
+            log.error("task %s failed: %s", name, outcome.message.strip().splitlines()[-1])
+            log.info("%s", outcome.message)
+        else:
+            log.info("task %s %s after %.2f s", name, outcome.status, outcome.seconds)
+        if outcome.status == "done":
+            self.progress.advance()
+
+
+def _finish(folder: RunFolder, ledger: _Ledger, reason: str) -> Summary:
+    merged = results.merge(folder.path)
+    merged.save(folder.results_path)
+    done, total = int(merged.done.sum()), len(ledger.plan.tasks)
+    if not reason and done + len(ledger.failed) < total:
+        reason = "another rank was asked to stop"
+    log.info("end after %.1f s: %d of %d tasks done, %d failed%s", time.monotonic() - ledger.started, done, total,
+             len(ledger.failed), f"; stopped because {reason}" if reason else "")
+    return Summary(folder.path, total, done, len(ledger.failed), reason)

@@ -1,0 +1,251 @@
+"""From a job file (or keywords) to tasks with stable names. Everything a user can get wrong is refused here, before
+anything is drawn.
+
+    [job]       name, seed
+    [model]     kind, the keywords of that model, temperature; a list sweeps its key, several lists give the outer product
+                (the first key varies slowest)
+    [sampling]  see SAMPLING
+    [run]       walltime, checkpoint_every as "HH:MM:SS"
+"""
+
+from __future__ import annotations
+
+import itertools
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .. import models
+from ..errors import ParameterError, StorageError
+from ..params import check_choice, check_integer, check_keys, check_real, digest
+from ..provenance import require_kernels
+from ..sampling.accumulators import bin_length_for
+from ..sampling.chain import Chain
+
+__all__ = ["SAMPLING", "SECONDS_PER_PAIR", "SECONDS_PER_PROPOSAL", "Plan", "Task", "sampling_settings", "seconds_of"]
+
+#: [sampling] keys and their defaults; ... marks a key that a job file must give.
+SAMPLING = {
+    "disorder": ...,  # disorder samples per point
+    "replicas": 2,  # chains on the same disorder sample
+    "start": "planted",  # planted | random | corrupted | ... (see Chain)
+    "corruption": None,  # share of flipped spins, for start = "corrupted"
+    "thermalize": ...,  # sweeps before the first measurement
+    "sweeps": ...,  # sweeps with measurements
+    "measure_every": 1,  # sweeps between measurements; sweeps // measure_every are taken
+    "dynamics": "metropolis",
+    "order": "random",  # random | sequential choice of spins
+    "tempering": False,
+    "keep_spins": False,  # store start and final configurations
+}
+RUN = {"walltime": None, "checkpoint_every": "00:05:00"}
+
+#: Rough speed of one core, for ordering tasks and for `hebb check`: only ratios matter for the order.
+SECONDS_PER_PAIR = 1 / 20e9
+SECONDS_PER_PROPOSAL = 15e-9
+
+
+@dataclass(frozen=True)
+class Task:
+    """One disorder sample at one parameter point: the unit of work.
+
+    task_id is made of the point's digest and the disorder number alone, so it survives any change of the job around it.
+    cost: estimated seconds on one core.
+    """
+
+    task_id: str
+    point: int
+    disorder: int
+    seed: int
+    model: object
+    temperature: float
+    sampling: Mapping
+    start: object
+    digest: str
+    cost: float
+
+    @property
+    def n_measurements(self) -> int:
+        return self.sampling["sweeps"] // self.sampling["measure_every"]
+
+    @property
+    def bin_length(self) -> int:
+        return bin_length_for(self.n_measurements)
+
+    @property
+    def parameters(self) -> dict:
+        return {**self.model.parameters(), "temperature": self.temperature}
+
+    def chain(self) -> Chain:
+        """Draw the disorder and the start."""
+        keys = ("replicas", "corruption", "dynamics", "order")
+        return Chain(self.model.draw(seed=self.seed, disorder=self.disorder), temperature=self.temperature, start=self.start,
+                     seed=self.seed, point=self.digest, **{key: self.sampling[key] for key in keys})
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checked job. points: (model, temperature) in job order. tasks: in job order (points, then disorder)."""
+
+    name: str
+    seed: int
+    points: tuple[tuple[object, float], ...]
+    tasks: tuple[Task, ...]
+    sampling: Mapping
+    walltime: float | None  # seconds
+    checkpoint_every: float  # seconds
+    text: str = ""  # the job file
+
+    @classmethod
+    def from_toml(cls, path) -> Plan:
+        """The plan of a job file; StorageError if there is none, ParameterError or DataError for its content."""
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except OSError as error:
+            raise StorageError(f"cannot read the job file {path} ({error.strerror})") from error
+        return cls.from_text(text, str(path))
+
+    @classmethod
+    def from_text(cls, text: str, where: str = "the job file") -> Plan:
+        """The plan of a job given as TOML text."""
+        try:
+            job = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise ParameterError(f"{where} is not valid TOML: {error}") from None
+        check_keys(where, job, ("job", "model", "sampling", "run"))
+        for section in ("model", "sampling"):
+            if section not in job:
+                raise ParameterError(f"{where} has no section [{section}]")
+        for section, content in job.items():
+            if not isinstance(content, dict):
+                raise ParameterError(f"{section} in {where} is a value, not a section; write [{section}]")
+        head, run = job.get("job", {}), {**RUN, **job.get("run", {})}
+        check_keys("[job]", head, ("name", "seed"))
+        check_keys("[run]", run, RUN)
+        name = head.get("name", Path(where).stem)
+        if not isinstance(name, str) or not name or set(name) & set("/\\\0") or name.startswith("."):
+            raise ParameterError(f"[job] name = {name!r} is not usable as the name of a folder")
+        walltime = None if run["walltime"] is None else _seconds("walltime", run["walltime"])
+        return cls.build(name=name, seed=head.get("seed", 1), points=_points(job["model"]),
+                         sampling=sampling_settings(job["sampling"]), walltime=walltime,
+                         checkpoint_every=_seconds("checkpoint_every", run["checkpoint_every"]), text=text)
+
+    @classmethod
+    def from_keywords(cls, model, temperature, seed: int = 1, start="planted", **sampling) -> Plan:
+        """The plan of a model object at one temperature or a list of them; sampling as in [sampling].
+
+        start may be an array of spins here, (N,) or (R, N) of +-1.
+        """
+        named = isinstance(start, str)
+        settings = sampling_settings({**sampling, "start": start if named else "array"})
+        temperatures = np.atleast_1d(np.asarray(temperature, dtype=object))
+        if temperatures.ndim != 1 or not len(temperatures):
+            raise ParameterError(f"temperature = {temperature!r} is neither a number nor a list of numbers")
+        points = [(model, value) for value in temperatures]
+        return cls.build(name="simulate", seed=seed, points=points, sampling=settings, start=start)
+
+    @classmethod
+    def build(cls, name: str, seed: int, points: Iterable[tuple[object, float]], sampling: Mapping,
+              walltime: float | None = None, checkpoint_every: float = 300.0, text: str = "", start=None) -> Plan:
+        """Check every point and lay out its tasks."""
+        require_kernels()
+        seed = check_integer("seed", seed, 0, 2**63 - 1)
+        start = sampling["start"] if start is None else start
+        checked, tasks, names = [], [], {}
+        for model, temperature in points:
+            temperature = check_real("temperature", temperature, 0.0)
+            keys = ("replicas", "corruption", "dynamics", "order")
+            Chain.check(model, temperature=temperature, start=start, **{key: sampling[key] for key in keys})
+            model.memory_bytes(sampling["replicas"])
+            point = digest({**model.parameters(), "temperature": temperature})
+            if point[:12] in names:
+                raise ParameterError(f"points {names[point[:12]]} and {len(checked)} of the job are the same; remove the "
+                                     "repeated value from its list")
+            names[point[:12]] = len(checked)
+            cost = seconds_of(model, sampling)
+            tasks += [Task(f"{point[:12]}-d{disorder:04d}", len(checked), disorder, seed, model, temperature, sampling, start,
+                           point, cost) for disorder in range(sampling["disorder"])]
+            checked.append((model, temperature))
+        return cls(name, seed, tuple(checked), tuple(tasks), dict(sampling), walltime, checkpoint_every, text)
+
+    @property
+    def job(self) -> dict:
+        return {"name": self.name, "seed": self.seed, "sampling": dict(self.sampling)}
+
+    def index(self) -> dict:
+        """The plan as plain data (storage.folder.RunFolder). Its digest names everything that decides the numbers: not
+        the job's name, nor wall time and checkpoints, which may change when a job is continued."""
+        points = [{**model.parameters(), "temperature": temperature} for model, temperature in self.points]
+        return {"digest": digest({"points": points, "seed": self.seed, "sampling": self.sampling}), "job": self.job,
+                "points": points, "tasks": [[task.task_id, task.point, task.disorder] for task in self.tasks]}
+
+    def longest_first(self, task_ids: Iterable[str] | None = None) -> list[int]:
+        """Indices of tasks (all, or those named), the most expensive first, otherwise in job order."""
+        wanted = None if task_ids is None else set(task_ids)
+        chosen = [i for i, task in enumerate(self.tasks) if wanted is None or task.task_id in wanted]
+        return sorted(chosen, key=lambda i: -self.tasks[i].cost)
+
+
+def sampling_settings(given: Mapping) -> dict:
+    """[sampling] with defaults filled in and every value checked that does not need a model."""
+    check_keys("[sampling]", given, SAMPLING)
+    missing = [key for key, default in SAMPLING.items() if default is ... and key not in given]
+    if missing:
+        raise ParameterError(f"[sampling] must give {' and '.join(missing)}")
+    settings = {**SAMPLING, **given}
+    for key, low in (("disorder", 1), ("replicas", 1), ("thermalize", 0), ("sweeps", 1), ("measure_every", 1)):
+        settings[key] = check_integer(key, settings[key], low)
+    if settings["measure_every"] > settings["sweeps"]:
+        raise ParameterError(f"measure_every = {settings['measure_every']} is more than sweeps = {settings['sweeps']}: "
+                             "nothing would be measured")
+    for key in ("tempering", "keep_spins"):
+        if not isinstance(settings[key], bool):
+            raise ParameterError(f"{key} = {settings[key]!r} is not true or false")
+    if settings["tempering"]:
+        raise ParameterError("tempering = true is not available in this version; leave it out or set it to false")
+    check_choice("order", settings["order"], ("random", "sequential"))
+    return settings
+
+
+def seconds_of(model, sampling: Mapping) -> float:
+    """Rough computing time of one task, in seconds on one core."""
+    sweep = model.pairs_per_sweep() * SECONDS_PER_PAIR + model.n_spins * SECONDS_PER_PROPOSAL
+    return sampling["replicas"] * (sampling["thermalize"] + sampling["sweeps"]) * sweep
+
+
+def _points(section: Mapping) -> list[tuple[object, float]]:
+    """(model, temperature) of every combination of the listed values in [model]."""
+    if "kind" not in section or isinstance(section["kind"], list):
+        raise ParameterError("[model] must name one kind, for example kind = \"dense\"")
+    known = models.keys(section["kind"])
+    check_keys("[model]", section, ("kind", "temperature", *known))
+    if "temperature" not in section:
+        raise ParameterError("[model] must give a temperature (one, or a list)")
+    for key, value in section.items():
+        if value == []:
+            raise ParameterError(f"[model] {key} is an empty list; give at least one value")
+    choices = [value if isinstance(value, list) else [value] for value in section.values()]
+    points, built = [], {}
+    for combination in itertools.product(*choices):
+        keys = dict(zip(section, combination, strict=True))
+        kind, temperature = keys.pop("kind"), keys.pop("temperature")
+        name = repr(keys)
+        if name not in built:  # one model for all its temperatures: images are read once
+            try:
+                built[name] = models.from_keys(kind, keys)
+            except TypeError as error:  # a key without default was left out
+                raise ParameterError(f"[model] is incomplete: {error}") from error
+        points.append((built[name], temperature))
+    return points
+
+
+def _seconds(name: str, text) -> float:
+    """Seconds of "HH:MM:SS"."""
+    parts = str(text).split(":")
+    if len(parts) != 3 or not all(part.isdigit() for part in parts) or int(parts[1]) > 59 or int(parts[2]) > 59:
+        raise ParameterError(f"{name} = {text!r} is not a time like \"01:30:00\" (hours:minutes:seconds)")
+    hours, minutes, seconds = map(int, parts)
+    return 3600.0 * hours + 60.0 * minutes + seconds

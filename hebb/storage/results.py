@@ -1,0 +1,354 @@
+"""Results of a whole job: in memory, in one HDF5 file, as a table, as xarray."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import EnvironmentMismatch, ParameterError, StorageError
+from ..params import check_choice
+from ..statistics import Estimate, estimate
+from . import schema
+from .folder import RunFolder
+from .taskfile import TaskRecord, open_file, read_task, replace_file, to_json
+
+__all__ = ["Observable", "Results", "Table", "load", "load_arrays", "merge", "save_arrays"]
+
+
+class Observable:
+    """One observable at every point. Axes: points in job order (P), disorder samples (D), bins (B), chains (C) which are
+    replicas or pairs of replicas, then components. What is not done yet is nan.
+    """
+
+    def __init__(self, name: str, samples: np.ndarray, series: np.ndarray | None, done: np.ndarray, bin_length: int):
+        self.name = name
+        self.samples = samples  # (P, D, ...) means over bins and chains
+        self._series, self._done, self._bin_length = series, done, bin_length
+
+    @functools.cached_property
+    def _estimates(self) -> np.ndarray:
+        """(P, ...) Estimate objects."""
+        shape = (len(self.samples), *self.samples.shape[2:])
+        table = np.empty(shape, dtype=object)
+        for index in np.ndindex(shape):
+            point, component = index[0], index[1:]
+            done = self._done[point]
+            if self._series is None:
+                table[index] = _of_samples(self.samples[(point, done, *component)])
+            elif np.isnan(self.samples[(point, done, *component)]).all():  # this point has fewer components than others
+                table[index] = Estimate(np.nan, np.nan, 0, np.nan, np.nan, 0, False)
+            else:
+                table[index] = estimate(self._series[(point, done, slice(None), slice(None), *component)], self._bin_length)
+        return table
+
+    def _each(self, attribute: str, dtype: type = float) -> np.ndarray:
+        values = [getattr(item, attribute) for item in self._estimates.flat]
+        return np.array(values, dtype=dtype).reshape(self._estimates.shape)
+
+    @property
+    def mean(self) -> np.ndarray:
+        """(P, ...) averages over the disorder samples."""
+        return self._each("mean")
+
+    @property
+    def error(self) -> np.ndarray:
+        """(P, ...) standard errors: scatter between disorder samples.
+
+        Raises ChainTooShort if the chains of any point were too short, ParameterError where there are fewer than 2
+        samples. `raw_error` gives the same numbers without asking (nan for fewer than 2 samples).
+        """
+        return self._each("error")
+
+    @property
+    def raw_error(self) -> np.ndarray:
+        return self._each("raw_error")
+
+    @property
+    def tau(self) -> np.ndarray:
+        """(P, ...) autocorrelation times in measurements, 1 for white noise."""
+        return self._each("tau")
+
+    @property
+    def r_hat(self) -> np.ndarray:
+        """(P, ...) split R-hat of the worst disorder sample."""
+        return self._each("r_hat")
+
+    @property
+    def too_short(self) -> np.ndarray:
+        """(P, ...) whether the chains were too short for their autocorrelation time."""
+        return self._each("too_short", bool)
+
+    def estimate(self, point: int, component: tuple[int, ...] = ()) -> Estimate:
+        """Everything about one point (and component) in one record."""
+        return self._estimates[(point, *component)]
+
+    def series(self, point: int) -> np.ndarray:
+        """(n_done, B, C, ...) bin means of the finished disorder samples of one point."""
+        if self._series is None:
+            raise ParameterError(f"{self.name} is known only as one number per sample; it has no series")
+        return self._series[point][self._done[point]]
+
+    def __repr__(self):
+        return f"<{self.name}: {', '.join(str(item) for item in self._estimates.flat)}>"
+
+
+def _of_samples(samples: np.ndarray) -> Estimate:
+    """An estimate of something known once per sample, such as the acceptance."""
+    n = len(samples)
+    mean = samples.mean() if n else np.nan
+    error = samples.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan
+    return Estimate(float(mean), float(error), n, np.nan, np.nan, 0, False)
+
+
+class Table(list):
+    """A list of rows (dicts); str() aligns it."""
+
+    def __str__(self):
+        if not self:
+            return "(empty)"
+        columns = list(self[0])
+        cells = [columns, *[[_cell(row[column]) for column in columns] for row in self]]
+        widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
+        text = "\n".join("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells)
+        return text + ("\n(?) chain too short for its autocorrelation time" if "(?)" in text else "")
+
+
+def _cell(value) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+@dataclass
+class Results:
+    """Everything a job measured. `res["m"]` is an Observable; iterating gives the names.
+
+    points: parameters of each point, in job order. job: name, seed and sampling settings. done, lost: (P, D) bool.
+    acceptance: (P, D), nan where not done. data: name -> (P, D, B, C, ...) bin means. spins: (point, disorder) -> name
+    -> int8 array, where they were kept. seconds: computing time of all tasks together.
+    """
+
+    points: list[dict]
+    job: dict
+    done: np.ndarray
+    lost_samples: np.ndarray
+    acceptance: np.ndarray
+    data: dict[str, np.ndarray]
+    bin_length: int = 1
+    spins: dict[tuple[int, int], dict[str, np.ndarray]] = field(default_factory=dict)
+    seconds: float = 0.0
+    provenance: dict = field(default_factory=dict)
+
+    @classmethod
+    def from_records(cls, plan: Mapping, records: Iterable[TaskRecord]) -> Results:
+        """Join the finished ones among records; plan as in RunFolder. Unfinished and failed tasks are left out."""
+        place = {task_id: (point, disorder) for task_id, point, disorder in plan["tasks"]}
+        shape = (len(plan["points"]), 1 + max(disorder for _, disorder in place.values()))
+        results = cls(points=json.loads(to_json(plan["points"])), job=json.loads(to_json(plan["job"])),
+                      done=np.zeros(shape, bool), lost_samples=np.zeros(shape, bool), acceptance=np.full(shape, np.nan), data={})
+        for record in records:
+            if record.status != "done":
+                continue
+            at = place[record.task_id]
+            results.done[at], results.lost_samples[at], results.acceptance[at] = True, record.lost, record.acceptance
+            results.bin_length = record.bin_length
+            results.seconds += record.seconds
+            results.provenance = results.provenance or record.provenance
+            for name, series in record.series.items():
+                results._store(name, at, series)
+            if record.spins:
+                results.spins[at] = record.spins
+        results.data = dict(sorted(results.data.items()))
+        return results
+
+    def _store(self, name: str, at: tuple[int, int], series: np.ndarray) -> None:
+        """Put one series in place; the array grows (with nan) where points have different numbers of components."""
+        held = self.data.get(name)
+        inner = series.shape if held is None else tuple(np.maximum(held.shape[2:], series.shape))
+        if held is None or held.shape[2:] != inner:
+            grown = np.full((*self.done.shape, *inner), np.nan)
+            if held is not None:
+                grown[(slice(None), slice(None), *map(slice, held.shape[2:]))] = held
+            self.data[name] = grown
+        self.data[name][(*at, *map(slice, series.shape))] = series
+
+    def __getitem__(self, name: str) -> Observable:
+        return self._observables[check_choice("observable", name, self._observables)]
+
+    @functools.cached_property
+    def _observables(self) -> dict[str, Observable]:
+        table = {}
+        for name, series in self.data.items():
+            samples = np.full((*self.done.shape, *series.shape[4:]), np.nan)
+            samples[self.done] = series[self.done].mean(axis=(1, 2))
+            table[name] = Observable(name, samples, series, self.done, self.bin_length)
+        return table | {"acceptance": Observable("acceptance", self.acceptance, None, self.done, 1)}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._observables)
+
+    def __contains__(self, name) -> bool:
+        return name in self._observables
+
+    def keys(self) -> tuple[str, ...]:
+        return tuple(self._observables)
+
+    @property
+    def lost(self) -> np.ndarray:
+        """(P,) number of samples that left the planted state: a point with any is outside the theory's domain."""
+        return self.lost_samples.sum(axis=1)
+
+    @property
+    def n_disorder(self) -> np.ndarray:
+        """(P,) number of finished disorder samples."""
+        return self.done.sum(axis=1)
+
+    @functools.cached_property
+    def swept(self) -> tuple[str, ...]:
+        """The parameters that differ between points (temperature if none does)."""
+        names = dict.fromkeys(name for point in self.points for name in point)
+        different = tuple(name for name in names if any(point.get(name) != self.points[0].get(name) for point in self.points))
+        return different or ("temperature",)
+
+    def to_table(self) -> Table:
+        """One row per point: the swept parameters, samples, lost ones, and an Estimate for every observable."""
+        table = Table()
+        for i, point in enumerate(self.points):
+            row = {name: point.get(name) for name in self.swept}
+            row |= {"samples": int(self.n_disorder[i]), "lost": int(self.lost[i])}
+            for name in self:
+                observable = self[name]
+                for component in np.ndindex(observable.samples.shape[2:]):
+                    label = name + "".join(f"[{index}]" for index in component)
+                    row[label] = observable.estimate(i, component)
+            table.append(row)
+        return table
+
+    def to_xarray(self):
+        """An xarray.Dataset: the sample means (point, disorder, ...) with the swept parameters as coordinates of point."""
+        try:
+            import xarray
+        except ImportError:
+            raise EnvironmentMismatch("xarray is not installed; `pip install hebb[xarray]` brings it") from None
+        variables = {}
+        for name in self:
+            samples = self[name].samples
+            inner = [f"{name}_{axis}" for axis in range(samples.ndim - 2)]
+            variables[name] = (["point", "disorder", *inner], samples)
+        variables["lost"] = (["point", "disorder"], self.lost_samples)
+        coordinates = {name: ("point", [point.get(name) for point in self.points]) for name in self.swept}
+        return xarray.Dataset(variables, coords=coordinates, attrs={"job": to_json(self.job)})
+
+    def save(self, path) -> None:
+        """Write one HDF5 file that `hebb.load` opens; its datasets are a function of the job alone."""
+        import h5py
+
+        with replace_file(Path(path), schema.RESULTS) as file:
+            file.attrs["bin_length"] = self.bin_length
+            file.attrs["seconds"] = self.seconds
+            file.attrs[schema.PROVENANCE] = to_json(self.provenance)
+            file.create_dataset(schema.POINTS, data=[to_json(point) for point in self.points], dtype=h5py.string_dtype())
+            file.create_dataset(schema.JOB, data=to_json(self.job), dtype=h5py.string_dtype())
+            file[schema.DONE], file[schema.LOST], file[schema.ACCEPTANCE] = self.done, self.lost_samples, self.acceptance
+            for name, series in self.data.items():
+                file[f"{schema.SERIES}/{name}"] = series
+                file[f"{schema.SAMPLES}/{name}"] = self[name].samples
+            for (point, disorder), arrays in self.spins.items():
+                for name, array in arrays.items():
+                    file[f"{schema.SPINS}/{point}/{disorder}/{name}"] = array
+            self._attach_scales(file)
+
+    def _attach_scales(self, file) -> None:
+        """Dimension scales, so that other programs see axes with names and values, not bare shapes."""
+        for name in self.swept:
+            values = [point.get(name) for point in self.points]
+            if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values):
+                file.create_dataset(f"{schema.PARAMETERS}/{name}", data=np.array(values, dtype=float)).make_scale(name)
+        scales: dict[tuple[str, int], str] = {}
+        targets = [file[schema.DONE], file[schema.LOST], file[schema.ACCEPTANCE]]
+        targets += [dataset for group in (schema.SERIES, schema.SAMPLES) for dataset in file.get(group, {}).values()]
+        for dataset in targets:
+            axes = schema.AXES if dataset.name.startswith(f"/{schema.SERIES}/") else schema.AXES[:2]
+            for number, axis in enumerate(axes):
+                length = dataset.shape[number]
+                if (axis, length) not in scales:  # chains are replicas here and pairs there: one scale per length
+                    name = f"{axis}{length}" if any(axis == known for known, _ in scales) else axis
+                    values = (np.arange(length) + 1) * self.bin_length if axis == "bin" else np.arange(length)
+                    file.create_dataset(f"{schema.SCALES}/{name}", data=values).make_scale(axis)
+                    scales[axis, length] = name
+                dataset.dims[number].label = axis
+                dataset.dims[number].attach_scale(file[f"{schema.SCALES}/{scales[axis, length]}"])
+            for name in file.get(schema.PARAMETERS, {}):
+                dataset.dims[0].attach_scale(file[f"{schema.PARAMETERS}/{name}"])
+
+    @classmethod
+    def open(cls, path) -> Results:
+        """The results in a file written by `save`."""
+        with open_file(Path(path), schema.RESULTS) as file:
+            results = cls(
+                points=[json.loads(text) for text in file[schema.POINTS].asstr()[()]],
+                job=json.loads(file[schema.JOB].asstr()[()]),
+                done=file[schema.DONE][()], lost_samples=file[schema.LOST][()], acceptance=file[schema.ACCEPTANCE][()],
+                data={name: dataset[()] for name, dataset in file.get(schema.SERIES, {}).items()},
+                bin_length=int(file.attrs["bin_length"]), seconds=float(file.attrs["seconds"]),
+                provenance=json.loads(file.attrs[schema.PROVENANCE]))
+            for point, samples in file.get(schema.SPINS, {}).items():
+                for disorder, arrays in samples.items():
+                    at = int(point), int(disorder)
+                    results.spins[at] = {name: dataset[()] for name, dataset in arrays.items()}
+        return results
+
+
+def merge(folder) -> Results:
+    """The results of what is finished in a run folder, at any time, also while the job runs. Nothing is written.
+
+    Cost: reads every finished task file; memory 8 bytes x measurements x chains x observables x tasks.
+    """
+    folder = RunFolder.open(Path(folder))
+    paths = [folder.task_path(task_id) for task_id, _, _ in folder.plan["tasks"]]
+    return Results.from_records(folder.plan, (read_task(path) for path in paths if path.exists()))
+
+
+def load(path) -> Results:
+    """Results from a results file, or from a run folder: its results.h5, or, while that is missing or partial, what is finished now."""
+    path = Path(path)
+    if path.is_file():
+        return Results.open(path)
+    if not path.is_dir():
+        raise StorageError(f"there is no file or folder {path}")
+    merged = path / schema.RESULTS_FILE
+    results = Results.open(merged) if merged.exists() else None
+    return results if results is not None and results.done.all() else merge(path)
+
+
+def save_arrays(path, arrays: Mapping[str, np.ndarray], attributes: Mapping | None = None) -> None:
+    """Named arrays (names may contain "/") and JSON-able attributes in one HDF5 file, written atomically."""
+    with replace_file(Path(path), schema.ARRAYS) as file:
+        file.attrs["attributes"] = to_json(dict(attributes or {}))
+        for name, array in arrays.items():
+            file.create_dataset(name, data=_storable(array))
+
+
+def _storable(array) -> np.ndarray:
+    array = np.asarray(array)
+    if array.dtype.kind == "U":
+        import h5py
+
+        return array.astype(h5py.string_dtype())
+    return array
+
+
+def load_arrays(path) -> tuple[dict[str, np.ndarray], dict]:
+    """The arrays and attributes of a file written by `save_arrays`; text arrays come back as arrays of str."""
+    arrays: dict[str, np.ndarray] = {}
+
+    def collect(name, item: Sequence):
+        if hasattr(item, "shape"):
+            arrays[name] = item.asstr()[()].astype(str) if item.dtype.kind == "O" else item[()]
+
+    with open_file(Path(path), schema.ARRAYS) as file:
+        file.visititems(collect)
+        return arrays, json.loads(file.attrs["attributes"])

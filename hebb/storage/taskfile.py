@@ -1,0 +1,172 @@
+"""One file per task: what a worker hands over, written whole or not at all.
+
+A file holds results, random-generator states and bin contents of the same instant. It is written beside the old one and
+then renamed over it, so a kill at any moment leaves either the old or the new file, never a mixture.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from ..errors import StorageError
+from ..params import digest
+from . import schema
+
+__all__ = ["TaskRecord", "open_file", "read_status", "read_task", "replace_file", "to_json", "write_task"]
+
+
+@dataclass
+class TaskRecord:
+    """Everything a task leaves behind; plain values and arrays only.
+
+    parameters: the point (model keys, "kind", "temperature"). sampling: the settings of the chain. series: name ->
+    (n_bins, R or pairs, ...), means of bins of bin_length measurements. lost: a planted state was left at some sweep.
+    spins: "planted" (N,), "start" and "final" (R, N) int8, if they were asked for. snapshot: what continues the chain
+    bit for bit, while unfinished. message: the traceback of a failed task. seconds: time spent, all visits together.
+    """
+
+    task_id: str
+    parameters: dict
+    sampling: dict
+    seed: int
+    disorder: int
+    status: str = "unfinished"
+    sweeps_done: int = 0
+    series: dict[str, np.ndarray] = field(default_factory=dict)
+    bin_length: int = 1
+    lost: bool = False
+    acceptance: float = float("nan")
+    spins: dict[str, np.ndarray] = field(default_factory=dict)
+    snapshot: dict[str, np.ndarray] = field(default_factory=dict)
+    message: str = ""
+    seconds: float = 0.0
+    provenance: dict = field(default_factory=dict)
+
+
+_SIMPLE = {"task_id": str, "seed": int, "disorder": int, "status": str, "sweeps_done": int, "bin_length": int, "lost": bool,
+           "acceptance": float, "message": str, "seconds": float}
+_JSON = ("parameters", "sampling", "provenance")
+_GROUPS = {schema.SERIES: "series", schema.SPINS: "spins", schema.SNAPSHOT: "snapshot"}
+
+
+def write_task(path: Path, record: TaskRecord) -> None:
+    """Write record to path, atomically. StorageError if the folder cannot be written."""
+    with replace_file(path, schema.TASK) as file:
+        for name, kind in _SIMPLE.items():
+            file.attrs[name] = kind(getattr(record, name))
+        for name in _JSON:
+            file.attrs[name] = to_json(getattr(record, name))
+        for group, name in _GROUPS.items():
+            for key, array in getattr(record, name).items():
+                file.create_dataset(f"{group}/{key}", data=array)
+
+
+def read_task(path: Path) -> TaskRecord:
+    """The record in path. StorageError, naming the remedy, if it is not a complete task file."""
+    with open_file(path, schema.TASK) as file:
+        values = {name: kind(file.attrs[name]) for name, kind in _SIMPLE.items()}
+        values |= {name: json.loads(file.attrs[name]) for name in _JSON}
+        values |= {name: _read_group(file, group) for group, name in _GROUPS.items()}
+    return TaskRecord(**values)
+
+
+def read_status(path: Path) -> dict:
+    """The scalar fields of a task file, without its arrays: cheap enough to ask of every file of a large job."""
+    with open_file(path, schema.TASK) as file:
+        return {name: kind(file.attrs[name]) for name, kind in _SIMPLE.items()}
+
+
+def _read_group(file: h5py.File, group: str) -> dict[str, np.ndarray]:
+    arrays: dict[str, np.ndarray] = {}
+
+    def collect(name, item):
+        if isinstance(item, h5py.Dataset):
+            arrays[name] = item[()] if item.shape else np.asarray(item[()])
+
+    if group in file:
+        file[group].visititems(collect)
+    return arrays
+
+
+def to_json(value) -> str:
+    """JSON with sorted keys. Arrays, which only in-memory models have, are named by their digest (see params.digest)."""
+
+    def plain(item):
+        if isinstance(item, np.ndarray):
+            return {"sha256": digest({"array": item}), "shape": list(item.shape), "dtype": str(item.dtype)}
+        return item.item()
+
+    return json.dumps(value, sort_keys=True, default=plain)
+
+
+@contextlib.contextmanager
+def replace_file(path: Path, kind: str) -> Iterator[h5py.File]:
+    """A new HDF5 file that appears under path, complete and on disk, when the block ends without an error."""
+    path = Path(path)
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with h5py.File(temporary, "w", locking=False) as file:
+            file.attrs["hebb_file"] = kind
+            file.attrs["hebb_schema"] = schema.SCHEMA_VERSION
+            yield file
+        _to_disk(temporary)
+        os.replace(temporary, path)
+        _to_disk(path.parent)  # the rename itself
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StorageError(f"cannot write {path} ({error}); check the folder's permissions and free space") from error
+
+
+def _to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def open_file(path: Path, kind: str) -> Iterator[h5py.File]:
+    """A file of this kind, open for reading. Whatever is wrong with it becomes one StorageError that says what to do."""
+    path = Path(path)
+    remedy = {schema.TASK: "delete it and run the job again with --resume, which repeats only this task",
+              schema.RESULTS: "delete it and run `hebb merge` on its folder, which writes it again"}
+    remedy = remedy.get(kind, "it has to be written again")
+    if not path.is_file():
+        raise StorageError(f"there is no file {path}")
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            found, version = str(file.attrs.get("hebb_file")), int(file.attrs.get("hebb_schema", 0))
+            if found != kind:
+                raise StorageError(f"{path} is not a {kind} file of hebb; {remedy}")
+            if version > schema.SCHEMA_VERSION:
+                raise StorageError(f"{path} was written by a newer hebb (layout {version}, this one knows up to "
+                                   f"{schema.SCHEMA_VERSION}); install that version to read it")
+            yield file if version == schema.SCHEMA_VERSION else _migrated(file, version)
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        raise StorageError(f"{path} is truncated or damaged ({_first_line(error)}); {remedy}") from error
+
+
+def _migrated(file: h5py.File, version: int) -> h5py.File:
+    """A copy in memory, brought up to the present layout; the file itself is left as it is."""
+    copy = h5py.File(f"{file.filename} in memory", "w", driver="core", backing_store=False)
+    for key, value in file.attrs.items():
+        copy.attrs[key] = value
+    for name in file:
+        file.copy(name, copy)
+    for old in range(version, schema.SCHEMA_VERSION):
+        schema.MIGRATIONS[old](copy)
+    return copy
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+

@@ -1,0 +1,84 @@
+"""What several tests need: an mpiexec launcher, the command line as a process, and the false-alarm budget."""
+
+import math
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+ROOT = Path(__file__).resolve().parent.parent
+
+#: The whole suite may fail a correct program with at most this probability, if all seeds were drawn afresh. Every
+#: statistical test states its share as `alarm`; seeds are fixed, so a passing test passes for ever.
+FALSE_ALARM_BUDGET = 1e-3
+
+
+def assert_z(z_values, alarm: float, what: str = "") -> None:
+    """Fail if the largest |z| of these standard normal deviates is larger than chance explains.
+
+    alarm: the probability that a correct program fails here, shared among all z_values (Bonferroni).
+    """
+    z = np.atleast_1d(np.asarray(z_values, dtype=float))
+    assert np.all(np.isfinite(z)), f"{what}: {np.sum(~np.isfinite(z))} z-values are not finite"
+    limit = norm.isf(alarm / (2 * z.size))
+    worst = int(np.argmax(np.abs(z)))
+    assert abs(z.flat[worst]) <= limit, (f"{what}: |z| = {abs(z.flat[worst]):.2f} (number {worst} of {z.size}) exceeds {limit:.2f}, "
+                                         f"the limit at false-alarm level {alarm:g}")
+
+
+def clean_environment(**extra: str) -> dict[str, str]:
+    """The environment without traces of a launcher, one thread per process."""
+    launcher = ("PMI_", "OMPI_", "PMIX_", "SLURM_", "HEBB_", "HYDRA_", "HYDI_", "MPIR_")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(launcher)}
+    return kept | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)} | extra
+
+
+def run_hebb(*arguments, cwd, env=None, timeout=120, ranks=None) -> subprocess.CompletedProcess:
+    """`python -m hebb ARGUMENTS`, under mpiexec if ranks is given. Output is text."""
+    command = [sys.executable, "-m", "hebb", *map(str, arguments)]
+    if ranks is not None:
+        command = [mpiexec(), "-n", str(ranks), *command]
+    return subprocess.run(command, cwd=cwd, env=env or clean_environment(), capture_output=True, text=True, timeout=timeout)
+
+
+def mpiexec() -> str:
+    """The launcher that belongs to mpi4py's library. Skips the test only where mpi4py is not installed."""
+    pytest.importorskip("mpi4py")
+    found = shutil.which(str(Path(sys.executable).parent / "mpiexec")) or shutil.which("mpiexec")
+    assert found, "mpi4py is installed but there is no mpiexec beside it or on PATH"
+    return found
+
+
+def datasets_of(path) -> dict[str, np.ndarray]:
+    """Every dataset of an HDF5 file, as bytes-comparable arrays."""
+    import h5py
+
+    found = {}
+    with h5py.File(path) as file:
+        file.visititems(lambda name, item: found.__setitem__(name, item[()]) if isinstance(item, h5py.Dataset) else None)
+    return found
+
+
+def assert_same_datasets(one, two) -> None:
+    """Two HDF5 files hold the same datasets, bit for bit (nan equals nan)."""
+    first, second = datasets_of(one), datasets_of(two)
+    assert first.keys() == second.keys()
+    for name, array in first.items():
+        other = second[name]
+        assert np.asarray(array).dtype == np.asarray(other).dtype and np.shape(array) == np.shape(other), name
+        same = array.tobytes() == other.tobytes() if np.asarray(array).dtype != object else np.array_equal(array, other)
+        assert same, f"dataset {name} differs"
+
+
+def ar1(rng: np.random.Generator, memory: float, shape: tuple[int, ...]) -> np.ndarray:
+    """A stationary AR(1) process along the last axis with unit variance: rho(t) = memory^t, tau = (1+memory)/(1-memory)."""
+    from scipy.signal import lfilter
+
+    noise = rng.standard_normal(shape) * math.sqrt(1 - memory**2)
+    noise[..., 0] = rng.standard_normal(shape[:-1])
+    return lfilter([1.0], [1.0, -memory], noise, axis=-1)
