@@ -1,9 +1,9 @@
 """Branches of saddle points followed without iteration, and the folds where they end.
 
-A branch at fixed temperature is explicit once the order parameter, rather than the load, is chosen: the overlap n fixes the
-signal A(n), the monotone equation E tanh((A + sigma z)/T) = n fixes sigma, quadrature gives C and q, and the load follows
-from sigma^2 = gamma v(C, T). A fold is then simply a maximum of gamma along the branch, and nothing has to converge near it.
-Many temperatures are followed at once.
+A branch at fixed temperature is explicit once the order parameter, rather than the load, is chosen: the overlap n fixes
+the signal A(n), the monotone equation E tanh((A + sigma z)/T) = n fixes sigma, quadrature gives C and q, and the load
+follows from sigma^2 = gamma v(C, T). A fold is then simply a maximum of gamma along the branch, and nothing has to
+converge near it. Many temperatures are followed at once.
 """
 
 from __future__ import annotations
@@ -34,6 +34,14 @@ class Fold(NamedTuple):
     C: np.ndarray
     n_start: np.ndarray        # overlap at gamma = 0
     determinant: np.ndarray    # what should vanish at the fold
+
+    def rows(self, index) -> Fold:
+        """The folds of some of the temperatures."""
+        return Fold(*(array[index] for array in self))
+
+    def repeated(self, count: int) -> Fold:
+        """The fold of a single temperature, `count` times."""
+        return Fold(*(np.broadcast_to(array, (count,)) for array in self))
 
 
 class Line(NamedTuple):
@@ -107,7 +115,8 @@ class RetrievalBranch:
             low = np.full(T.shape, max(self.start_v, 1e-9))
             upper[warm] = bracketed_root(excess, low, np.maximum(self._p / (2 * T), low) * (1 + 1e-12))
             if self._p > 2:
-                lower[warm] = bracketed_root(excess, np.minimum((T / self._p) ** (1 / (self._p - 2)), low / 2) * 1e-3, low)
+                tiny = 1e-3 * np.minimum((T / self._p) ** (1 / (self._p - 2)), low)
+                lower[warm] = bracketed_root(excess, tiny, low)
         return lower, upper
 
     def window(self, temperature):
@@ -205,8 +214,7 @@ class GlassBranch:
         self.equations = equations
         self._noise = equations.noise
         self._hopfield = equations.p_body == 2
-        if not self._hopfield:
-            self.width_at_onset, self.onset_ratio = self._mixture_onset()
+        self.width_at_onset, self.onset_ratio = (0.0, 0.0) if self._hopfield else self._mixture_onset()
 
     def _mixture_onset(self):
         """(sigma/T, gamma/T^2) at the onset: for a mixture gamma/T^2 depends on sigma/T only.
@@ -236,6 +244,13 @@ class GlassBranch:
             return np.where(temperature > 1, (temperature - 1) ** 2, 0.0)
         return self.onset_ratio * temperature**2
 
+    def onset_error(self, temperature):
+        """What should vanish on the onset: 1 - d(update of C)/dC of the state there."""
+        width = self.width_at_onset * temperature
+        average = field_averages(0.0, width, temperature)
+        slope = self.onset(temperature) * self._noise.variance_slope(average.C, temperature)
+        return np.abs(1 - average.C_aa * slope / 2)
+
     def onset_temperature(self, gamma: float) -> float:
         """The temperature below which the branch exists at this load (infinite with a random field)."""
         if self._hopfield:
@@ -264,7 +279,8 @@ class GlassBranch:
         wide = 1 + 1e-12
         if not self._hopfield:
             high = np.sqrt(gamma * self._noise.g(1.0, 1) / 2)
-            return np.maximum(self.width_at_onset, 1e-4) * temperature + np.where(temperature > 0, 0, high / 2), high * wide
+            low = np.where(temperature > 0, max(self.width_at_onset, 1e-4) * temperature, high / 2)
+            return low, high * wide
         # C < sqrt(2/pi)/sigma bounds sigma from above; where C = 1 is reached at finite width, gamma = 0 there
         high = np.sqrt(gamma) + np.sqrt(2 / np.pi)
         low = 1e-4 * temperature

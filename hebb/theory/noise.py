@@ -19,9 +19,9 @@ __all__ = ["HopfieldNoise", "MixtureNoise", "noise_law"]
 def noise_law(p_body: int, hamiltonian: str):
     """The noise of P-body patterns: `HopfieldNoise` for P = 2, else a mixture with the covariance g(q).
 
-    distinct: g = q^P. naive (coinciding indices kept): z^P = sum_k c_k He_k(z) with c_k = P!/(2^j j! k!), j = (P-k)/2, and
-    every Hermite piece has a variance of the same order in N, so g(q) = sum_{k>=1} (c_k^2 k!/P!) q^k. For P = 2 the two
-    differ by a constant.
+    distinct: g = q^P. naive (coinciding indices kept): z^P = sum_k c_k He_k(z) with c_k = P!/(2^j j! k!), j = (P-k)/2,
+    and every Hermite piece has a variance of the same order in N, so g(q) = sum_{k>=1} (c_k^2 k!/P!) q^k. For P = 2 the
+    two differ by a constant.
     """
     if p_body == 2:
         return HopfieldNoise()
@@ -84,7 +84,7 @@ class MixtureNoise:
         return sigma**2 / self.variance(C, temperature)
 
     def _bracket(self, C, temperature):
-        """[g(1) - g(q) - (1-q) g'(q)]/T^2 as its Taylor series about q, all of whose terms are positive: no cancellation."""
+        """[g(1) - g(q) - (1-q) g'(q)]/T^2 as its Taylor series about q, whose terms are all positive."""
         q = 1 - temperature * C
         return sum(self.g(q, k) * temperature ** (k - 2) * C**k / math.factorial(k)
                    for k in range(2, len(self.covariance)))
@@ -92,7 +92,8 @@ class MixtureNoise:
 
 @dataclass(frozen=True)
 class HopfieldNoise:
-    """P = 2: all cumulants of the noise are extensive; variance sigma^2 = alpha q/(1-C)^2 (Amit, Gutfreund, Sompolinsky 1987).
+    """P = 2: all cumulants of the noise are extensive; variance sigma^2 = alpha q/(1-C)^2 (Amit, Gutfreund, Sompolinsky
+    1987).
 
     free_energy = (1/2) [1 + T ln(1-C) - q/(1-C) + q C/(1-C)^2], replicon = (1-C)^2 - alpha E sech^4/T^2.
     The constant 1/2 removes the diagonal couplings.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .continuation import Fold
+from .branches import Branches
 
 __all__ = ["PhaseDiagram"]
 
@@ -21,10 +21,11 @@ class PhaseDiagram:
     """Phases on a grid of loads and temperatures.
 
     gamma (ngamma,), temperature (nT,): the axes. labels (nT, ngamma): integers, `names[label]` is the phase.
-    lines[name] (n, 2): columns gamma, temperature, in order along the line; "spinodal" (retrieval ends), "transition"
-    (retrieval stops being the lowest state), "glass" (a q > 0 state without retrieval appears), "at" (replicon of retrieval
-    vanishes); a line that does not occur is absent. residuals[name]: the largest error along the line, in the quantity
-    that vanishes on it (fold determinant, difference of free energies, replicon relative to T = 0 slope).
+    lines[name] (n, 2): columns gamma, temperature, by increasing temperature: "spinodal" (retrieval ends), "transition"
+    (it stops being the lowest state), "glass" (a q > 0 state without retrieval appears), "at" (the replicon of
+    retrieval vanishes); a line that does not occur is absent. Lines are not cut at the last gamma of the grid.
+    residuals[name]: largest size, along the line, of what vanishes on it (fold determinant, free-energy difference,
+    replicon).
     m, replicon (nT, ngamma): of the retrieval branch, NaN where it does not exist. title: what was computed.
     """
 
@@ -40,19 +41,22 @@ class PhaseDiagram:
     names: tuple[str, ...] = field(default=NAMES)
 
     @classmethod
-    def assemble(cls, theory, gamma, temperature) -> PhaseDiagram:
-        """The diagram of a `Dense` theory on the given axes."""
-        folds = theory.folds(temperature)
-        transitions, onsets = theory.transition_loads(temperature, folds), theory.glass_onset(temperature)
-        exists = gamma[None, :] <= np.nan_to_num(folds.gamma, nan=-1.0)[:, None]
-        lowest = gamma[None, :] < np.nan_to_num(transitions, nan=-1.0, posinf=np.inf)[:, None]
-        labels = np.where(exists, np.where(lowest, 2, 3), np.where(gamma[None, :] > onsets[:, None], 1, 0))
+    def assemble(cls, branches: Branches, gamma, temperature) -> PhaseDiagram:
+        """The diagram of a dense network on the given axes, by rows of constant temperature."""
+        folds = branches.retrieval.fold(temperature)
+        transitions = np.nan_to_num(branches.transition_loads(temperature, folds), nan=-1.0, posinf=np.inf)
+        exists = gamma <= np.nan_to_num(folds.gamma, nan=-1.0)[:, None]
+        frozen = gamma > branches.glass.onset(temperature)[:, None]
+        labels = np.where(exists, np.where(gamma < transitions[:, None], 2, 3), np.where(frozen, 1, 0))
         rows, columns = np.nonzero(exists)
-        states = theory.states("retrieval", gamma[columns], temperature[rows], Fold(*(array[rows] for array in folds)))
+        states = branches.states("retrieval", gamma[columns], temperature[rows], folds.rows(rows))
         m, replicon = np.full(labels.shape, np.nan), np.full(labels.shape, np.nan)
-        m[rows, columns], replicon[rows, columns] = states.n, states.replicon
-        lines, residuals = theory.lines(temperature, folds, transitions)
-        return cls(gamma, temperature, labels, lines, residuals, m, replicon, "RS", repr(theory))
+        m[exists], replicon[exists] = states.n, states.replicon
+        lines = branches.lines(temperature[0], temperature[-1])
+        law = branches.law
+        title = f"dense, P = {law.p_body}" + ("" if law.hamiltonian == "distinct" else f", {law.hamiltonian}")
+        return cls(gamma, temperature, labels, {name: line.points for name, line in lines.items()},
+                   {name: line.residual for name, line in lines.items()}, m, replicon, "RS", title)
 
     def plot(self, ax=None):
         """Draw phases and lines on matplotlib axes (new ones by default); returns the axes."""
@@ -65,11 +69,12 @@ class PhaseDiagram:
         colours = ListedColormap([_COLOURS[name] for name in self.names])
         ax.pcolormesh(self.gamma, self.temperature, self.labels, cmap=colours, vmin=-0.5, vmax=len(self.names) - 0.5,
                       shading="nearest", rasterized=True)
-        ax.set_autoscale_on(False)
+        limits = ax.get_xlim(), ax.get_ylim()
         drawn = [ax.plot(*line.T, _STYLES[name], color="#202020", linewidth=1.2, label=name)[0]
                  for name, line in self.lines.items()]
         present = [Patch(color=_COLOURS[name], label=name.replace("_", " ")) for label, name in enumerate(self.names)
                    if np.any(self.labels == label)]
+        ax.set(xlim=limits[0], ylim=limits[1])
         ax.legend(handles=present + drawn, fontsize="small", frameon=True)
         ax.set(xlabel=r"$\gamma$", ylabel=r"$T$", title=f"{self.title}, {self.ansatz}")
         return ax
@@ -84,12 +89,13 @@ class PhaseDiagram:
     @classmethod
     def from_arrays(cls, arrays, attributes) -> PhaseDiagram:
         """Inverse of `to_arrays`."""
-        lines = {key.removeprefix("line_"): np.asarray(value) for key, value in arrays.items() if key.startswith("line_")}
+        lines = {key.removeprefix("line_"): np.asarray(value) for key, value in arrays.items()
+                 if key.startswith("line_")}
         residuals = {key.removeprefix("residual_"): float(value) for key, value in attributes.items()
                      if key.startswith("residual_")}
         grid = {name: np.asarray(arrays[name]) for name in ("gamma", "temperature", "labels", "m", "replicon")}
-        return cls(**grid, lines=lines, residuals=residuals, ansatz=str(attributes["ansatz"]), title=str(attributes["title"]),
-                   names=tuple(str(name) for name in attributes["names"]))
+        return cls(**grid, lines=lines, residuals=residuals, ansatz=str(attributes["ansatz"]),
+                   title=str(attributes["title"]), names=tuple(str(name) for name in attributes["names"]))
 
     def save(self, path) -> None:
         """Write the diagram to an HDF5 file."""

@@ -1,11 +1,13 @@
 """Averages over the Gaussian local field h = a + sigma z, z ~ N(0, 1), exact to rounding at every temperature.
 
-tanh(h/T) is a step of width T/sigma in z, which defeats Gauss-Hermite rules at low temperature. Two exact forms together
-cover everything, each with the trapezoidal rule, whose error is exponentially small for functions analytic in a strip:
+tanh(h/T) is a step of width T/sigma in z, which defeats Gauss-Hermite rules at low temperature. Two exact forms
+together cover everything, each with the trapezoidal rule, whose error is exponentially small for functions analytic in
+a strip:
 
-- T <= sigma: the thermal step is a mixture of sharp steps, tanh(y/T) = integral du sech^2(u)/2 sign(y + T u). The Gaussian
-  average of a sharp step is an error function, so what is left is one smooth integral over u with fixed nodes; T = 0 is the
-  regular limit in which the integrand is constant.
+- T <= sigma: the thermal step is a mixture of sharp steps, tanh(y/T) = integral du sech^2(u)/2 sign(y + T u). The
+Gaussian
+  average of a sharp step is an error function, so what is left is one smooth integral over u with fixed nodes; T = 0 is
+  the regular limit in which the integrand is constant.
 - T > sigma: the integrand is smooth on the scale of z itself and is summed over z; sigma = 0 is the regular limit.
 
 The nearest poles lie at |Im u| = pi/2 (or at least that far in z), so step H leaves a relative error exp(-pi^2/H):

@@ -105,7 +105,7 @@ class ReplicaSymmetric:
         r_n, r_C = 1 - average.loss - n, average.C - C
         scale = np.maximum(1, C)
         with np.errstate(divide="ignore", invalid="ignore"):
-            shift = np.maximum(np.abs(j12 * r_C - j22 * r_n), np.abs(j21 * r_n - j11 * r_C) / scale) / np.abs(determinant)
+            shift = np.abs(np.stack([j12 * r_C - j22 * r_n, (j21 * r_n - j11 * r_C) / scale]) / determinant).max(axis=0)
         return States(gamma, temperature, n, 1 - temperature * C, C, f, s, f + temperature * s,
                       self.noise.replicon(C, temperature, gamma, average.D), (determinant > 0) & (j22 < 0),
                       np.maximum(np.abs(r_n), np.abs(r_C) / scale), shift)

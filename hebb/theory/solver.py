@@ -1,4 +1,4 @@
-"""Vectorised root finders with honest records: many independent scalar roots, or many independent 2 x 2 systems, at once."""
+"""Vectorised root finders: many independent scalar roots, or many independent 2 x 2 systems, at once."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _EPS = np.finfo(float).eps
 def bracketed_root(function: Callable, low, high, *, tolerance: float = 4 * _EPS, iterations: int = 100) -> np.ndarray:
     """Roots of function between low and high, one per element, by Chandrupatla's method.
 
-    function(x, rows) returns values for the points x, which belong to the elements `rows` of the flattened problem; it must
-    have opposite signs (or a zero) at the two ends. Elements whose ends have one sign, or a NaN, give NaN. Stops when the
-    bracket is tolerance * (1 + |x|) wide or the value is exactly 0. Inverse quadratic steps where they are safe, bisection
-    elsewhere (T. R. Chandrupatla, Adv. Eng. Software 28 (1997) 145); about 8 evaluations per root.
+    function(x, rows) returns values for the points x, which belong to the elements `rows` of the flattened problem; it
+    must have opposite signs (or a zero) at the two ends. Elements whose ends have one sign, or a NaN, give NaN. Stops
+    when the bracket is tolerance * (1 + |x|) wide or the value is exactly 0. Inverse quadratic steps where they are
+    safe, bisection elsewhere (T. R. Chandrupatla, Adv. Eng. Software 28 (1997) 145); about 8 evaluations per root.
     """
     b, a = (np.array(end, float).ravel() for end in np.broadcast_arrays(low, high))
     everything = np.arange(a.size)
@@ -77,10 +77,11 @@ def increasing_root(value_and_slope: Callable, low, high, start, *, iterations: 
 def newton_pairs(residual: Callable, x, y, bounds, *, tolerance: float = 1e-15, iterations: int = 60):
     """Solve residual(x, y) = 0 for many independent pairs by Newton steps kept inside the box `bounds`.
 
-    residual(x, y, rows) returns (r1, r2, j11, j12, j21, j22) for the elements `rows`; bounds = ((x_low, x_high), (y_low,
-    y_high)) are never reached: a step that would cross goes half of the way to the wall. Elements stop when the step is
-    below tolerance * (1 + |value|); the bounds may be arrays, one element per pair. An element whose Jacobian is singular to rounding stops where it is. Returns x, y and
-    the last step taken (the larger of the two relative ones): the caller judges convergence by the residual of the result.
+    residual(x, y, rows) returns (r1, r2, j11, j12, j21, j22) for the elements `rows`; bounds = ((x_low, x_high),
+    (y_low, y_high)) are never reached: a step that would cross goes half of the way to the wall. Elements stop when the
+    step is below tolerance * (1 + |value|); the bounds may be arrays, one element per pair. An element whose Jacobian
+    is singular to rounding stops where it is. Returns x, y and the last step taken (the larger of the two relative
+    ones): the caller judges convergence by the residual of the result.
     """
     x, y = np.array(x, float).ravel(), np.array(y, float).ravel()
     (x_low, x_high), (y_low, y_high) = (tuple(np.broadcast_to(end, x.shape) for end in pair) for pair in bounds)
@@ -95,7 +96,8 @@ def newton_pairs(residual: Callable, x, y, bounds, *, tolerance: float = 1e-15, 
         rows, dx, dy = rows[usable], dx[usable], dy[usable]
         new_x = _inside(x[rows], dx, x_low[rows], x_high[rows])
         new_y = _inside(y[rows], dy, y_low[rows], y_high[rows])
-        step = np.maximum(np.abs(new_x - x[rows]) / (1 + np.abs(x[rows])), np.abs(new_y - y[rows]) / (1 + np.abs(y[rows])))
+        step = np.maximum(np.abs(new_x - x[rows]) / (1 + np.abs(x[rows])),
+                          np.abs(new_y - y[rows]) / (1 + np.abs(y[rows])))
         x[rows], y[rows], last[rows] = new_x, new_y, step
         rows = rows[step > tolerance]
         if not rows.size:
