@@ -109,11 +109,13 @@ def _uniform_mean(row: list) -> Fraction:
 class Instance:
     """One disorder sample of a model.
 
-    patterns: (K, N) int8 in {-1, 0, +1}. fields: (N,) float64. `bits` holds the patterns as bit columns.
+    patterns: (K, N) int8 in {-1, 0, +1}. fields: (N,) float64. `bits` holds the patterns as bit columns. disorder is the
+    number of the sample, which keys the streams of its chains.
     """
 
-    def __init__(self, model: Model, bits: BitPatterns, fields: np.ndarray | None = None):
+    def __init__(self, model: Model, bits: BitPatterns, fields: np.ndarray | None = None, disorder: int = 0):
         self.model = model
+        self.disorder = disorder
         self.bits = bits
         self.n_spins, self.n_patterns = bits.n_spins, bits.n_patterns
         self.fields = np.zeros(self.n_spins) if fields is None else np.asarray(fields, float)
@@ -153,6 +155,8 @@ class Model(abc.ABC):
     kind: str
     n_spins: int
     n_patterns: int
+    has_zeros = False
+    planted_energy: float  # mean energy per spin of the planted configuration over disorder samples
 
     @abc.abstractmethod
     def parameters(self) -> dict:
@@ -189,8 +193,6 @@ class Model(abc.ABC):
                 f"{self.n_patterns} patterns on {self.n_spins} spins need {needed / 2**30:.3g} GiB and {free / 2**30:.3g} GiB "
                 "are free; lower n_spins, gamma or n_patterns, or run fewer ranks per machine")
         return needed
-
-    has_zeros = False
 
 
 def available_memory() -> int:

@@ -60,7 +60,7 @@ class Dense(Model):
             self.array = given_bits.unpack()
             n_spins = self._size(n_spins, given_bits.n_spins, "the patterns given")
             n_patterns = self._size(n_patterns, given_bits.n_patterns, "the patterns given", "n_patterns")
-            self.has_zeros = given_bits.nonzero is not None
+            self.has_zeros = given_bits.nonzero is not None  # shadows the class default
         self._given = given_bits
         self.n_spins = check_integer("n_spins", n_spins, max(2, self.p_body), 10**9,
                                      remedy=f"a {self.p_body}-body interaction needs at least {self.p_body} spins")
@@ -114,14 +114,14 @@ class Dense(Model):
         seed = check_integer("seed", seed, 0)
         disorder = check_integer("disorder", disorder, 0, 2**32 - 1)
         if self._given is not None:
-            return Instance(self, self._given, self.fields)
+            return Instance(self, self._given, self.fields, disorder)
         stream = generator(seed, Purpose.DISORDER, self.digest, disorder)
         if self.images is None:
-            return Instance(self, rademacher(self.n_patterns, self.n_spins, stream), self.fields)
+            return Instance(self, rademacher(self.n_patterns, self.n_spins, stream), self.fields, disorder)
         chosen = np.arange(self.n_patterns)
         if self.order == "random":
             chosen = stream.choice(len(self.images.images), self.n_patterns, replace=False)
-        return Instance(self, pack(self.images.binarised(self.threshold)[chosen]), self.fields)
+        return Instance(self, pack(self.images.binarised(self.threshold)[chosen]), self.fields, disorder)
 
     @property
     def planted_energy(self) -> float:

@@ -1,0 +1,173 @@
+"""A chain: R replicas of one model on one disorder sample, at one temperature."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from ..errors import ParameterError
+from ..models.base import Instance, Model
+from ..params import check_choice, check_integer, check_real, digest
+from ..streams import Purpose, generator
+
+__all__ = ["Chain", "sample"]
+
+DYNAMICS = ("metropolis", "glauber", "zero_temperature")
+ORDERS = ("random", "sequential")
+STARTS = ("planted", "random", "corrupted")
+_LOST_BELOW = 0.5
+
+
+class Chain:
+    """R replicas on one disorder sample, each with its own random streams.
+
+    instance: the disorder sample. temperature: T > 0, or 0 with dynamics "zero_temperature" (flips that lower the energy
+        are taken, flips at no cost with probability 1/2, the limit of Glauber).
+    start: "planted" (the first pattern; entries that vanish there are drawn at random), "random", "corrupted" (planted with
+        each spin flipped with probability `corruption`), or an array (N,) or (R, N) of +-1.
+    order: sites visited at "random" or "sequential".
+    seed, point: the streams are keyed by (seed, point, disorder sample, replica); point is the digest of model and
+        temperature, so that no chain depends on what else is run.
+    Raises ParameterError. Cost of one sweep: R N K spin-pattern pairs.
+    """
+
+    def __init__(self, instance: Instance, temperature: float, replicas: int = 2, start="planted", corruption=None,
+                 dynamics: str = "metropolis", order: str = "random", seed: int = 0, point: str | None = None):
+        self.check(instance.model, temperature=temperature, replicas=replicas, start=start, corruption=corruption,
+                   dynamics=dynamics, order=order, seed=seed)
+        self.instance = instance
+        self.temperature = float(temperature)
+        self.order = order
+        self.rule = "metropolis" if dynamics == "metropolis" else "glauber"
+        self.planted = instance.condensed
+        self._watched = isinstance(start, str) and start == "planted"
+        point = point or digest({**instance.model.parameters(), "temperature": self.temperature})
+        streams = [[generator(seed, purpose, point, instance.disorder, r) for r in range(replicas)]
+                   for purpose in (Purpose.START, Purpose.DYNAMICS)]
+        self._generators = streams[1]
+        self.kernel = instance.kernel()
+        self.kernel.load(self._planted_start(streams[0][0])[None])
+        self.planted_energy = float(self.kernel.energy[0])
+        self.kernel.load(np.array([self._start(start, corruption, replicas, r, stream) for r, stream in enumerate(streams[0])]))
+        self.sweeps_done = 0
+        self._accepted = np.zeros(replicas, np.int64)
+        self._lowest = np.full(replicas, instance.n_spins, np.int64)
+
+    @staticmethod
+    def check(model: Model, *, temperature, replicas=2, start="planted", corruption=None, dynamics="metropolis",
+              order="random", seed=0) -> None:
+        """Raise ParameterError for settings no chain of this model can have. Nothing is drawn."""
+        check_choice("dynamics", dynamics, DYNAMICS)
+        check_choice("order", order, ORDERS)
+        check_integer("seed", seed, 0)
+        check_integer("replicas", replicas, 1, 1024)
+        if dynamics == "zero_temperature":
+            check_real("temperature", temperature, 0.0, 0.0, remedy="dynamics = 'zero_temperature' runs at temperature = 0")
+        else:
+            check_real("temperature", temperature, 0.0, open_low=True,
+                       remedy=f"dynamics = {dynamics!r} needs temperature > 0; at 0 use dynamics = 'zero_temperature'")
+        if isinstance(start, str):
+            check_choice("start", start, STARTS)
+        else:
+            _given_start(start, model.n_spins, replicas)
+        if isinstance(start, str) and start == "corrupted":
+            check_real("corruption", corruption, 0.0, 0.5, remedy="give the fraction of flipped spins of a corrupted start")
+        elif corruption is not None:
+            raise ParameterError(f"corruption = {corruption!r} has no meaning with start = {start!r}; use start = 'corrupted'")
+
+    def _planted_start(self, stream: np.random.Generator) -> np.ndarray:
+        """(N,) int8: the condensed pattern with vanishing entries replaced by random signs."""
+        signs = 1 - 2 * stream.integers(0, 2, self.instance.n_spins, dtype=np.int8)
+        return np.where(self.planted == 0, signs, self.planted).astype(np.int8)
+
+    def _start(self, start, corruption, replicas: int, r: int, stream: np.random.Generator) -> np.ndarray:
+        if not isinstance(start, str):
+            return _given_start(start, self.instance.n_spins, replicas)[r]
+        if start == "random":
+            return 1 - 2 * stream.integers(0, 2, self.instance.n_spins, dtype=np.int8)
+        spins = self._planted_start(stream)
+        if start == "corrupted":
+            spins = np.where(stream.random(self.instance.n_spins) < corruption, -spins, spins).astype(np.int8)
+        return spins
+
+    def advance(self, n_sweeps: int) -> None:
+        """n_sweeps sweeps of N proposals of every replica."""
+        self.kernel.sweep(n_sweeps, self.temperature, self._generators, self.rule, self.order)
+        self.sweeps_done += n_sweeps
+
+    def measure(self) -> dict[str, np.ndarray]:
+        """The observables of the present configurations; "m", "abs_m", "energy", "energy_cv" (R,) and "q", "abs_q" (pairs,).
+
+        m is the signed overlap with the condensed pattern; energies are per spin; energy_cv is the energy minus that of
+        the planted configuration in the same sample plus the mean of the latter over samples (-f_N/2 for distinct
+        indices): the same mean as energy with a far smaller scatter near the planted state. Pairs run (0,1), (0,2), ...
+        """
+        n = self.instance.n_spins
+        m = self.kernel.first_overlap / n
+        energy = self.kernel.energy / n
+        spins = self.kernel.spins.astype(np.float32)  # products and sums of +-1 are exact up to 2^24 spins
+        q = np.array([float(np.dot(spins[a], spins[b])) / n for a, b in itertools.combinations(range(len(spins)), 2)])
+        shift = self.instance.model.planted_energy - self.planted_energy / n
+        return {"m": m, "abs_m": np.abs(m), "energy": energy, "energy_cv": energy + shift, "q": q, "abs_q": np.abs(q)}
+
+    @property
+    def spins(self) -> np.ndarray:
+        """(R, N) int8."""
+        return self.kernel.spins
+
+    @property
+    def lost(self) -> bool:
+        """Whether, from a planted start, any replica's |m| fell under 1/2 at any accepted flip, burn-in included."""
+        lowest = np.minimum(self._lowest, self.kernel.lowest_overlap)
+        return bool(self._watched and np.any(lowest < _LOST_BELOW * self.instance.n_spins))
+
+    @property
+    def acceptance(self) -> float:
+        """Accepted share of all proposals so far."""
+        proposed = self.sweeps_done * self.instance.n_spins * self.kernel.n_replicas
+        return float(np.sum(self._accepted + self.kernel.accepted)) / proposed if proposed else 0.0
+
+    def snapshot(self) -> dict[str, np.ndarray]:
+        """Everything needed to go on bit for bit, as plain arrays."""
+        states = [g.bit_generator.state["state"] for g in self._generators]
+        words = [[(s[key] >> shift) & (2**64 - 1) for key in ("state", "inc") for shift in (64, 0)] for s in states]
+        return {"spins": self.spins, "streams": np.array(words, np.uint64), "sweeps_done": np.array(self.sweeps_done),
+                "accepted": self._accepted + self.kernel.accepted,
+                "lowest": np.minimum(self._lowest, self.kernel.lowest_overlap)}
+
+    def restore(self, snapshot: dict[str, np.ndarray]) -> None:
+        """Go back to a snapshot of a chain with the same settings."""
+        for g, words in zip(self._generators, snapshot["streams"], strict=True):
+            state = g.bit_generator.state
+            high_state, low_state, high_inc, low_inc = (int(w) for w in words)
+            state["state"] = {"state": high_state << 64 | low_state, "inc": high_inc << 64 | low_inc}
+            g.bit_generator.state = state
+        self.kernel.load(snapshot["spins"])
+        self.sweeps_done = int(snapshot["sweeps_done"])
+        self._accepted = np.array(snapshot["accepted"], np.int64)
+        self._lowest = np.array(snapshot["lowest"], np.int64)
+
+
+def _given_start(start, n_spins: int, replicas: int) -> np.ndarray:
+    spins = np.asarray(start)
+    if spins.shape == (n_spins,):
+        spins = np.tile(spins, (replicas, 1))
+    if spins.shape != (replicas, n_spins) or not np.all(np.isin(spins, (-1, 1))):
+        raise ParameterError(f"start of shape {spins.shape} is not +-1 of shape ({n_spins},) or ({replicas}, {n_spins})")
+    return spins.astype(np.int8)
+
+
+def sample(instance: Instance, temperature: float, n_samples: int = 1000, thin: int = 1, thermalize: int = 0,
+           replicas: int = 1, dynamics: str = "metropolis", start="random", corruption=None, order: str = "random",
+           seed: int = 0) -> np.ndarray:
+    """Configurations (n_samples, R, N) int8 of R independent chains, one every `thin` sweeps after `thermalize` sweeps.
+
+    Arguments as in `Chain`. Consecutive configurations are correlated unless thin exceeds the autocorrelation time.
+    """
+    n_samples = check_integer("n_samples", n_samples, 1)
+    thin = check_integer("thin", thin, 1)
+    thermalize = check_integer("thermalize", thermalize, 0)
+    chain = Chain(instance, temperature, replicas, start, corruption, dynamics, order, seed)
+    chain.advance(thermalize)
+    return chain.kernel.sample(n_samples, thin, chain.temperature, chain._generators, chain.rule, chain.order)

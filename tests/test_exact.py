@@ -1,0 +1,109 @@
+"""Sampled distributions against full enumeration of 2^N configurations, with no thinning and no tolerance.
+
+For N = 8 the transition matrix P of one sweep is known exactly, hence the covariance of the occupation of all 256
+configurations along a *correlated* chain (from the fundamental matrix of P): three judges with exact false-alarm levels,
+
+    occupation   chi-square of all occupation numbers against the Boltzmann law, in that covariance
+    energy       z of the mean energy, in that covariance
+    law          z of sum_t [E(s_t+1) - (P E)(s_t)], whose terms are uncorrelated: judges single sweeps
+
+The Boltzmann law itself comes from the slow reference energy, and must be invariant under P. The whole file raises a
+false alarm with probability ALARM if its seeds were drawn afresh.
+"""
+
+import itertools
+
+import numpy as np
+import pytest
+from conftest import assert_z
+from scipy.stats import chi2, norm
+from test_kernels import SETS, small_model, streams
+
+N_SPINS, REPLICAS, N_SAMPLES = 8, 4, 20_000
+ALARM = 1e-4
+CASES = list(itertools.product([2, 3, 4, 6], ["distinct", "naive"], [False, True], [False, True], ["metropolis", "glauber"],
+                               ["random", "sequential"]))
+STATES = np.arange(2**N_SPINS)
+SPINS = 1 - 2 * (STATES[:, None] >> np.arange(N_SPINS) & 1)
+
+pytestmark = pytest.mark.statistical
+
+
+def boltzmann(energy, temperature):
+    weight = np.exp(-(energy - energy.min()) / temperature)
+    return weight / weight.sum()
+
+
+def suitable_temperature(energy, spread):
+    """The highest T at which the standard deviation of E/T reaches `spread`: neither frozen nor free."""
+    for temperature in np.geomspace(1e3, 1e-3, 2000):
+        p = boltzmann(energy, temperature)
+        if p @ (energy - p @ energy) ** 2 > (spread * temperature) ** 2:
+            return temperature
+    raise AssertionError("no such temperature")
+
+
+def sweep_matrix(energy, temperature, rule, order):
+    """P[s, t]: probability that one sweep leads from s to t."""
+    single = []
+    for site in range(N_SPINS):
+        flipped = STATES ^ (1 << site)
+        y = (energy[flipped] - energy) / temperature
+        accept = np.minimum(1, np.exp(-y)) if rule == "metropolis" else 1 / (1 + np.exp(y))
+        step = np.diag(1 - accept)
+        step[STATES, flipped] = accept
+        single.append(step)
+    if order == "random":
+        return np.linalg.matrix_power(sum(single) / N_SPINS, N_SPINS)
+    return np.linalg.multi_dot(single)
+
+
+def judge(instance, temperature, kernel_temperature=None, rule="metropolis", order="random", instruction_set=None,
+          n_samples=N_SAMPLES):
+    """({judge: z}, samples). The chains start from configurations drawn from the Boltzmann law."""
+    energy = instance.energy(SPINS)
+    p, sweep = boltzmann(energy, temperature), sweep_matrix(energy, temperature, rule, order)
+    np.testing.assert_allclose(p @ sweep, p, atol=1e-14)
+    start = np.random.default_rng(5).choice(STATES, REPLICAS, p=p)
+    kernel = instance.kernel(instruction_set)
+    kernel.load(SPINS[start])
+    spins = kernel.sample(n_samples, 1, kernel_temperature or temperature, streams(REPLICAS, seed=17), rule, order)
+    states = ((1 - spins.astype(np.int64)) // 2) @ (1 << np.arange(N_SPINS))
+
+    n = states.size
+    deviation = np.bincount(states.ravel(), minlength=p.size) / n - p
+    fundamental = np.linalg.inv(np.eye(p.size) - sweep + p)
+    covariance = p[:, None] * fundamental
+    covariance = (covariance + covariance.T - np.diag(p) - np.outer(p, p)) / n
+    seen = p * n >= 10  # rarer configurations have no normal law: pool them by leaving them out of the chi-square
+    chi_square = deviation[seen] @ np.linalg.pinv(covariance[np.ix_(seen, seen)], rcond=1e-9, hermitian=True) @ deviation[seen]
+    dof = np.sum(seen) - (1 if np.all(seen) else 0)
+    before = np.vstack([start, states[:-1]])
+    increments = energy[states] - (sweep @ energy)[before]
+    variance = (sweep @ energy**2 - (sweep @ energy) ** 2)[before]
+    return {"occupation": norm.isf(chi2.sf(chi_square, dof)), "law": increments.sum() / np.sqrt(variance.sum()),
+            "energy": deviation @ energy / np.sqrt(energy @ covariance @ energy)}, spins
+
+
+@pytest.mark.parametrize("p_body, hamiltonian, zeros, fields, rule, order", CASES)
+def test_boltzmann(p_body, hamiltonian, zeros, fields, rule, order):
+    instance = small_model(p_body, hamiltonian, zeros, fields, n_spins=N_SPINS).draw(0)
+    temperature = suitable_temperature(instance.energy(SPINS), spread=1.0)
+    z, spins = judge(instance, temperature, rule=rule, order=order)
+    assert_z(list(z.values()), ALARM / len(CASES), f"T = {temperature:.3g}, {z}")
+    for instruction_set in SETS[:-1]:  # the widest set is the default
+        _, other = judge(instance, temperature, rule=rule, order=order, instruction_set=instruction_set, n_samples=2000)
+        np.testing.assert_array_equal(other, spins[:2000])
+
+
+@pytest.mark.parametrize("p_body", [2, 4])
+@pytest.mark.parametrize("rule", ["metropolis", "glauber"])
+def test_canary_one_percent_wrong_acceptance_is_caught(p_body, rule):
+    """Costs taken 1 % too high must fail the judges that the right rule passes with the same streams."""
+    instance = small_model(p_body, "distinct", zeros=False, fields=True, n_spins=N_SPINS).draw(0)
+    temperature = suitable_temperature(instance.energy(SPINS), spread=1.3)
+    right, _ = judge(instance, temperature, rule=rule, n_samples=200_000)
+    wrong, _ = judge(instance, temperature, kernel_temperature=temperature / 1.01, rule=rule, n_samples=200_000)
+    assert_z(list(right.values()), 1e-6, f"the right rule {right}")
+    with pytest.raises(AssertionError, match="exceeds"):
+        assert_z(list(wrong.values()), 1e-6, f"the wrong rule {wrong}")
