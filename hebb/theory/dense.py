@@ -27,6 +27,8 @@ TOLERANCE = 1e-11           # of the saddle-point equations, judged with the fin
 SHIFT_TOLERANCE = 1e-8      # of the saddle itself under the finer quadrature
 LINE_TOLERANCE = 1e-10      # of what vanishes on a boundary
 
+_SMALLEST = 1e-290          # positive loads and temperatures below are refused
+
 _FREE_SPINS = Solution("paramagnet", "RS", gamma=0.0, temperature=0.0, m=0.0, n=0.0, q=0.0, C=math.inf, free_energy=0.0,
                        entropy=math.log(2), energy=0.0, replicon=1.0, stable=False, converged=True, residual=0.0)
 
@@ -68,6 +70,8 @@ class Dense:
         if temperature == 0 and branch == "paramagnet":
             return _FREE_SPINS
         folds = self._fold(temperature) if branch == "retrieval" else None
+        if branch == "retrieval" and gamma == folds.gamma[0]:
+            return self.spinodal(temperature).solution
         return _solution(branch, self.branches.states(branch, np.array([gamma]), np.array([temperature]), folds))
 
     def curve(self, temperature, branch="retrieval", ansatz="RS", points=200, gamma_max=None) -> Curve:
@@ -94,7 +98,7 @@ class Dense:
         share = np.linspace(0, 1, points)
         gamma = start + (end - start) * (share * (2 - share) if branch == "retrieval" else share)
         states = self.branches.states(branch, gamma, np.full(points, temperature), folds)
-        kept = np.isfinite(states.free_energy)              # the onset itself is not part of the glass
+        kept = np.isfinite(states.C)              # the onset itself is not part of the glass
         values = {name: getattr(states, name)[kept] for name in States._fields}
         fields = ("gamma", "q", "C", "free_energy", "entropy", "energy", "replicon", "residual")
         return Curve(branch, ansatz, temperature, m=values["n"], **{name: values[name] for name in fields})
@@ -182,7 +186,7 @@ class Dense:
         top = self.spinodal_temperature(gamma).temperature
         if gamma <= self._fold(0.0).gamma[0]:
             scale = branches.replicon_scale(gamma) if gamma > 0 else 0.0
-            if scale < 1e-290:
+            if scale < _SMALLEST:
                 raise NoSolution(f"gamma = {gamma:.10g}: the replicon of the retrieval branch is positive at every "
                                  "temperature that a float can hold; take a larger gamma")
             temperature = np.geomspace(min(0.05 * scale, 0.01 * top), top * (1 - 1e-9), 48)
@@ -321,7 +325,11 @@ def _check_point(gamma, temperature, ansatz) -> tuple[float, float]:
     if ansatz == "1RSB":
         raise ParameterError("ansatz = '1RSB' is not available in this version; use ansatz = 'RS'")
     gamma = check_real("gamma", gamma, 0.0, 1e6, remedy="gamma is the load (P!/2) K/N^(P-1), alpha for P = 2")
-    return gamma, check_real("temperature", temperature, 0.0, 1e6, remedy="temperature is T = 1/beta in units of H")
+    temperature = check_real("temperature", temperature, 0.0, 1e6, remedy="temperature is T = 1/beta in units of H")
+    for name, value in (("gamma", gamma), ("temperature", temperature)):
+        if 0 < value < _SMALLEST:
+            raise ParameterError(f"{name} = {value!r} lies between 0 and {_SMALLEST:g}, where 1/{name} overflows; use 0.0")
+    return gamma, temperature
 
 
 def _check_axis(name: str, values) -> np.ndarray:

@@ -88,8 +88,9 @@ def _cold(a, sigma, temperature, finer):
     slope = density * w
     curvature = slope * w - density
     spread = w * (1 - tail) + 2 * density            # E |w + z|
-    return (tail @ half, c / sigma, -(slope @ full) / sigma**2, (curvature @ full) / sigma**3, d / sigma,
-            sigma * (spread @ half), s * temperature / sigma)
+    # one division after the other: powers of a tiny sigma underflow, and the sums may be exactly 0
+    return (tail @ half, c / sigma, -(slope @ full) / sigma / sigma, (curvature @ full) / sigma / sigma / sigma,
+            d / sigma, sigma * (spread @ half), s * temperature / sigma)
 
 
 def _warm(a, sigma, temperature, finer):
@@ -105,8 +106,8 @@ def _warm(a, sigma, temperature, finer):
                (loss, sech2, (1 - loss) * sech2, sech2 * (4 - 6 * sech2), sech2**2, log_cosh,
                 log_cosh - size + 2 * size * e * p)]
     loss, sech2, skew, curvature, sech4, log_cosh, entropy = average
-    return (loss, sech2 / temperature, -2 * skew / temperature**2, curvature / temperature**3, sech4 / temperature,
-            temperature * log_cosh, entropy)
+    return (loss, sech2 / temperature, -2 * skew / temperature / temperature,
+            curvature / temperature / temperature / temperature, sech4 / temperature, temperature * log_cosh, entropy)
 
 
 def _frozen(a):
