@@ -1,0 +1,225 @@
+"""`hebb bench`: rates of the kernels beside named baselines, measured in turns in one run, as ratios.
+
+Each row times hebb and its baseline alternately and reports the median of the ratios, so that a busy machine slows both.
+A baseline whose package is missing is left out, with its name. The baselines are written as a careful user would write
+them: the numba chain caches the overlaps and the half-differences of f and sums them with fastmath, vectorised.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from . import models
+from .models.base import kernel_module
+from .theory import Dense
+
+__all__ = ["Row", "main", "run"]
+
+ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class Row:
+    """One benchmark: rates in `unit`, ratio = hebb/baseline (median over rounds), target from the design."""
+
+    what: str
+    unit: str
+    hebb: float
+    baseline_name: str
+    baseline: float
+    ratio: float
+    target: float
+
+
+def main(json_path: str | None = None) -> list[Row]:
+    """Run everything, print the table, optionally write it as JSON."""
+    rows, missing = run()
+    print(f"instruction set: {kernel_module().instruction_set()}; one core; median of {ROUNDS} rounds measured in turns\n")
+    for row in rows:
+        known = math.isfinite(row.ratio)
+        print(f"{row.what}\n    hebb {row.hebb:.4g} {row.unit}"
+              + (f"   {row.baseline_name} {row.baseline:.4g} {row.unit}   ratio {row.ratio:.1f} (target {row.target:g})"
+                 if known else f"   (target against {row.baseline_name}: {row.target:g})"))
+    for name in missing:
+        print(f"\nnot measured: {name} is not installed; `pip install hebb[bench]` brings the baselines")
+    if json_path:
+        Path(json_path).write_text(json.dumps([asdict(row) for row in rows], indent=1))
+    return rows
+
+
+def run() -> tuple[list[Row], list[str]]:
+    """(rows, names of missing baseline packages). Cost: about a minute, a third of it compiling the numba baseline."""
+    missing: list[str] = []
+    pairs, proposals = "1e9 spin-pattern pairs/s", "1e6 proposals/s"
+    dense = models.Dense(n_spins=100, p_body=4, n_patterns=20833).draw(1)
+    hopfield = models.Dense(n_spins=1000, p_body=2, n_patterns=50).draw(1)
+    numba_chain = _optional(_numba_chain, "numba", missing)
+    annealer = _optional(_annealer, "dwave-samplers", missing)
+    rows = []
+    for temperature, sweeps, target in ((0.3, 150, 5), (1.0, 40, 2)):
+        size = sweeps * dense.n_spins * dense.n_patterns / 1e9
+        rows.append(_row(f"dense P=4, N=100, K=20833, T={temperature}, planted start", pairs, size,
+                         _hebb_chain(dense, temperature, sweeps), "numba (fastmath)",
+                         numba_chain and numba_chain(dense, temperature, sweeps), target))
+    for order, name in (("sequential", "its default sequential order"), ("random", "random order")):
+        sweeps = 400
+        rows.append(_row(f"P=2 Hopfield, N=1000, K=50, T=0.5, planted start, {name}", proposals, sweeps * 1000 / 1e6,
+                         _hebb_chain(hopfield, 0.5, sweeps, order), "dwave-samplers",
+                         annealer and annealer(hopfield, 0.5, sweeps, order), 4))
+    rows.append(_phase_diagram_row())
+    return rows, missing
+
+
+def _row(what, unit, size, ours: Callable[[], float], name, theirs: Callable[[], float] | None, target) -> Row:
+    """ours, theirs: return the seconds taken for `size` units of work."""
+    ours()
+    if theirs:
+        theirs()
+    seconds = [(ours(), theirs() if theirs else math.nan) for _ in range(ROUNDS)]
+    return Row(what, unit, size / statistics.median(a for a, _ in seconds), name, size / statistics.median(b for _, b in seconds),
+               statistics.median(b / a for a, b in seconds), target)
+
+
+def _optional(build: Callable, name: str, missing: list[str]):
+    try:
+        return build()
+    except ImportError:
+        missing.append(name)
+        return None
+
+
+def _hebb_chain(instance, temperature: float, sweeps: int, order: str = "random") -> Callable[[], float]:
+    def once() -> float:
+        kernel = instance.kernel()
+        kernel.load(instance.condensed[None])
+        streams = [np.random.Generator(np.random.PCG64DXSM(3))]
+        begin = time.perf_counter()
+        kernel.sweep(sweeps, temperature, streams, "metropolis", order)
+        return time.perf_counter() - begin
+
+    return once
+
+
+def _numba_chain():
+    """The same Metropolis chain, plainly written: x and A cached, one float32 sum over the patterns per proposal."""
+    import numba
+
+    @numba.njit(fastmath=True)
+    def chain(spins, patterns, x, a, table_a, table_b, offset, temperature, sweeps, seed):
+        np.random.seed(seed)
+        n, k = patterns.shape
+        total_b = np.float32(0)
+        for mu in range(k):
+            a[mu] = table_a[x[mu] + offset]
+            total_b += table_b[x[mu] + offset]
+        for _ in range(sweeps * n):
+            i = np.random.randint(n)
+            column = patterns[i]
+            total = np.float32(0)
+            for mu in range(k):
+                total += column[mu] * a[mu]
+            cost = total_b + spins[i] * total
+            if cost <= 0 or np.random.random() < math.exp(-cost / temperature):
+                s = spins[i]
+                total_b = np.float32(0)
+                for mu in range(k):
+                    x[mu] -= 2 * s * column[mu]
+                    a[mu] = table_a[x[mu] + offset]
+                    total_b += table_b[x[mu] + offset]
+                spins[i] = -s
+
+    def prepare(instance, temperature, sweeps):
+        n = instance.n_spins
+        patterns = np.ascontiguousarray(instance.patterns.T)
+        x = np.arange(-n - 2, n + 3, dtype=float)
+        f = instance.model.potential(x, np.full(x.size, n))
+        table_a, table_b = np.zeros((2, x.size), np.float32)
+        table_a[2:-2] = (f[:-4] - f[4:]) / 2
+        table_b[2:-2] = (f[:-4] + f[4:]) / 2 - f[2:-2]
+
+        def once() -> float:
+            spins = instance.condensed.astype(np.int32)
+            overlaps = (spins @ patterns.astype(np.int32)).astype(np.int32)
+            cache = np.zeros(overlaps.size, np.float32)
+            begin = time.perf_counter()
+            chain(spins, patterns, overlaps, cache, table_a, table_b, n + 2, temperature, sweeps, 3)
+            return time.perf_counter() - begin
+
+        return once
+
+    return prepare
+
+
+def _annealer():
+    """Simulated annealing at one fixed temperature on the explicit couplings. Its set-up time is measured with one sweep and
+    taken off, so that only proposals are compared."""
+    import dimod
+    from dwave.samplers import SimulatedAnnealingSampler
+
+    def prepare(instance, temperature, sweeps, order):
+        n = instance.n_spins
+        couplings = -(instance.patterns.T.astype(float) @ instance.patterns) / n
+        row, column = np.triu_indices(n, 1)
+        model = dimod.BinaryQuadraticModel.from_numpy_vectors(np.zeros(n), (row, column, couplings[row, column]), 0.0, "SPIN")
+        start = (instance.condensed[None].astype(np.int8), list(range(n)))
+
+        def timed(number: int) -> float:
+            begin = time.perf_counter()
+            SimulatedAnnealingSampler().sample(
+                model, num_reads=1, beta_schedule_type="custom", beta_schedule=[1 / temperature], num_sweeps_per_beta=number,
+                initial_states=start, seed=3, randomize_order=order == "random", proposal_acceptance_criteria="Metropolis")
+            return time.perf_counter() - begin
+
+        return lambda: timed(sweeps + 1) - timed(1)
+
+    return prepare
+
+
+def _phase_diagram_row(n_points: int = 100, sample: int = 24) -> Row:
+    """A whole labelled diagram with lines, against one retrieval saddle point per grid point by scipy's root and quad; the
+    latter is timed on a random sample of points and scaled to the grid."""
+    gamma, temperature = np.linspace(0.005, 0.5, n_points), np.linspace(0.01, 1.0, n_points)
+    rng = np.random.default_rng(0)
+    chosen = [(rng.choice(gamma), rng.choice(temperature)) for _ in range(sample)]
+
+    def ours() -> float:
+        begin = time.perf_counter()
+        Dense(p_body=4).phase_diagram(gamma=gamma, temperature=temperature)
+        return time.perf_counter() - begin
+
+    def theirs() -> float:
+        begin = time.perf_counter()
+        for g, t in chosen:
+            _pointwise(4, g, t)
+        return (time.perf_counter() - begin) * n_points**2 / sample
+
+    return _row("RS phase diagram P=4, 100 x 100 points with lines", "diagrams/s", 1.0, ours,
+                "scipy root + quad per point", theirs, 50)
+
+
+def _pointwise(p: int, gamma: float, temperature: float):
+    """The RS retrieval saddle point with library routines only."""
+    from scipy.integrate import quad
+    from scipy.optimize import root
+
+    def expectation(function, field, width):
+        def integrand(z):
+            return math.exp(-z * z / 2) / math.sqrt(2 * math.pi) * function(math.tanh((field + width * z) / temperature))
+
+        centre = min(max(-field / width, -8.0), 8.0) if width > 0 else 0.0
+        return quad(integrand, -9, 9, points=[centre], limit=200)[0]
+
+    def equations(order):
+        m, q = order[0], min(max(order[1], 0.0), 1.0)
+        field, width = p / 2 * m ** (p - 1), math.sqrt(gamma * p * q ** (p - 1) / 2)
+        return [expectation(lambda t: t, field, width) - m, expectation(lambda t: t * t, field, width) - order[1]]
+
+    return root(equations, [0.99, 0.98], tol=1e-8)

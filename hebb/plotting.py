@@ -1,0 +1,191 @@
+"""Figures: curves of theory with points of simulation, z-scores, phase diagrams with the simulated points, images.
+
+Everything is drawn on plain matplotlib figures, without a window system and without touching a user's settings.
+"""
+
+from __future__ import annotations
+
+import math
+from importlib import resources
+
+import numpy as np
+from matplotlib import style
+from matplotlib.figure import Figure
+
+from .compare import Comparison, Row, mapped_point
+from .errors import NoSolution
+from .params import load
+from .storage.results import Results
+
+__all__ = ["comparison_figure", "restoration_figure"]
+
+_CLIPPED_Z = 8.0
+_COLORS = ("#1f4e79", "#c8553d", "#3a7d44", "#8d5a97", "#d99a2b", "#5c6b73")
+_TITLES = {"m": "overlap $m$", "energy": "energy per spin", "energy_cv": "energy per spin", "q": "overlap of replicas $q$"}
+
+
+def _style():
+    return style.context(str(resources.files("hebb") / "hebb.mplstyle"))
+
+
+def comparison_figure(comparison: Comparison) -> Figure:
+    """One column per (P, Hamiltonian): an order parameter along the sweep, z-scores, the phase diagram with the points.
+
+    Jobs on images, for which there is no theory, get `restoration_figure`.
+    """
+    if not comparison.theories:
+        return restoration_figure(comparison.results)
+    groups: dict[tuple[int, str], list[Row]] = {}
+    for row in comparison.rows:
+        groups.setdefault((row.point["p_body"], row.point["hamiltonian"]), []).append(row)
+    with _style():
+        figure = Figure(figsize=(1.2 + 4.3 * len(groups), 9.6), layout="constrained")
+        axes = figure.subplots(3, len(groups), squeeze=False, height_ratios=(3, 2, 3.2))
+        for column, ((p, hamiltonian), rows) in enumerate(groups.items()):
+            theory = comparison.theories[p, hamiltonian]
+            axes[0, column].set_title(f"P = {p}, {hamiltonian} indices" if p > 2 else "P = 2 (Hopfield)")
+            _draw_curves(axes[0, column], theory, rows)
+            _draw_z(axes[1, column], rows)
+            _draw_diagram(axes[2, column], theory, rows)
+        figure.suptitle(f"{comparison.results.job['name']}: replica theory (lines) and Monte Carlo (points)")
+        return figure
+
+
+def _gamma(row: Row) -> float:
+    return load(row.point["n_patterns"], row.point["n_spins"], row.point["p_body"])
+
+
+def _horizontal(rows: list[Row]) -> tuple[str, callable, str, callable]:
+    """What to sweep along the horizontal axis, and what to keep fixed on one curve."""
+    loads = {round(math.log(_gamma(row)), 2) for row in rows}
+    gamma_label = r"load $\gamma$" if rows[0].point["p_body"] > 2 else r"load $\alpha$"
+    if len(loads) > 1:
+        return gamma_label, _gamma, "T", lambda row: row.point["temperature"]
+    return "temperature $T$", lambda row: row.point["temperature"], gamma_label.split()[1], lambda row: round(_gamma(row), 4)
+
+
+def _draw_curves(ax, theory, rows: list[Row]) -> None:
+    retrieval = any(row.branch == "retrieval" for row in rows)
+    name = "m" if retrieval or not any(row.observable == "energy" for row in rows) else "energy"
+    rows = [row for row in rows if row.observable == name]
+    label, x_of, fixed_name, fixed_of = _horizontal(rows)
+    sizes = sorted({row.point["n_spins"] for row in rows})
+    markers = dict(zip(sizes, "osD^v<>p*h" * (1 + len(sizes) // 10), strict=False))
+    for number, fixed in enumerate(sorted({fixed_of(row) for row in rows})):
+        color = _COLORS[number % 6]
+        here = [row for row in rows if fixed_of(row) == fixed]
+        if retrieval and fixed_name == "T":
+            _theory_line(ax, theory, here, color)
+        for row in here:
+            mark = markers[row.point["n_spins"]]
+            lost = bool(row.excluded) and row.branch == "retrieval"
+            ax.errorbar(x_of(row), row.mean, row.error if math.isfinite(row.error) else None, fmt="x" if lost else mark,
+                        color=color, zorder=3)
+            if math.isfinite(row.theory):
+                ax.plot(x_of(row), row.theory, "_", color="black", markersize=9, zorder=4)
+        ax.plot([], [], color=color, label=f"{fixed_name} = {fixed:g}")
+    for n, mark in markers.items():
+        ax.plot([], [], mark, color="0.5", label=f"N = {n}")
+    ax.plot([], [], "_", color="black", markersize=9, label="theory at this N")
+    if any(row.excluded and row.branch == "retrieval" for row in rows):
+        ax.plot([], [], "x", color="0.5", label="left the planted state")
+    ax.set(xlabel=label, ylabel=_TITLES[name])
+    ax.legend(loc="best", ncols=2)
+
+
+def _theory_line(ax, theory, rows: list[Row], color: str) -> None:
+    """m(gamma): dotted for the infinite system, solid mapped to the size of the points where they share one."""
+    temperature = rows[0].point["temperature"]
+    furthest = 1.3 * max(_gamma(row) for row in rows)
+    lines = [(temperature, 1.0, ":")]
+    if len({row.point["n_spins"] for row in rows}) == 1:
+        mapped_temperature, gamma, _ = mapped_point(rows[-1].point)
+        lines.append((mapped_temperature, _gamma(rows[-1]) / gamma, "-"))
+    for t, stretch, dash in lines:
+        try:
+            curve = theory.curve(t, branch="retrieval", gamma_max=furthest / stretch)
+        except NoSolution:
+            continue
+        ax.plot(curve.gamma * stretch, curve.m, dash, color=color, alpha=0.9, linewidth=1.0 if dash == ":" else 1.4)
+
+
+def _draw_z(ax, rows: list[Row]) -> None:
+    compared = [row for row in rows if math.isfinite(row.z)]
+    if not compared:
+        ax.text(0.5, 0.5, "nothing to compare", ha="center", transform=ax.transAxes)
+        return
+    label, x_of, *_ = _horizontal(rows)
+    ax.axhspan(-2, 2, color="0.9", zorder=0)
+    names = list(dict.fromkeys(row.observable for row in compared))
+    for number, name in enumerate(names):
+        here = [row for row in compared if row.observable == name]
+        x = [x_of(row) for row in here]
+        raw = np.clip([row.z_unmapped for row in here], -_CLIPPED_Z, _CLIPPED_Z)
+        ax.plot(x, raw, "o", markerfacecolor="none", markeredgecolor=_COLORS[number % 6], alpha=0.45, markersize=4)
+        rms = math.sqrt(np.mean([row.z**2 for row in here]))
+        ax.plot(x, np.clip([row.z for row in here], -_CLIPPED_Z, _CLIPPED_Z), "o", color=_COLORS[number % 6],
+                label=f"{name}: rms {rms:.2f}")
+    ax.plot([], [], "o", markerfacecolor="none", markeredgecolor="0.5", label="infinite-size theory")
+    ax.set(xlabel=label, ylabel=r"$z$ = (simulation $-$ theory)/error", ylim=(-_CLIPPED_Z - 0.5, _CLIPPED_Z + 0.5))
+    ax.legend(loc="best", ncols=2)
+
+
+def _draw_diagram(ax, theory, rows: list[Row]) -> None:
+    """The infinite system's phase diagram and where the points lie in it."""
+    points = {(_gamma(row), row.point["temperature"]): row for row in rows}
+    highest = 1.15 * max(max(t for _, t in points), 1.0)
+    widest = max(1.15 * max(g for g, _ in points), 0.16 if rows[0].point["p_body"] == 2 else 0.5)
+    theory.phase_diagram(gamma=np.linspace(0, widest, 80), temperature=np.linspace(0, highest, 80)).plot(ax)
+    for (gamma, temperature), row in points.items():
+        lost = bool(row.excluded) and row.branch == "retrieval"
+        ax.plot(gamma, temperature, "x" if lost else "o", color="black", markerfacecolor="white", markersize=4.5, zorder=5)
+
+
+def restoration_figure(results: Results) -> Figure:
+    """How well corrupted images are restored as their number grows, one curve per P, and examples: stored, corrupted,
+    restored. Needs a job whose start is "corrupted"; the examples need keep_spins = true."""
+    orders = sorted({point["p_body"] for point in results.points})
+    with _style():
+        figure = Figure(figsize=(11, 4.6), layout="constrained")
+        left, right = figure.subfigures(1, 2, width_ratios=(1, 1.15))
+        ax = left.subplots()
+        for number, p in enumerate(orders):
+            chosen = [i for i, point in enumerate(results.points) if point["p_body"] == p]
+            k = [results.points[i]["n_patterns"] for i in chosen]
+            estimates = [results["m"].estimate(i) for i in chosen]
+            ax.errorbar(k, [e.mean for e in estimates], [e.raw_error for e in estimates], fmt="o-", color=_COLORS[number % 6],
+                        label=f"P = {p}")
+        corruption = results.job["sampling"].get("corruption")
+        if corruption is not None:
+            ax.axhline(1 - 2 * corruption, color="0.5", linestyle="--", linewidth=1, label=f"start ({corruption:.0%} flipped)")
+        ax.set(xscale="log", xlabel="images stored $K$", ylabel="overlap $m$ with the stored image", ylim=(None, 1.03))
+        ax.legend()
+        images = results.points[0].get("patterns", "patterns")
+        ax.set_title(f"restoring {images} (N = {results.points[0]['n_spins']})")
+        _draw_examples(right, results, orders)
+        return figure
+
+
+def _draw_examples(figure, results: Results, orders: list[int]) -> None:
+    kept = sorted({results.points[point]["n_patterns"] for point, _ in results.spins})
+    if not kept:
+        return
+    shown = [kept[0], kept[len(kept) // 2], kept[-1]] if len(kept) > 2 else kept
+    n = results.points[0]["n_spins"]
+    width = next((w for w in (math.isqrt(n),) if w * w == n), n)
+    titles = ["stored", "corrupted", *[f"restored, P = {p}" for p in orders]]
+    axes = figure.subplots(len(shown), len(titles), squeeze=False)
+    for line, k in enumerate(shown):
+        pictures: dict[int, dict] = {}
+        for (point, disorder), spins in sorted(results.spins.items()):
+            if results.points[point]["n_patterns"] == k and disorder == 0:
+                pictures[results.points[point]["p_body"]] = spins
+        first = next(iter(pictures.values()))
+        row = [first["planted"], first["start"][0], *[pictures[p]["final"][0] if p in pictures else None for p in orders]]
+        for ax, picture, title in zip(axes[line], row, titles, strict=True):
+            ax.set_axis_off()
+            if picture is not None:
+                ax.imshow(np.reshape(picture, (-1, width)), cmap="gray_r", vmin=-1, vmax=1, interpolation="nearest")
+            if line == 0:
+                ax.set_title(title, fontsize=8)
+        axes[line, 0].text(-0.15, 0.5, f"K = {k}", rotation=90, va="center", ha="right", transform=axes[line, 0].transAxes)
