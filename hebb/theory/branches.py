@@ -15,7 +15,7 @@ from .solver import bracketed_root
 
 __all__ = ["Branches", "TracedLine"]
 
-_LOWEST_LOAD = 1e-12        # of the spinodal load: where searches along gamma begin
+_LOWEST_LOAD = 1e-9        # of the spinodal load: where searches along gamma begin
 
 
 class TracedLine(NamedTuple):
@@ -87,13 +87,13 @@ class Branches:
         folds = self.retrieval.fold(temperature) if folds is None else folds
         return self.states("retrieval", gamma, temperature, folds).replicon
 
-    def replicon_scale(self, gamma):
-        """lim T (replicon(gamma = 0) - replicon)/replicon(gamma = 0) as T -> 0: the scale of the AT temperature."""
+    def frozen_at_temperature(self, gamma):
+        """The AT temperature if the state were that of T = 0: its scale, and its limit at small load."""
         zero = np.zeros(1)
         n, C = self.retrieval.solve(gamma, zero, self.retrieval.fold(zero))
         D = self.equations.averages(n, C, gamma, zero).D
-        quiet, noisy = (self.equations.noise.replicon(C, 1.0, load, D) for load in (0.0, gamma))
-        return float(((quiet - noisy) / quiet)[0])
+        quiet, drop = self.equations.noise.replicon_parts(C, 0.0, gamma, D)
+        return float((drop / quiet)[0])
 
     # ---- lines gamma(T) ----------------------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ __all__ = ["Fold", "GlassBranch", "Line", "RetrievalBranch", "invert_line", "tra
 
 _SHARPEST = 6.0       # erfc(6) = 2e-17: overlaps beyond are 1 to rounding; every fold up to P = 20 lies below y = 3
 _TINY = np.finfo(float).tiny
-_GRID = 160           # points per temperature on which the first fold is looked for
+_GRID = 128           # points per temperature on which the first fold is looked for
 
 
 class Fold(NamedTuple):
@@ -53,7 +53,7 @@ class Line(NamedTuple):
 
 def trace_line(loads, end: float, points: int = 48) -> Line:
     """gamma(T) = loads(T) (vectorised) on [0, end], dense towards the end where it vanishes, its maximum included."""
-    temperature = end * np.concatenate([np.linspace(0, 0.95, points), 1 - np.geomspace(0.04, 1e-8, points // 2)])
+    temperature = end * np.concatenate([np.linspace(0, 0.95, points), 1 - np.geomspace(0.04, 1e-5, points // 2)])
     gamma = loads(temperature)
     top = int(np.argmax(gamma))
     if top > 0:
@@ -125,8 +125,8 @@ class RetrievalBranch:
         complement = 2 / (np.exp(np.minimum(2 * upper, 700)) + 1)
         return erfinv(np.tanh(lower)), np.minimum(erfcinv(complement), _SHARPEST)
 
-    def follow(self, y, temperature):
-        """(n, sigma, C, gamma, determinant) at the points y of the branch."""
+    def follow(self, y, temperature, *, tolerance: float = 1e-15):
+        """(n, sigma, C, gamma, determinant) at the points y of the branch; tolerance: last relative step of sigma."""
         y, temperature = (np.ravel(item).astype(float) for item in np.broadcast_arrays(y, temperature))
         n, target = erf(y), np.log(erfc(y))
         a = self.equations.amplitude(n)
@@ -138,7 +138,7 @@ class RetrievalBranch:
             average = field_averages(a[rows], sigma, temperature[rows])
             return np.log(average.loss) - target[rows], -sigma * average.C_a / average.loss
 
-        sigma = increasing_root(excess, 0.0, sharp * (1 + 1e-15), start)
+        sigma = increasing_root(excess, 0.0, sharp * (1 + 1e-15), start, tolerance=tolerance)
         average = field_averages(a, sigma, temperature)
         gamma = self.equations.noise.load(sigma, average.C, temperature)
         return n, sigma, average.C, gamma, self.equations.determinant(average, n, average.C, gamma, temperature)
@@ -156,7 +156,7 @@ class RetrievalBranch:
             y_low, y_high = self.window(T)
             fractions = 1 - (np.arange(_GRID) + 0.5) / _GRID
             y = y_low[:, None] + (y_high - y_low)[:, None] * fractions
-            determinant = self.follow(y, T[:, None])[4].reshape(y.shape)
+            determinant = self.follow(y, T[:, None], tolerance=1e-8)[4].reshape(y.shape)
             first = np.argmax(determinant <= 0, axis=1)
             rows = np.arange(alive.size)
             def slope(point, index):
@@ -214,6 +214,7 @@ class GlassBranch:
         self.equations = equations
         self._noise = equations.noise
         self._hopfield = equations.p_body == 2
+        self._largest_response = np.nextafter(self._noise.response_limit, 0)
         self.width_at_onset, self.onset_ratio = (0.0, 0.0) if self._hopfield else self._mixture_onset()
 
     def _mixture_onset(self):
@@ -271,7 +272,8 @@ class GlassBranch:
             return np.log(np.maximum(load, _TINY)) - np.log(g[index])
         sigma = bracketed_root(excess, low, high)
         found = np.isfinite(sigma)
-        C[rows[found]] = field_averages(0.0, sigma[found], T[found]).C
+        # P = 2: C -> 1 as gamma -> 0; rounding must not put it there
+        C[rows[found]] = np.minimum(field_averages(0.0, sigma[found], T[found]).C, self._largest_response)
         return C
 
     def _bracket(self, gamma, temperature):

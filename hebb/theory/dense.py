@@ -185,7 +185,7 @@ class Dense:
         branches = self.branches
         top = self.spinodal_temperature(gamma).temperature
         if gamma <= self._fold(0.0).gamma[0]:
-            scale = branches.replicon_scale(gamma) if gamma > 0 else 0.0
+            scale = branches.frozen_at_temperature(gamma) if gamma > 0 else 0.0
             if scale < _SMALLEST:
                 raise NoSolution(f"gamma = {gamma:.10g}: the replicon of the retrieval branch is positive at every "
                                  "temperature that a float can hold; take a larger gamma")
@@ -315,7 +315,8 @@ def _solution(branch, states: States, *, marginal: bool = False) -> Solution:
 def _boundary(kind, solution: Solution, left, *, gamma=None, other=None) -> Boundary:
     """A boundary through `solution`; left is what should be zero there. gamma: the load asked for, if it was given."""
     left = abs(float(left))
-    converged = solution.converged and left < LINE_TOLERANCE and (other is None or other.converged)
+    # the other state may be marginal (the onset of the glass), which its residual does not mind
+    converged = solution.converged and left < LINE_TOLERANCE and (other is None or other.residual < TOLERANCE)
     gamma = solution.gamma if gamma is None else gamma
     return Boundary(kind, gamma, solution.temperature, solution, left, converged, other)
 
@@ -328,7 +329,8 @@ def _check_point(gamma, temperature, ansatz) -> tuple[float, float]:
     temperature = check_real("temperature", temperature, 0.0, 1e6, remedy="temperature is T = 1/beta in units of H")
     for name, value in (("gamma", gamma), ("temperature", temperature)):
         if 0 < value < _SMALLEST:
-            raise ParameterError(f"{name} = {value!r} lies between 0 and {_SMALLEST:g}, where 1/{name} overflows; use 0.0")
+            raise ParameterError(f"{name} = {value!r} lies between 0 and {_SMALLEST:g}, where 1/{name} overflows; "
+                                 "use 0.0")
     return gamma, temperature
 
 

@@ -73,11 +73,9 @@ class MixtureNoise:
         """Contribution to the entropy, -d(free energy)/dT at fixed q, variance terms included."""
         return -self._bracket(C, temperature) / 4
 
-    def replicon(self, C, temperature, load, D):
-        """D = E sech^4 / T. Minus infinity at T = 0 as soon as there is noise."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            drop = load * self.g(1 - temperature * C, 2) * D / (2 * temperature)
-        return 1 - np.where(np.asarray(load) > 0, drop, 0.0)
+    def replicon_parts(self, C, temperature, load, D):
+        """(quiet, drop): replicon = quiet - drop/T, with D = E sech^4 / T; drop stays finite at T = 0."""
+        return np.ones_like(D), load * self.g(1 - temperature * C, 2) * D / 2
 
     def load(self, sigma, C, temperature):
         """The gamma at which the field has standard deviation sigma."""
@@ -117,10 +115,9 @@ class HopfieldNoise:
     def entropy(self, C, temperature):
         return -(np.log1p(-C) + C / (1 - C)) / 2
 
-    def replicon(self, C, temperature, load, D):
-        with np.errstate(divide="ignore", invalid="ignore"):
-            drop = load * D / temperature
-        return (1 - C) ** 2 - np.where(np.asarray(load) > 0, drop, 0.0)
+    def replicon_parts(self, C, temperature, load, D):
+        """(quiet, drop): replicon = quiet - drop/T, with D = E sech^4 / T; drop stays finite at T = 0."""
+        return (1 - C) ** 2, load * D
 
     def load(self, sigma, C, temperature):
         q = 1 - temperature * C

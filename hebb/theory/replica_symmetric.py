@@ -106,9 +106,10 @@ class ReplicaSymmetric:
         scale = np.maximum(1, C)
         with np.errstate(divide="ignore", invalid="ignore"):
             shift = np.abs(np.stack([j12 * r_C - j22 * r_n, (j21 * r_n - j11 * r_C) / scale]) / determinant).max(axis=0)
-        return States(gamma, temperature, n, 1 - temperature * C, C, f, s, f + temperature * s,
-                      self.noise.replicon(C, temperature, gamma, average.D), (determinant > 0) & (j22 < 0),
-                      np.maximum(np.abs(r_n), np.abs(r_C) / scale), shift)
+            quiet, drop = self.noise.replicon_parts(C, temperature, gamma, average.D)
+            replicon = quiet - np.where(gamma > 0, np.where(temperature > 0, drop / temperature, np.inf), 0.0)
+        return States(gamma, temperature, n, 1 - temperature * C, C, f, s, f + temperature * s, replicon,
+                      (determinant > 0) & (j22 < 0), np.maximum(np.abs(r_n), np.abs(r_C) / scale), shift)
 
 
 def _heard(C, gamma):

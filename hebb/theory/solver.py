@@ -50,11 +50,12 @@ def bracketed_root(function: Callable, low, high, *, tolerance: float = 4 * _EPS
     return root
 
 
-def increasing_root(value_and_slope: Callable, low, high, start, *, iterations: int = 80) -> np.ndarray:
+def increasing_root(value_and_slope: Callable, low, high, start, *, tolerance: float = 4 * _EPS,
+                    iterations: int = 80) -> np.ndarray:
     """Roots of increasing functions on [low, high], one per element: Newton, bisecting whenever it leaves the bracket.
 
     value_and_slope(x, rows) returns two arrays for the elements `rows`. A function of one sign on the whole interval
-    converges to the end nearest to its root. Stops at a relative step of 4 rounding units.
+    converges to the end nearest to its root. Stops when the relative step is below tolerance.
     """
     low, high, x = (np.array(item, float).ravel() for item in np.broadcast_arrays(low, high, start))
     rows = np.arange(x.size)
@@ -68,7 +69,7 @@ def increasing_root(value_and_slope: Callable, low, high, start, *, iterations: 
         inside = (new > low[rows]) & (new < high[rows])
         new = np.where(inside, new, np.where(value == 0, here, (low[rows] + high[rows]) / 2))
         x[rows] = new
-        rows = rows[np.abs(new - here) > 4 * _EPS * np.abs(new)]
+        rows = rows[np.abs(new - here) > tolerance * np.abs(new)]
         if not rows.size:
             break
     return x
@@ -107,4 +108,4 @@ def newton_pairs(residual: Callable, x, y, bounds, *, tolerance: float = 1e-15, 
 
 def _inside(value, step, low, high):
     new = value + step
-    return np.where(new < low, (value + low) / 2, np.where(new > high, (value + high) / 2, new))
+    return np.where(new < low, (value + low) / 2, np.where(new >= high, (value + high) / 2, new))
