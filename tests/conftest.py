@@ -55,12 +55,12 @@ def mpiexec() -> str:
 
 
 def datasets_of(path) -> dict[str, np.ndarray]:
-    """Every dataset of an HDF5 file, as bytes-comparable arrays."""
+    """Every dataset of an HDF5 file as an array."""
     import h5py
 
     found = {}
     with h5py.File(path) as file:
-        file.visititems(lambda name, item: found.__setitem__(name, item[()]) if isinstance(item, h5py.Dataset) else None)
+        file.visititems(lambda name, item: found.__setitem__(name, np.asarray(item[()])) if isinstance(item, h5py.Dataset) else None)
     return found
 
 
@@ -70,8 +70,8 @@ def assert_same_datasets(one, two) -> None:
     assert first.keys() == second.keys()
     for name, array in first.items():
         other = second[name]
-        assert np.asarray(array).dtype == np.asarray(other).dtype and np.shape(array) == np.shape(other), name
-        same = array.tobytes() == other.tobytes() if np.asarray(array).dtype != object else np.array_equal(array, other)
+        assert array.dtype == other.dtype and array.shape == other.shape, name
+        same = array.tobytes() == other.tobytes() if array.dtype != object else np.array_equal(array, other)
         assert same, f"dataset {name} differs"
 
 

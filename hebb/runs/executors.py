@@ -9,8 +9,10 @@ spin in blocking calls and would take the processor from a rank that still compu
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -21,6 +23,9 @@ __all__ = ["Executor", "MPIExecutor", "SerialExecutor", "launched_ranks", "make_
 
 #: Environment variables in which launchers tell a process how many ranks they started.
 _LAUNCHERS = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_NTASKS")
+
+#: Seconds after which Python code between two kernel calls gives way to the task server.
+_SWITCH = 2e-4
 
 _WORK = 1  # index (or None) from rank 0, request (with the last outcome) to rank 0
 
@@ -70,7 +75,9 @@ class MPIExecutor:
 
     def __init__(self):
         try:
-            from mpi4py import MPI
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # a foreign launcher: check_launcher refuses it below
+                from mpi4py import MPI
         except (ImportError, RuntimeError) as error:
             raise EnvironmentMismatch(f"running on several ranks needs mpi4py and an MPI library ({error}); "
                                       "`pip install hebb[mpi]` brings both") from None
@@ -114,10 +121,15 @@ class MPIExecutor:
         queue = _Queue(indices, report, stop)
         failure: list[BaseException] = []
         server = threading.Thread(target=self._serve, args=(queue, failure), name="task server", daemon=True)
-        server.start()
-        while (index := queue.next()) is not None:
-            queue.finished(work(index))
-        server.join()
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(_SWITCH)
+        try:
+            server.start()
+            while (index := queue.next()) is not None:
+                queue.finished(work(index))
+            server.join()
+        finally:
+            sys.setswitchinterval(interval)
         if failure:
             raise failure[0]
 
@@ -127,7 +139,7 @@ class MPIExecutor:
             waiting, pause = self.size - 1, _Pause()
             while waiting:
                 status = self._mpi.Status()
-                if not self._comm.iprobe(tag=_WORK, status=status):
+                if not self._mail(status=status):
                     pause()
                     continue
                 outcome = self._comm.recv(source=status.Get_source(), tag=_WORK)
@@ -145,9 +157,13 @@ class MPIExecutor:
         """Hand in an outcome, get the next index."""
         self._comm.send(outcome, 0, tag=_WORK)
         pause = _Pause()
-        while not self._comm.iprobe(source=0, tag=_WORK):
+        while not self._mail(source=0):
             pause()
         return self._comm.recv(source=0, tag=_WORK)
+
+    def _mail(self, **where) -> bool:
+        """Whether a message has come. The first look of a sleeper fetches it from the network, the second one sees it."""
+        return self._comm.iprobe(tag=_WORK, **where) or self._comm.iprobe(tag=_WORK, **where)
 
     def _wait_for_all(self) -> None:
         request, pause = self._comm.Ibarrier(), _Pause()
@@ -159,14 +175,14 @@ class MPIExecutor:
 
 
 class _Pause:
-    """Sleeps 1 % of the time already waited, between 0.1 and 10 ms: waiting costs no processor, and answering late costs
-    1 % of a task at most."""
+    """Sleeps 2 % of the time already waited, between 0.1 and 10 ms: waiting costs little processor, answering late
+    costs less than 2 % of a task."""
 
     def __init__(self):
         self.since = time.monotonic()
 
     def __call__(self) -> None:
-        time.sleep(min(0.01, max(1e-4, 0.01 * (time.monotonic() - self.since))))
+        time.sleep(min(0.01, max(1e-4, 0.02 * (time.monotonic() - self.since))))
 
 
 class _Queue:

@@ -67,27 +67,26 @@ def run_job(job_file, executor: Executor, out=None, resume: bool = False) -> Sum
     same job: finished tasks are kept, unfinished ones continue from their checkpoint, failed ones are repeated.
     Raises StorageError, ParameterError or DataError before anything is computed.
     """
-    text, path, left, end = executor.share(lambda: _prepare(Path(job_file), out, resume))
-    plan = Plan.from_text(text, str(job_file))
-    folder = RunFolder.open(path)
-    configure_logging(executor.rank, executor.size, folder.log_path)
-    todo = plan.longest_first(left)
-    ledger = _Ledger(plan, len(todo), executor)
+    with StopRequest().listening() as stop:
+        text, path, left, stop.end = executor.share(lambda: _prepare(Path(job_file), out, resume))
+        plan = Plan.from_text(text, str(job_file))
+        folder = RunFolder.open(path)
+        configure_logging(executor.rank, executor.size, folder.log_path)
+        ledger = _Ledger(plan, len(left), executor)
 
-    def work(index: int) -> Outcome:
-        task = plan.tasks[index]
-        file = folder.task_path(task.task_id)
-        unfinished = file.exists() and read_status(file)["status"] == "unfinished"
-        begun = time.monotonic()
-        record = run_task(task, read_task(file) if unfinished else None, checkpoint=lambda item: write_task(file, item),
-                          checkpoint_every=plan.checkpoint_every, stop=stop)
-        write_task(file, record)
-        return Outcome(index, record.status, time.monotonic() - begun, record.message)
+        def work(index: int) -> Outcome:
+            task = plan.tasks[index]
+            file = folder.task_path(task.task_id)
+            unfinished = file.exists() and read_status(file)["status"] == "unfinished"
+            begun = time.monotonic()
+            record = run_task(task, read_task(file) if unfinished else None, checkpoint=lambda item: write_task(file, item),
+                              checkpoint_every=plan.checkpoint_every, stop=stop)
+            write_task(file, record)
+            return Outcome(index, record.status, time.monotonic() - begun, record.message)
 
-    with StopRequest(end).listening() as stop:
-        executor.run(work, todo, ledger.report, stop)
-    ledger.progress.close()
-    return executor.share(lambda: _finish(folder, ledger, stop.reason))
+        executor.run(work, plan.longest_first(left), ledger.report, stop)
+        ledger.progress.close()
+        return executor.share(lambda: _finish(folder, ledger, stop.reason))
 
 
 def _prepare(job_file: Path, out, resume: bool) -> tuple[str, Path, list[str], float | None]:

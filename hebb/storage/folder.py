@@ -33,6 +33,9 @@ class RunFolder:
         if (path / schema.PLAN_FILE).exists():
             raise StorageError(f"{path} already holds a run; continue it with --resume or choose another folder with --out")
         try:
+            if (path / schema.JOB_FILE).exists() and (path / schema.JOB_FILE).read_text(encoding="utf-8") != job_text:
+                raise StorageError(f"{path} holds another {schema.JOB_FILE}, which would be overwritten; choose another folder "
+                                   "with --out")
             (path / schema.TASK_FOLDER).mkdir(parents=True, exist_ok=True)
             (path / schema.JOB_FILE).write_text(job_text, encoding="utf-8")
             temporary = path / (schema.PLAN_FILE + ".tmp")

@@ -122,7 +122,7 @@ def _cell(value) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-@dataclass
+@dataclass(repr=False)
 class Results:
     """Everything a job measured. `res["m"]` is an Observable; iterating gives the names.
 
@@ -195,6 +195,9 @@ class Results:
 
     def keys(self) -> tuple[str, ...]:
         return tuple(self._observables)
+
+    def __repr__(self):
+        return f"<Results of {self.job['name']!r}: {len(self.points)} points, {int(self.done.sum())} of {self.done.size} samples>"
 
     @property
     def lost(self) -> np.ndarray:

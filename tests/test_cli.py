@@ -1,0 +1,253 @@
+"""The command line: what a user can get wrong costs one sentence and exit code 2, and never a result."""
+
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import ROOT, clean_environment, run_hebb
+
+from hebb.__main__ import main
+
+JOB = """
+[job]
+name = "tiny"
+seed = 5
+[model]
+kind = "dense"
+n_spins = 16
+p_body = 2
+n_patterns = 2
+temperature = [0.5, 0.8]
+[sampling]
+disorder = 2
+replicas = 2
+thermalize = 5
+sweeps = 400
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A working directory with tiny.toml."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_NTASKS", "SLURM_JOB_END_TIME", "HEBB_DATA"):
+        monkeypatch.setenv(name, "")  # so that it is put back even if a command sets it
+        monkeypatch.delenv(name)
+    (tmp_path / "tiny.toml").write_text(JOB)
+    return tmp_path
+
+
+def hebb(capsys, *arguments):
+    """(exit code, stdout, stderr) of one command in this process."""
+    code = main([str(argument) for argument in arguments])
+    output = capsys.readouterr()
+    return code, output.out, output.err
+
+
+def refused(capsys, *arguments):
+    """The one sentence of a command that must end with exit code 2."""
+    code, out, err = hebb(capsys, *arguments)
+    assert code == 2 and out == ""
+    assert err.startswith("hebb: ") and err.count("\n") == 1 and "Traceback" not in err and len(err) < 500
+    return err
+
+
+def test_from_check_to_merge(folder, capsys):
+    code, out, _ = hebb(capsys, "check", "tiny.toml")
+    assert code == 0 and "2 points x 2 disorder samples = 4 tasks" in out and "memory:" in out and "on one core" in out
+    assert not (folder / "runs").exists(), "check writes nothing"
+    code, out, err = hebb(capsys, "run", "tiny.toml")
+    assert code == 0 and out == "hebb: 4 tasks done; results in runs/tiny/results.h5\n" and err == ""
+    code, out, _ = hebb(capsys, "status", "runs/tiny")
+    assert code == 0 and out.startswith("tiny: 4 of 4 tasks done, 0 checkpointed, 0 failed, 0 without a file yet")
+    (folder / "runs/tiny/results.h5").unlink()
+    code, out, _ = hebb(capsys, "merge", "runs/tiny")
+    assert code == 0 and "temperature  samples  lost" in out and re.search(r"0\.5 +2 +\d .*0\.\d+\(\d+\)", out)
+    assert (folder / "runs/tiny/results.h5").exists()
+
+
+@pytest.mark.parametrize("old, new, message", [
+    ("n_spins", "n_spinz", "unknown key 'n_spinz' in [model]; did you mean 'n_spins'?"),
+    ("p_body = 2", "p_body = 1", "p_body = 1 is not a whole number from 2"),
+    ("n_patterns = 2", "n_patterns = 2\ngamma = 0.1", "gamma = 0.1 and n_patterns = 2 given; give exactly one"),
+    ("n_patterns = 2", "", "neither given; give exactly one"),
+    ("[0.5, 0.8]", "0", "temperature = 0.0 is not a number in ]0, inf]"),
+    ("n_patterns = 2", "n_patterns = 1000000000000", "GiB"),
+    ("n_patterns = 2", 'n_patterns = 2\npatterns = "mnist"', ""),
+    ("n_spins = 16\n", "", "n_spins"),
+    ("seed = 5", "seed = ", "not valid TOML"),
+])
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_a_wrong_job_is_refused_before_anything_is_written(folder, capsys, monkeypatch, command, old, new, message):
+    monkeypatch.setenv("HEBB_DATA", str(folder / "nothing here"))
+    text = JOB.replace(old, new, 1)
+    assert text != JOB
+    (folder / "tiny.toml").write_text(text)
+    assert message in refused(capsys, command, "tiny.toml")
+    assert [path.name for path in folder.iterdir()] == ["tiny.toml"]
+
+
+def test_missing_things(folder, capsys):
+    assert "cannot read the job file none.toml" in refused(capsys, "run", "none.toml")
+    for command in ("status", "merge"):
+        assert "is not a run folder" in refused(capsys, command, "none")
+    (folder / "tiny.toml").write_text(JOB.replace("n_patterns = 2", 'n_patterns = 2\npatterns = "mnist"'))
+    assert f"data folder '{folder}/nowhere' does not exist" in refused(capsys, "run", "tiny.toml", "--data", "nowhere")
+
+
+def test_unwritable_output_is_noticed_before_computing(folder, capsys, monkeypatch):
+    from hebb.runs import job
+
+    monkeypatch.setattr(job, "run_task", lambda *_, **__: pytest.fail("computed before checking the folder"))
+    (folder / "file").write_text("in the way")
+    assert "cannot write the run folder file" in refused(capsys, "run", "tiny.toml", "--out", "file/run")
+    assert (folder / "file").read_text() == "in the way"
+    assert "cannot write the run folder /proc/run" in refused(capsys, "run", "tiny.toml", "--out", "/proc/run")
+
+
+def test_a_foreign_job_file_is_not_overwritten(folder, capsys):
+    (folder / "mine").mkdir()
+    (folder / "mine" / "job.toml").write_text("precious")
+    assert "mine" in refused(capsys, "run", "tiny.toml", "--out", "mine")
+    assert (folder / "mine" / "job.toml").read_text() == "precious"
+    (folder / "job.toml").write_text(JOB)
+    assert hebb(capsys, "run", "job.toml", "--out", ".")[0] == 0, "a run may live beside its own job file"
+
+
+def test_a_truncated_task_file_costs_nothing_but_itself(folder, capsys):
+    assert hebb(capsys, "run", "tiny.toml")[0] == 0
+    tasks = sorted((folder / "runs/tiny/tasks").iterdir())
+    before = {path: path.read_bytes() for path in tasks}
+    (folder / "runs/tiny/results.h5").unlink()
+    tasks[1].write_bytes(before[tasks[1]][:1000])
+    for command in (("status", "runs/tiny"), ("merge", "runs/tiny"), ("run", "tiny.toml", "--resume")):
+        sentence = refused(capsys, *command)
+        assert tasks[1].name in sentence and "delete it and run the job again with --resume" in sentence
+    assert all(path.read_bytes() == before[path] for path in tasks if path != tasks[1])
+    tasks[1].unlink()
+    assert hebb(capsys, "run", "tiny.toml", "--resume")[0] == 0
+    from hebb.storage.taskfile import read_task
+
+    again = read_task(tasks[1])
+    tasks[1].write_bytes(before[tasks[1]])
+    assert again.series["m"].tobytes() == read_task(tasks[1]).series["m"].tobytes()
+
+
+def test_second_run_needs_resume(folder, capsys):
+    assert hebb(capsys, "run", "tiny.toml")[0] == 0
+    assert "--resume" in refused(capsys, "run", "tiny.toml")
+    (folder / "tiny.toml").write_text(JOB.replace("seed = 5", "seed = 6"))
+    assert "different job" in refused(capsys, "run", "tiny.toml", "--resume")
+
+
+def test_failed_tasks_end_with_exit_code_1(folder, capsys, monkeypatch):
+    from hebb.sampling.chain import Chain
+
+    true_measure = Chain.measure
+
+    def fragile(self):
+        if self.temperature > 0.6:
+            raise RuntimeError("bad luck")
+        return true_measure(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Chain, "measure", fragile)
+        code, _, err = hebb(capsys, "run", "tiny.toml")
+    assert code == 1 and "2 of 4 tasks failed" in err and "--resume" in err and err.count("failed: RuntimeError: bad luck") == 2
+    code, out, _ = hebb(capsys, "status", "runs/tiny")
+    assert "2 failed" in out and out.count("failed: RuntimeError: bad luck") == 2
+    assert hebb(capsys, "run", "tiny.toml", "--resume")[0] == 0
+
+
+def test_wrong_ranks(folder, capsys, monkeypatch):
+    assert "--ranks 0 is not at least 1" in refused(capsys, "run", "tiny.toml", "--ranks", "0")
+    monkeypatch.setenv("PMI_SIZE", "3")
+    assert "already started 3" in refused(capsys, "run", "tiny.toml", "--ranks", "2")
+    monkeypatch.delenv("PMI_SIZE")
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    assert "needs mpiexec" in refused(capsys, "run", "tiny.toml", "--ranks", "2")
+
+
+def test_no_command_and_unknown_command_say_how():
+    for arguments in ([], ["rum"]):
+        result = run_hebb(*arguments, cwd=ROOT)
+        assert result.returncode == 2 and "usage: hebb" in result.stderr and "Traceback" not in result.stderr
+
+
+def test_help_teaches_by_example(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    out = capsys.readouterr().out
+    assert caught.value.code == 0 and "--resume" in out and "mpirun -n 64" in out and "hebb theory dense" in out
+
+
+@pytest.mark.parametrize("text", ["0:1", "1:0:5", "a", "0:1:1", "0:1:5:7", ""])
+def test_ranges_are_checked(capsys, text):
+    assert "low:high:number" in refused(capsys, "theory", "dense", "--gamma", text, "--temperature", "0.3")
+
+
+def test_theory_of_a_point(capsys):
+    from hebb.theory import Dense
+
+    code, out, _ = hebb(capsys, "theory", "dense", "--p-body", "4", "--gamma", "0.1", "--temperature", "0.3")
+    solution = Dense(p_body=4).solve(gamma=0.1, temperature=0.3, branch="retrieval")
+    assert code == 0 and f"retrieval: f = {solution.free_energy:.10g}  m = {solution.m:.10g}" in out
+    assert "p_body = 1" in refused(capsys, "theory", "dense", "--p-body", "1", "--gamma", "0.1", "--temperature", "0.3")
+    assert "give a range" in refused(capsys, "theory", "dense", "--gamma", "0.1", "--temperature", "0.3", "--plot", "x.png")
+
+
+def test_theory_of_a_diagram(folder, capsys):
+    from hebb.storage.results import load_arrays
+
+    arguments = ("theory", "dense", "--p-body", "4", "--gamma", "0.02:0.4:6", "--temperature", "0.2:0.8:5")
+    code, out, _ = hebb(capsys, *arguments, "--plot", "d.png", "--save", "d.h5")
+    assert code == 0 and "spinodal" in out and (folder / "d.png").stat().st_size > 5000
+    assert load_arrays("d.h5")[0]["labels"].shape == (5, 6)
+    assert "no folder" in refused(capsys, *arguments, "--plot", "none/d.png")
+
+
+def test_info(capsys):
+    code, out, _ = hebb(capsys, "info")
+    assert code == 0 and "instruction_set" in out and "numpy:" in out and "mpi:" in out and "cite" in out
+
+
+def test_uncompiled_kernels_cost_one_sentence(folder):
+    """In a process where hebb.kernels cannot be imported, everything that needs it says what to do."""
+    code = ("import sys; sys.modules['hebb.kernels.overlap'] = None\n"
+            "from hebb.__main__ import main\n"
+            "from hebb.provenance import collect\n"
+            "assert collect()['kernels'] == {}\n"
+            "sys.exit(main(['run', 'tiny.toml']))\n")
+    result = subprocess.run([sys.executable, "-c", code], cwd=folder, env=clean_environment(), capture_output=True, text=True)
+    assert result.returncode == 2 and result.stderr.count("\n") == 1
+    assert "not compiled" in result.stderr and "`make`" in result.stderr and not (folder / "runs").exists()
+
+
+def test_interrupts_are_clean(capsys, monkeypatch):
+    from hebb import provenance
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(provenance, "collect", interrupted)
+    code, _, err = hebb(capsys, "info")
+    assert code == 130 and err == "hebb: interrupted\n"
+
+
+def test_errors_of_one_sentence_are_all_there_is(folder):
+    """As a real process: exit code, stderr and nothing else."""
+    result = run_hebb("run", "none.toml", cwd=folder)
+    assert (result.returncode, result.stdout) == (2, "") and re.fullmatch(r"hebb: cannot read .*\n", result.stderr)
+
+
+def test_provenance_names_the_code(folder, capsys):
+    import hebb as package
+    from hebb.storage.results import load
+
+    assert hebb(capsys, "run", "tiny.toml")[0] == 0
+    provenance = load("runs/tiny").provenance
+    assert provenance["hebb"] == package.__version__ and provenance["kernels"]["flags"] and provenance["host"]
+    assert np.__version__ == provenance["numpy"] and {"git", "scipy", "h5py", "time", "mpi", "machine"} <= provenance.keys()

@@ -1,0 +1,256 @@
+"""Many ranks: the same bits, no idle rank, an end that all ranks share. Each test starts mpiexec."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, assert_same_datasets, clean_environment, mpiexec, run_hebb
+
+from hebb.runs.executors import SerialExecutor
+from hebb.runs.job import run_job
+
+pytestmark = pytest.mark.mpi
+
+JOB = """
+[job]
+name = "ranks"
+seed = 11
+[model]
+kind = "dense"
+n_spins = 32
+p_body = [2, 4]
+n_patterns = [3, 200]
+temperature = [0.3, 0.8]
+[sampling]
+disorder = 2
+replicas = 2
+thermalize = 10
+sweeps = 60
+measure_every = 2
+keep_spins = true
+"""
+#: Short work, stretched by a checkpoint at every measurement, so that a kill always finds a task half done.
+LONG = """
+[job]
+name = "long"
+seed = 3
+[model]
+kind = "dense"
+n_spins = 64
+p_body = 4
+n_patterns = 500
+temperature = [0.4, 0.5]
+[sampling]
+disorder = 3
+replicas = 2
+thermalize = 20
+sweeps = 800
+measure_every = 2
+keep_spins = true
+[run]
+checkpoint_every = "00:00:00"
+"""
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    """The job on one rank, without MPI."""
+    folder = tmp_path_factory.mktemp("ranks")
+    (folder / "job.toml").write_text(JOB)
+    assert run_job(folder / "job.toml", SerialExecutor(), out=folder / "one").done == 16
+    return folder
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 5])
+def test_any_number_of_ranks_gives_the_same_bits(reference, ranks):
+    out = reference / f"ranks{ranks}"
+    result = run_hebb("run", "job.toml", "--out", out, cwd=reference, ranks=ranks)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == f"hebb: 16 tasks done; results in {out}/results.h5\n" and result.stderr == ""
+    assert_same_datasets(reference / "one" / "results.h5", out / "results.h5")
+    assert f"on {ranks} rank(s)" in (out / "log.txt").read_text()
+
+
+def test_the_ranks_option_starts_mpiexec(reference):
+    mpiexec()
+    result = run_hebb("run", "job.toml", "--ranks", 3, "--out", "option", cwd=reference)
+    assert result.returncode == 0, result.stderr
+    assert_same_datasets(reference / "one" / "results.h5", reference / "option" / "results.h5")
+    assert "on 3 rank(s)" in (reference / "option" / "log.txt").read_text()
+    again = run_hebb("run", "job.toml", "--ranks", 2, "--out", "option", cwd=reference)
+    assert again.returncode == 2 and again.stderr.count("\n") == 1 and "--resume" in again.stderr
+
+
+def start(folder, name, ranks):
+    """`hebb run` in its own process group, returned once its first checkpoint is on disk."""
+    process = subprocess.Popen([sys.executable, "-m", "hebb", "run", "long.toml", "--ranks", str(ranks), "--out", name],
+                               cwd=folder, env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               start_new_session=True)
+    tasks = folder / name / "tasks"
+    limit = time.monotonic() + 60
+    while not (tasks.is_dir() and any(path.suffix == ".h5" for path in tasks.iterdir())):
+        assert process.poll() is None and time.monotonic() < limit, process.stderr.read()
+        time.sleep(0.02)
+    return process
+
+
+@pytest.fixture(scope="module")
+def long_reference(tmp_path_factory):
+    """The long job undisturbed and without checkpoints."""
+    folder = tmp_path_factory.mktemp("long")
+    (folder / "long.toml").write_text(LONG)
+    (folder / "calm.toml").write_text(LONG.replace("00:00:00", "01:00:00"))
+    run_job(folder / "calm.toml", SerialExecutor(), out=folder / "one")
+    return folder
+
+
+@pytest.mark.parametrize("number, ranks", [(signal.SIGKILL, 2), (signal.SIGTERM, 2), (signal.SIGINT, 2), (signal.SIGKILL, 1),
+                                           (signal.SIGTERM, 1)])
+def test_killed_and_resumed_equals_undisturbed(long_reference, number, ranks):
+    if ranks > 1:
+        mpiexec()
+    name = f"{signal.Signals(number).name}{ranks}"
+    process = start(long_reference, name, ranks)
+    if number == signal.SIGKILL:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    if number == signal.SIGKILL:
+        assert process.returncode == -signal.SIGKILL
+    else:
+        assert process.returncode == 3, err
+        assert "--resume" in err and f"{signal.Signals(number).name} was received" in err and "Traceback" not in err
+    status = run_hebb("status", name, cwd=long_reference)
+    done = int(re.search(r"(\d+) of 6 tasks done", status.stdout)[1])
+    assert status.returncode == 0 and done < 6 and " checkpointed at sweep " in status.stdout
+    result = run_hebb("run", "calm.toml", "--out", name, "--resume", "--ranks", 3 - ranks, cwd=long_reference)
+    assert result.returncode == 0, result.stderr
+    assert_same_datasets(long_reference / "one" / "results.h5", long_reference / name / "results.h5")
+    assert not list((long_reference / name / "tasks").glob("*.tmp"))
+
+
+def script(tmp_path, text, ranks, *arguments, timeout=60):
+    path = tmp_path / "script.py"
+    path.write_text(text)
+    return subprocess.run([mpiexec(), "-n", str(ranks), sys.executable, str(path), *map(str, arguments)], cwd=tmp_path,
+                          env=clean_environment(), capture_output=True, text=True, timeout=timeout)
+
+
+FAILING = """
+import sys
+from hebb.__main__ import main
+from hebb.sampling.chain import Chain
+true = Chain.measure
+def fragile(self):
+    if self.temperature == 0.8 and self.instance.disorder == 1:
+        raise RuntimeError("bad luck")
+    return true(self)
+Chain.measure = fragile
+sys.exit(main(["run", sys.argv[1], "--out", sys.argv[2]]))
+"""
+
+
+def test_failed_tasks_do_not_stop_the_others(reference, tmp_path):
+    result = script(tmp_path, FAILING, 2, reference / "job.toml", tmp_path / "run")
+    assert result.returncode == 1 and "4 of 16 tasks failed" in result.stderr and "Traceback" not in result.stderr
+    assert (tmp_path / "run" / "log.txt").read_text().count("RuntimeError: bad luck") >= 4
+    again = run_hebb("run", reference / "job.toml", "--out", tmp_path / "run", "--resume", cwd=tmp_path, ranks=2)
+    assert again.returncode == 0
+    assert_same_datasets(reference / "one" / "results.h5", tmp_path / "run" / "results.h5")
+
+
+LAST_RANK_BREAKS = """
+import os, sys
+from hebb.__main__ import main
+from hebb.runs import job
+from hebb.errors import StorageError
+true = job.write_task
+def breaking(path, record):
+    if os.environ["PMI_RANK"] == sys.argv[3]:
+        raise StorageError("cannot write: the disk of this node is full") if sys.argv[4] == "storage" else OSError("strange")
+    true(path, record)
+job.write_task = breaking
+sys.exit(main(["run", sys.argv[1], "--out", sys.argv[2]]))
+"""
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("kind", ["storage", "other"])
+def test_an_error_outside_tasks_ends_all_ranks(reference, tmp_path, rank, kind):
+    begun = time.monotonic()
+    result = script(tmp_path, LAST_RANK_BREAKS, 2, reference / "job.toml", tmp_path / "run", rank, kind)
+    assert result.returncode != 0 and time.monotonic() - begun < 30
+    if kind == "storage":
+        assert "hebb: cannot write: the disk of this node is full" in result.stderr and "Traceback" not in result.stderr
+    else:
+        assert "OSError: strange" in result.stderr
+
+
+def test_a_wrong_job_is_one_sentence_on_many_ranks(tmp_path):
+    (tmp_path / "job.toml").write_text(JOB.replace("n_spins", "n_spinz"))
+    result = run_hebb("run", "job.toml", cwd=tmp_path, ranks=3)
+    assert result.returncode == 2 and result.stderr.count("\n") == 1 and "did you mean 'n_spins'" in result.stderr
+
+
+def test_worlds_of_size_one_are_refused(tmp_path):
+    """Four processes that each believe to be alone (a foreign launcher) must not each run the job."""
+    mpiexec()
+    (tmp_path / "job.toml").write_text(JOB)
+    env = clean_environment(OMPI_COMM_WORLD_SIZE="4", OMPI_COMM_WORLD_RANK="0")
+    result = run_hebb("run", "job.toml", cwd=tmp_path, env=env)
+    assert result.returncode == 2 and result.stderr.count("\n") == 1 and "started 4" in result.stderr
+    silent = run_hebb("run", "job.toml", cwd=tmp_path, env=env | {"OMPI_COMM_WORLD_RANK": "3"})
+    assert silent.returncode == 2 and silent.stderr == "" and not (tmp_path / "runs").exists()
+
+
+SCHEDULER = """
+import sys, time
+from hebb.runs.executors import MPIExecutor
+executor, n, seconds, reported = MPIExecutor(), int(sys.argv[1]), float(sys.argv[2]), []
+def work(index):
+    time.sleep(seconds)  # lets the interpreter go, as a kernel does
+    return index, executor.rank
+begun = time.perf_counter()
+executor.run(work, range(n), reported.append, lambda: False)
+elapsed = time.perf_counter() - begun
+if executor.rank == 0:
+    assert sorted(index for index, _ in reported) == list(range(n))
+    print(elapsed, *[sum(rank == r for _, rank in reported) for r in range(executor.size)])
+"""
+
+
+def test_every_rank_computes_and_little_is_lost(tmp_path):
+    """40 tasks of 0.1 s on 2 ranks: both work, at an efficiency of 95 % (best of three, the machine is not ours alone)."""
+    best = 0.0
+    for _ in range(3):
+        result = script(tmp_path, SCHEDULER, 2, 40, 0.1)
+        assert result.returncode == 0, result.stderr
+        elapsed, *shares = map(float, result.stdout.split())
+        assert min(shares) >= 15
+        best = max(best, 40 * 0.1 / 2 / elapsed)
+        if best >= 0.95:
+            break
+    assert best >= 0.95
+
+
+def test_scheduling_costs_less_than_a_millisecond(tmp_path):
+    """400 tasks of 5 ms on 2 ranks: what is lost per task and rank, sleep inaccuracy included (best of three)."""
+    lost = []
+    for _ in range(3):
+        result = script(tmp_path, SCHEDULER, 2, 400, 0.005)
+        assert result.returncode == 0, result.stderr
+        lost.append(2 * float(result.stdout.split()[0]) / 400 - 0.005)
+        if lost[-1] < 1e-3:
+            break
+    assert min(lost) < 1e-3
+
+
+def test_one_module_knows_mpi():
+    sources = [path for path in (ROOT / "hebb").rglob("*.py") if "from mpi4py" in path.read_text(encoding="utf-8")]
+    assert sources == [Path(ROOT / "hebb" / "runs" / "executors.py")]

@@ -1,0 +1,245 @@
+"""Files: complete or absent, readable for ever, and the same object before and after."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from conftest import assert_same_datasets
+
+from hebb import load
+from hebb.errors import ChainTooShort, ParameterError, StorageError
+from hebb.storage import schema, taskfile
+from hebb.storage.folder import RunFolder
+from hebb.storage.results import Results, load_arrays, merge, save_arrays
+from hebb.storage.taskfile import TaskRecord, read_status, read_task, write_task
+
+DATA = Path(__file__).parent / "data"
+
+
+def record(disorder=0, temperature=0.5, status="done", n_bins=60, seed=3, components=()):
+    """A record with correlated, plausible content that depends on its arguments only."""
+    rng = np.random.default_rng([seed, disorder, round(1000 * temperature)])
+    series = {"m": 0.9 + 0.01 * disorder + 0.02 * rng.standard_normal((n_bins, 2, *components)),
+              "q": 0.8 + 0.02 * rng.standard_normal((n_bins, 1))}
+    return TaskRecord(
+        task_id=f"{round(1000 * temperature):012x}-d{disorder:04d}",
+        parameters={"kind": "dense", "n_spins": 64, "n_patterns": 7, "temperature": temperature},
+        sampling={"disorder": 3, "replicas": 2, "start": "planted", "corruption": None}, seed=seed, disorder=disorder,
+        status=status, sweeps_done=120, series=series, bin_length=2, lost=disorder == 2, acceptance=0.25 + disorder / 64,
+        spins={"planted": np.ones(64, np.int8), "final": -np.ones((2, 64), np.int8)},
+        snapshot={} if status == "done" else {"chain/streams": np.arange(8, dtype=np.uint64).reshape(2, 4) << 60,
+                                              "bins/m/count": np.array(1)},
+        message="Traceback ...\nValueError: Größe" if status == "failed" else "", seconds=1.5, provenance={"git": None})
+
+
+def plan_of(temperatures=(0.5, 0.7), disorder=3):
+    points = [{"kind": "dense", "n_spins": 64, "n_patterns": 7, "temperature": t} for t in temperatures]
+    tasks = [[f"{round(1000 * t):012x}-d{d:04d}", i, d] for i, t in enumerate(temperatures) for d in range(disorder)]
+    return {"digest": "ab", "job": {"name": "made", "seed": 3, "sampling": {"disorder": disorder}}, "points": points, "tasks": tasks}
+
+
+def made_folder(path, leave_out=(), **options):
+    folder = RunFolder.create(path, plan_of(), "[job]\n")
+    for task_id, point, disorder in folder.plan["tasks"]:
+        if (point, disorder) not in leave_out:
+            write_task(folder.task_path(task_id), record(disorder, (0.5, 0.7)[point], **options))
+    return folder
+
+
+def assert_equal_records(one, two):
+    for item in dataclasses.fields(TaskRecord):
+        left, right = getattr(one, item.name), getattr(two, item.name)
+        if isinstance(left, dict) and any(isinstance(value, np.ndarray) for value in left.values()):
+            assert left.keys() == right.keys(), item.name
+            for key in left:
+                assert left[key].dtype == right[key].dtype and left[key].shape == right[key].shape
+                assert left[key].tobytes() == right[key].tobytes(), (item.name, key)
+        else:
+            assert left == right and type(left) is type(right), item.name
+
+
+@pytest.mark.parametrize("status", schema.STATUSES)
+def test_a_record_survives_the_file(tmp_path, status):
+    original = record(1, status=status)
+    write_task(tmp_path / "a.h5", original)
+    assert_equal_records(original, read_task(tmp_path / "a.h5"))
+    assert read_status(tmp_path / "a.h5")["status"] == status
+    assert [path.name for path in tmp_path.iterdir()] == ["a.h5"], "no temporary file stays behind"
+
+
+def test_a_kill_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
+    """Whatever fails before the rename, the file on disk is the old one, complete."""
+    path = tmp_path / "a.h5"
+    write_task(path, record(0))
+    for victim in ("fsync", "replace"):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, victim, lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+            with pytest.raises(StorageError, match="cannot write .*No space left.*free space"):
+                write_task(path, record(1))
+        assert_equal_records(read_task(path), record(0))
+    (tmp_path / "a.h5.tmp").write_bytes(b"left behind by a kill")
+    write_task(path, record(2))
+    assert_equal_records(read_task(path), record(2))
+
+
+@pytest.mark.parametrize("keep", [0, 1, 100, 5000, -1])
+def test_a_truncated_file_is_named_with_its_remedy(tmp_path, keep):
+    path = tmp_path / "a.h5"
+    write_task(path, record())
+    content = path.read_bytes()
+    path.write_bytes(content[:keep])
+    with pytest.raises(StorageError, match=r"a\.h5 is .*delete it and run the job again with --resume") as caught:
+        read_task(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_foreign_files_are_refused(tmp_path):
+    with pytest.raises(StorageError, match="there is no file"):
+        read_task(tmp_path / "none.h5")
+    with h5py.File(tmp_path / "foreign.h5", "w") as file:
+        file["x"] = 1
+    with pytest.raises(StorageError, match="is not a task file of hebb"):
+        read_task(tmp_path / "foreign.h5")
+    save_arrays(tmp_path / "arrays.h5", {"x": np.ones(2)})
+    with pytest.raises(StorageError, match="is not a results file of hebb"):
+        Results.open(tmp_path / "arrays.h5")
+    write_task(tmp_path / "new.h5", record())
+    with h5py.File(tmp_path / "new.h5", "r+") as file:
+        file.attrs["hebb_schema"] = schema.SCHEMA_VERSION + 1
+    with pytest.raises(StorageError, match="newer hebb"):
+        read_task(tmp_path / "new.h5")
+    with h5py.File(tmp_path / "new.h5", "r+") as file:
+        file.attrs["hebb_schema"] = schema.SCHEMA_VERSION
+        del file.attrs["seed"]
+    with pytest.raises(StorageError, match="truncated or damaged"):
+        read_task(tmp_path / "new.h5")
+
+
+def test_merge_keeps_every_bit_and_the_job_order(tmp_path):
+    folder = made_folder(tmp_path / "run")
+    results = merge(folder.path)
+    assert results["m"].samples.shape == (2, 3) and results.data["m"].shape == (2, 3, 60, 2)
+    for point, temperature in enumerate((0.5, 0.7)):
+        for disorder in range(3):
+            assert results.data["m"][point, disorder].tobytes() == record(disorder, temperature).series["m"].tobytes()
+    assert results.points[1]["temperature"] == 0.7 and results.lost.tolist() == [1, 1]
+    assert results.n_disorder.tolist() == [3, 3] and results.seconds == 9.0
+    np.testing.assert_array_equal(results["acceptance"].mean, np.mean([0.25, 0.25 + 1 / 64, 0.25 + 2 / 64]))
+
+
+def test_saved_and_loaded_results_are_the_same(tmp_path):
+    results = merge(made_folder(tmp_path / "run").path)
+    results.save(tmp_path / "one.h5")
+    again = load(tmp_path / "one.h5")
+    again.save(tmp_path / "two.h5")
+    assert_same_datasets(tmp_path / "one.h5", tmp_path / "two.h5")
+    assert again.points == results.points and again.job == results.job and again.keys() == results.keys()
+    assert str(again.to_table()) == str(results.to_table())
+    assert again.spins.keys() == results.spins.keys() and again.spins[1, 2]["final"].shape == (2, 64)
+    assert again.provenance == {"git": None} and again.bin_length == 2 and again["m"].estimate(0).n_measurements == 120
+
+
+def test_two_level_error(tmp_path):
+    results = merge(made_folder(tmp_path / "run").path)
+    means = np.array([record(disorder, 0.5).series["m"].mean() for disorder in range(3)])
+    assert results["m"].mean[0] == pytest.approx(means.mean(), rel=1e-14)
+    assert results["m"].error[0] == pytest.approx(means.std(ddof=1) / np.sqrt(3), rel=1e-12)
+    assert results["m"].series(0).shape == (3, 60, 2)
+    with pytest.raises(ParameterError, match="did you mean 'abs_m'|not one of"):
+        results["absm"]
+    with pytest.raises(ParameterError, match="no series"):
+        results["acceptance"].series(0)
+
+
+def test_partial_merges(tmp_path):
+    folder = made_folder(tmp_path / "run", leave_out={(0, 1), (1, 0), (1, 1), (1, 2)})
+    write_task(folder.task_path(folder.plan["tasks"][3][0]), record(0, 0.7, status="unfinished"))
+    write_task(folder.task_path(folder.plan["tasks"][4][0]), record(1, 0.7, status="failed"))
+    results = load(folder.path)
+    assert results.n_disorder.tolist() == [2, 0] and np.isnan(results["m"].mean[1])
+    assert np.isnan(results["m"].samples[0, 1]) and results["m"].series(0).shape == (2, 60, 2)
+    assert "nan" in str(results.to_table())
+    with pytest.raises(ParameterError, match="at least 2 disorder samples and there is 0"):
+        results["m"].error  # noqa: B018
+    results.save(folder.results_path)
+    assert load(folder.path).n_disorder.tolist() == [2, 0]
+    write_task(folder.task_path(folder.plan["tasks"][1][0]), record(1, 0.5))
+    assert load(folder.path).n_disorder.tolist() == [3, 0], "a partial results.h5 does not hide newer tasks"
+
+
+def test_too_short_chains_are_marked_and_refused(tmp_path):
+    results = merge(made_folder(tmp_path / "run", n_bins=12).path)
+    assert results["m"].too_short.all() and np.isfinite(results["m"].mean).all() and np.isfinite(results["m"].raw_error).all()
+    assert "(?)" in str(results.to_table()) and "too short" in str(results.to_table())
+    with pytest.raises(ChainTooShort) as caught:
+        results["m"].error  # noqa: B018
+    assert caught.value.estimate is results["m"].estimate(0)
+
+
+def test_components_and_ragged_points():
+    """Vector observables keep their component axes; points with fewer components are padded with nan."""
+    plan = plan_of(disorder=2)
+    records = [record(d, t, components=(k,)) for t, k in ((0.5, 2), (0.7, 3)) for d in range(2)]
+    results = Results.from_records(plan, records)
+    assert results["m"].mean.shape == (2, 3) and results["m"].samples.shape == (2, 2, 3)
+    assert np.isnan(results["m"].mean[0, 2]) and np.isfinite(results["m"].mean[1]).all() and not results["m"].too_short[0, 2]
+    assert "m[2]" in results.to_table()[0]
+
+
+def test_files_explain_themselves(tmp_path):
+    """Axes carry labels and dimension scales, so that other programs read them."""
+    merge(made_folder(tmp_path / "run").path).save(tmp_path / "r.h5")
+    with h5py.File(tmp_path / "r.h5") as file:
+        m, q = file["series/m"], file["series/q"]
+        assert [dim.label for dim in m.dims] == ["point", "disorder", "bin", "chain"]
+        assert m.dims[0]["temperature"][()].tolist() == [0.5, 0.7] and m.dims[2]["bin"][()].tolist()[:2] == [2, 4]
+        assert len(m.dims[3]["chain"]) == 2 and len(q.dims[3]["chain"]) == 1
+        assert file.attrs["hebb_schema"] == 1 and json.loads(file["job"][()])["seed"] == 3
+
+
+def test_xarray(tmp_path):
+    pytest.importorskip("xarray")
+    data = merge(made_folder(tmp_path / "run").path).to_xarray()
+    assert data["m"].dims == ("point", "disorder") and data["temperature"].values.tolist() == [0.5, 0.7]
+    assert data["m"].sel(point=1).shape == (3,) and int(data["lost"].sum()) == 2
+
+
+def test_arrays_and_attributes(tmp_path):
+    arrays = {"labels": np.arange(6).reshape(2, 3), "lines/spinodal": np.ones((3, 2)), "names": np.array(["glass", "Überlapp"]),
+              "scalar": np.array(2.5)}
+    save_arrays(tmp_path / "a.h5", arrays, {"p_body": 4, "deep": {"a": [1, None]}})
+    read, attributes = load_arrays(tmp_path / "a.h5")
+    assert attributes == {"p_body": 4, "deep": {"a": [1, None]}} and read.keys() == arrays.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(read[name], array)
+        assert read[name].dtype.kind == array.dtype.kind
+    with pytest.raises(StorageError, match="cannot write"):
+        save_arrays(tmp_path / "missing" / "a.h5", arrays)
+
+
+def test_files_of_schema_1_open():
+    """Written once by schema 1 (tests/data/make_schema1.py) and never again."""
+    task = read_task(DATA / "task_schema1.h5")
+    assert task.status == "unfinished" and task.series["m"].shape == (60, 2) and task.snapshot["chain/streams"].dtype == np.uint64
+    results = load(DATA / "results_schema1.h5")
+    assert results["m"].mean.shape == (2,) and results.points[0]["kind"] == "dense"
+    assert results["m"].mean[0] == pytest.approx(0.9117361618562204, rel=1e-12) and results.lost.tolist() == [1, 1]
+
+
+def test_older_layouts_are_migrated(tmp_path, monkeypatch):
+    """With a layout 2 that renames an attribute, a file of layout 1 opens and is not touched."""
+    write_task(tmp_path / "a.h5", record())
+    before = (tmp_path / "a.h5").read_bytes()
+    monkeypatch.setattr(schema, "SCHEMA_VERSION", 2)
+
+    def rename(file):
+        file.attrs["rng_seed"] = file.attrs["seed"]
+
+    monkeypatch.setitem(schema.MIGRATIONS, 1, rename)
+    monkeypatch.setattr(taskfile, "_SIMPLE", {**taskfile._SIMPLE, "rng_seed": int})
+    assert read_status(tmp_path / "a.h5")["rng_seed"] == 3
+    assert (tmp_path / "a.h5").read_bytes() == before
