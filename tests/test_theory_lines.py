@@ -266,3 +266,28 @@ def test_no_at_line_where_retrieval_is_unstable_wherever_it_exists():
 def test_replicon_on_the_spinodal():
     """P = 4, T = .5: stable up to the fold, replicon +.09."""
     assert Dense(p_body=4).spinodal(0.5).solution.replicon == pytest.approx(0.09, abs=0.005)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hamiltonian", ["distinct", "naive"])
+def test_spinodals_and_states_of_every_p(hamiltonian):
+    """The first fold on a four times finer scan; solutions at 1200 random points of each P, some next to the fold."""
+    rng = np.random.default_rng(11)
+    for p_body in (3, 5, 8, 11, 15, 20):
+        branches = Dense(p_body, hamiltonian=hamiltonian).branches
+        top = branches.retrieval.start_temperature
+        temperature = np.concatenate([[0.0], top * np.array([1e-6, 1e-3, 0.999]), 10.0 ** rng.uniform(-10, -1, 4),
+                                      top * rng.uniform(0, 1, 16)])
+        folds = branches.retrieval.fold(temperature)
+        low, high = branches.retrieval.window(temperature)
+        y = low[:, None] + (high - low)[:, None] * (1 - (np.arange(512) + 0.5) / 512)
+        n, _, _, _, determinant = (a.reshape(y.shape) for a in branches.retrieval.follow(y, temperature[:, None]))
+        first = np.argmax(determinant <= 0, axis=1)
+        rows = np.arange(temperature.size)
+        assert np.all(n[rows, first] <= folds.n) and np.all(folds.n <= n[rows, first - 1]), p_body
+        index = np.repeat(rows, 50)
+        share = rng.random(index.size)
+        share = np.where(rng.random(index.size) < 0.3, 1 - 10.0 ** rng.uniform(-8, -1, index.size), share)
+        states = branches.states("retrieval", share * folds.gamma[index], temperature[index], folds.rows(index))
+        assert np.all(states.residual < 1e-11) and np.all(states.shift < 1e-8) and np.all(states.extremum), p_body
+        assert np.all(states.n >= folds.n[index])

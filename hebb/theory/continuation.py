@@ -110,6 +110,7 @@ class RetrievalBranch:
         warm = np.flatnonzero(temperature > 0)
         if warm.size:
             T = temperature[warm]
+
             def excess(v, rows):
                 return self._p / 2 * np.tanh(v) ** (self._p - 1) - T[rows] * v
             low = np.full(T.shape, max(self.start_v, 1e-9))
@@ -159,6 +160,7 @@ class RetrievalBranch:
             determinant = self.follow(y, T[:, None], tolerance=1e-8)[4].reshape(y.shape)
             first = np.argmax(determinant <= 0, axis=1)
             rows = np.arange(alive.size)
+
             def slope(point, index):
                 return self.follow(point, T[index])[4]
             ends = y[rows, first], y[rows, np.maximum(first - 1, 0)]
@@ -223,6 +225,7 @@ class GlassBranch:
         A minimum of gamma is a discontinuous onset; without one the branch grows continuously out of q = 0 at
         gamma/T^2 = 2/g''(0), or, with a random field (g'(0) > 0), never ends.
         """
+
         def rising(width, _=None):
             average = field_averages(0.0, width, 1.0)
             v, slope = self._noise.variance(average.C, 1.0), self._noise.variance_slope(average.C, 1.0)
@@ -267,6 +270,7 @@ class GlassBranch:
             return C
         g, T = gamma[rows], temperature[rows]
         low, high = self._bracket(g, T)
+
         def excess(sigma, index):
             load = self._noise.load(sigma, field_averages(0.0, sigma, T[index]).C, T[index])
             return np.log(np.maximum(load, _TINY)) - np.log(g[index])
@@ -282,7 +286,9 @@ class GlassBranch:
         if not self._hopfield:
             high = np.sqrt(gamma * self._noise.g(1.0, 1) / 2)
             low = np.where(temperature > 0, max(self.width_at_onset, 1e-4) * temperature, high / 2)
-            return low, high * wide
+            if self.onset_ratio == 0:                  # the random field alone bounds the width from below
+                low = np.sqrt(gamma * self._noise.g(0.0, 1) / 2)
+            return low / wide, high * wide
         # C < sqrt(2/pi)/sigma bounds sigma from above; where C = 1 is reached at finite width, gamma = 0 there
         high = np.sqrt(gamma) + np.sqrt(2 / np.pi)
         low = 1e-4 * temperature

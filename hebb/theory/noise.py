@@ -40,7 +40,7 @@ class MixtureNoise:
     """P >= 3: Gaussian energy of covariance N (gamma/2) g(q); variance sigma^2 = (gamma/2) g'(q).
 
     free_energy = -[g(1) - g(q) - (1-q) g'(q)] / 4T,  replicon = 1 - gamma g''(q) E sech^4 / 2T^2
-    (2212.00606 section 3 for g = q^P, in the conventions of `hebb.theory.dense`).
+    (derived with replicas; 2212.00606 treats g = q^P, with load alpha_P = 2 gamma/P! and beta' = 2 beta/P!).
     """
 
     covariance: tuple[float, ...]                 # coefficients of g, from q^0 upwards

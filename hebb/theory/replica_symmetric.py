@@ -39,7 +39,7 @@ class ReplicaSymmetric:
         df/dn = A'(n) [n - E tanh(h/T)],     df/dC = (gamma/2) dv/dC [C - E sech^2(h/T)/T]
 
     so that f is stationary exactly where `update` returns its argument; f is a minimum over n and a maximum over q.
-    Derivation: 2212.00606 section 3 (P >= 3), Amit, Gutfreund and Sompolinsky, Ann. Phys. 173 (1987) 30 (P = 2).
+    Sources: arXiv:2212.00606 (P >= 3); Amit, Gutfreund and Sompolinsky, Ann. Phys. 173 (1987) 30 (P = 2).
     All methods take broadcastable arrays with 0 <= n, 0 <= C <= 1/T (P = 2: C < 1), gamma >= 0, T >= 0.
     """
 
