@@ -113,6 +113,7 @@ class RetrievalBranch:
 
             def excess(v, rows):
                 return self._p / 2 * np.tanh(v) ** (self._p - 1) - T[rows] * v
+
             low = np.full(T.shape, max(self.start_v, 1e-9))
             upper[warm] = bracketed_root(excess, low, np.maximum(self._p / (2 * T), low) * (1 + 1e-12))
             if self._p > 2:
@@ -163,6 +164,7 @@ class RetrievalBranch:
 
             def slope(point, index):
                 return self.follow(point, T[index])[4]
+
             ends = y[rows, first], y[rows, np.maximum(first - 1, 0)]
             root = bracketed_root(slope, *ends)
             n, _, C, gamma, left = self.follow(root, T)
@@ -230,6 +232,7 @@ class GlassBranch:
             average = field_averages(0.0, width, 1.0)
             v, slope = self._noise.variance(average.C, 1.0), self._noise.variance_slope(average.C, 1.0)
             return 2 * v - slope * average.C_aa * width**2
+
         if self._noise.g(0.0, 1) > 0:
             return 0.0, 0.0
         widths = np.geomspace(1e3, 1e-2, 400)
@@ -274,6 +277,7 @@ class GlassBranch:
         def excess(sigma, index):
             load = self._noise.load(sigma, field_averages(0.0, sigma, T[index]).C, T[index])
             return np.log(np.maximum(load, _TINY)) - np.log(g[index])
+
         sigma = bracketed_root(excess, low, high)
         found = np.isfinite(sigma)
         # P = 2: C -> 1 as gamma -> 0; rounding must not put it there
