@@ -63,8 +63,12 @@ def _first_of_launcher() -> bool:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="hebb", description="Statistical mechanics of learning machines.", epilog=_EXAMPLES,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="hebb",
+        description="Statistical mechanics of learning machines.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--version", action="version", version=f"hebb {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
@@ -85,8 +89,10 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--out", metavar="DIR", help="run folder (default runs/<job name>)")
     run.add_argument("--resume", action="store_true", help="continue the run that is in the folder")
     add_data(run)
-    for name, function, text in (("status", _status, "Say how far a run is, at any time."),
-                                 ("merge", _merge, "Write what is finished into DIR/results.h5, at any time.")):
+    for name, function, text in (
+        ("status", _status, "Say how far a run is, at any time."),
+        ("merge", _merge, "Write what is finished into DIR/results.h5, at any time."),
+    ):
         add(name, function, text).add_argument("folder", metavar="DIR")
     compare = add("compare", _compare, f"Simulation against theory; exit code 1 if any |z| > {_WORST_Z:g}.")
     compare.add_argument("folder", metavar="DIR")
@@ -115,13 +121,18 @@ def _check(options) -> int:
     memory = max(model.memory_bytes(plan.sampling["replicas"]) for model, _ in plan.points)
     total = sum(task.cost for task in plan.tasks)
     longest = max(task.cost for task in plan.tasks)
-    print(f"{plan.name}: {len(plan.points)} points x {plan.sampling['disorder']} disorder samples = {len(plan.tasks)} tasks")
+    print(
+        f"{plan.name}: {len(plan.points)} points x {plan.sampling['disorder']} disorder samples = "
+        f"{len(plan.tasks)} tasks"
+    )
     print(f"memory: {_bytes(memory)} per rank")
-    print(f"time:   about {_duration(total)} on one core; the longest task {_duration(longest)}, so at most "
-          f"{max(1, min(len(plan.tasks), int(total / longest)))} ranks are of use")
+    print(
+        f"time:   about {_duration(total)} on one core; the longest task {_duration(longest)}, so at most "
+        f"{max(1, min(len(plan.tasks), int(total / longest)))} ranks are of use"
+    )
     if plan.walltime is not None and total > plan.walltime:
-        print(f"        the wall time of {_duration(plan.walltime)} needs at least {int(total / plan.walltime) + 1} ranks, or "
-              "--resume")
+        ranks = int(total / plan.walltime) + 1
+        print(f"        the wall time of {_duration(plan.walltime)} needs at least {ranks} ranks, or --resume")
     return 0
 
 
@@ -134,8 +145,10 @@ def _run(options) -> int:
         raise ParameterError(f"--ranks {options.ranks} is not at least 1")
     if options.ranks is not None and options.ranks > 1:
         if "PMI_SIZE" in os.environ or "OMPI_COMM_WORLD_SIZE" in os.environ:
-            raise ParameterError(f"--ranks {options.ranks} under a launcher that has already started {launched_ranks()}; "
-                                 "give the number of ranks once")
+            raise ParameterError(
+                f"--ranks {options.ranks} under a launcher that has already started {launched_ranks()}; "
+                "give the number of ranks once"
+            )
         _start_ranks(options)
     executor = make_executor()
     try:
@@ -159,11 +172,17 @@ def _report(summary, executor, options) -> int:
     """Rank 0 says in one line how the run ended; the exit code for every rank."""
     again = f"hebb run {options.job} --out {summary.folder} --resume"
     if summary.reason:
-        text, code = f"stopped because {summary.reason}: {summary.done} of {summary.total} tasks are done; continue with: " \
-                     f"{again}", 3
+        text, code = (
+            f"stopped because {summary.reason}: {summary.done} of {summary.total} tasks are done; continue with: "
+            f"{again}",
+            3,
+        )
     elif summary.failed:
-        text, code = f"{summary.failed} of {summary.total} tasks failed (tracebacks in {summary.folder}/log.txt); repeat them " \
-                     f"with: {again}", 1
+        text, code = (
+            f"{summary.failed} of {summary.total} tasks failed (tracebacks in {summary.folder}/log.txt); repeat them "
+            f"with: {again}",
+            1,
+        )
     else:
         text, code = f"{summary.done} tasks done; results in {summary.folder}/results.h5", 0
     if executor.rank == 0:
@@ -178,15 +197,21 @@ def _start_ranks(options) -> None:
     beside = [str(Path(sys.executable).parent / name) for name in ("mpiexec", "mpirun")]
     launcher = next(filter(None, map(shutil.which, [*beside, "mpiexec", "mpirun"])), None)
     if launcher is None:
-        raise EnvironmentMismatch(f"--ranks {options.ranks} needs mpiexec, which is neither beside {sys.executable} nor on "
-                                  "PATH; `pip install hebb[mpi]` brings it")
+        raise EnvironmentMismatch(
+            f"--ranks {options.ranks} needs mpiexec, which is neither beside {sys.executable} nor on "
+            "PATH; `pip install hebb[mpi]` brings it"
+        )
     command = [launcher, "-n", str(options.ranks), sys.executable, "-m", "hebb", "run", options.job]
     command += ["--out", options.out] if options.out else []
     command += ["--resume"] if options.resume else []
     # --ranks counts, not what a batch system allotted; Open MPI needs to be told that more ranks than cores are meant.
     environment = {name: value for name, value in os.environ.items() if name != "SLURM_NTASKS"}
-    environment |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-                    "OMPI_MCA_rmaps_base_oversubscribe": "1", "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe"}
+    environment |= {
+        "OMPI_ALLOW_RUN_AS_ROOT": "1",
+        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+        "OMPI_MCA_rmaps_base_oversubscribe": "1",
+        "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+    }
     sys.stdout.flush()
     os.execve(launcher, command, environment)
 
@@ -199,9 +224,12 @@ def _status(options) -> int:
     tasks = folder.plan["tasks"]
     count = Counter(status["status"] for status in statuses.values())
     lost = sum(status["lost"] for status in statuses.values())
-    print(f"{folder.plan['job']['name']}: {count['done']} of {len(tasks)} tasks done, {count['unfinished']} checkpointed, "
-          f"{count['failed']} failed, {len(tasks) - len(statuses)} without a file yet; {lost} left the planted state; "
-          f"{_duration(sum(status['seconds'] for status in statuses.values()))} of computing")
+    print(
+        f"{folder.plan['job']['name']}: {count['done']} of {len(tasks)} tasks done, {count['unfinished']} "
+        f"checkpointed, "
+        f"{count['failed']} failed, {len(tasks) - len(statuses)} without a file yet; {lost} left the planted state; "
+        f"{_duration(sum(status['seconds'] for status in statuses.values()))} of computing"
+    )
     for task_id, status in statuses.items():
         if status["status"] == "unfinished":
             print(f"  {task_id} checkpointed at sweep {status['sweeps_done']}")
@@ -229,9 +257,17 @@ def _compare(options) -> int:
     comparison = compare(options.folder)
     print(comparison.table())
     if options.csv:
-        comparison.write_csv(options.csv)
-    comparison.plot(options.plot or Path(options.folder) / "compare.png")
+        _write(options.csv, comparison.write_csv)
+    _write(options.plot or Path(options.folder) / "compare.png", comparison.plot)
     return int(comparison.worst > _WORST_Z)
+
+
+def _write(path, writer) -> None:
+    """writer(path), with what may go wrong on the way to the disk as one sentence."""
+    try:
+        writer(path)
+    except (OSError, ValueError) as error:  # ValueError: a figure format that does not exist
+        raise StorageError(f"cannot write {path} ({error})") from error
 
 
 def _theory(options) -> int:
@@ -255,22 +291,23 @@ def _theory(options) -> int:
 
         figure, axes = plt.subplots(layout="constrained")
         diagram.plot(axes)
-        try:
-            figure.savefig(options.plot)
-        except (OSError, ValueError) as error:
-            raise StorageError(f"cannot write {options.plot} ({error})") from error
+        _write(options.plot, figure.savefig)
         plt.close(figure)
     for name, line in diagram.lines.items():
         if len(line):
-            print(f"{name}: {len(line)} points, gamma {line[:, 0].min():.6g} to {line[:, 0].max():.6g}, "
-                  f"temperature {line[:, 1].min():.6g} to {line[:, 1].max():.6g}")
+            print(
+                f"{name}: {len(line)} points, gamma {line[:, 0].min():.6g} to {line[:, 0].max():.6g}, "
+                f"temperature {line[:, 1].min():.6g} to {line[:, 1].max():.6g}"
+            )
     return 0
 
 
 def _print_solutions(theory, gamma: float, temperature: float, options) -> int:
     """One line per branch; NoSolution only if no branch exists."""
     if options.plot or options.save:
-        raise ParameterError("--plot and --save draw and store phase diagrams; give a range, for example --gamma 0:0.5:100")
+        raise ParameterError(
+            "--plot and --save draw and store phase diagrams; give a range, for example --gamma 0:0.5:100"
+        )
     found, missing = 0, []
     for branch in ("retrieval", "glass", "paramagnet"):
         try:
@@ -279,9 +316,11 @@ def _print_solutions(theory, gamma: float, temperature: float, options) -> int:
             missing.append(f"{branch}: {error}")
             continue
         found += 1
-        print(f"{branch}: f = {solution.free_energy:.10g}  m = {solution.m:.10g}  q = {solution.q:.10g}  "
-              f"entropy = {solution.entropy:.6g}  replicon = {solution.replicon:.6g}  stable = {solution.stable}  "
-              f"converged = {solution.converged} (residual {solution.residual:.1e})")
+        print(
+            f"{branch}: f = {solution.free_energy:.10g}  m = {solution.m:.10g}  q = {solution.q:.10g}  "
+            f"entropy = {solution.entropy:.6g}  replicon = {solution.replicon:.6g}  stable = {solution.stable}  "
+            f"converged = {solution.converged} (residual {solution.residual:.1e})"
+        )
     if not found:
         raise NoSolution("; ".join(missing))
     print(*missing, sep="\n", end="\n" if missing else "")
@@ -307,7 +346,10 @@ def _range(name: str, text: str):
 def _bench(options) -> int:
     from . import bench
 
-    return bench.main(options.json) or 0
+    if options.json:
+        _write(options.json, lambda path: Path(path).touch())  # now, not after the measurements
+    bench.main(options.json)
+    return 0
 
 
 def _info(options) -> int:

@@ -22,8 +22,9 @@ def require_kernels() -> None:
     try:
         import hebb.kernels.overlap  # noqa: F401
     except ImportError as error:
-        raise HebbError("the kernels of hebb are not compiled; run `make` or `pip install -e .` in the source tree "
-                        f"({error})") from None
+        raise HebbError(
+            f"the kernels of hebb are not compiled; run `make` or `pip install -e .` in the source tree ({error})"
+        ) from None
 
 
 def kernel_build() -> dict:
@@ -43,9 +44,12 @@ def git_revision() -> str | None:
     if not (root / ".git").exists():
         return None
     try:
-        described = [subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10,
-                                    check=True).stdout.strip()
-                     for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])]
+        described = [
+            subprocess.run(
+                ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10, check=True
+            ).stdout.strip()
+            for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+        ]
     except (OSError, subprocess.SubprocessError):
         return None
     return described[0] + ("+dirty" if described[1] else "")
@@ -64,16 +68,20 @@ def _mpi_library() -> str | None:
     return module.Get_library_version().splitlines()[0].strip("\x00 ") if module else None
 
 
-def collect() -> dict:
-    """A plain dict of strings (or None, or one dict for the kernels) that is stored with every result."""
+@functools.cache
+def _software() -> dict:
+    """What cannot change while the process lives."""
     return {
         "hebb": __version__,
         "git": git_revision(),
-        "kernels": kernel_build(),
         "python": platform.python_version(),
         **{package: _version_of(package) for package in ("numpy", "scipy", "h5py", "mpi4py")},
         "host": socket.gethostname(),
         "machine": f"{platform.system()} {platform.machine()}",
-        "mpi": _mpi_library(),
-        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
+
+
+def collect() -> dict:
+    """A plain dict of strings (or None, or one dict for the kernels) that is stored with every result."""
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return {**_software(), "kernels": kernel_build(), "mpi": _mpi_library(), "time": now}

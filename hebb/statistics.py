@@ -20,8 +20,20 @@ from scipy.stats import rankdata
 
 from .errors import ChainTooShort, ParameterError
 
-__all__ = ["MEASUREMENTS_PER_TAU", "R_HAT_LIMIT", "WINDOW", "Estimate", "autocorrelation_time", "bin_means",
-           "disorder_average", "estimate", "jackknife", "r_hat", "thermal_error", "with_error"]
+__all__ = [
+    "MEASUREMENTS_PER_TAU",
+    "R_HAT_LIMIT",
+    "WINDOW",
+    "Estimate",
+    "autocorrelation_time",
+    "bin_means",
+    "disorder_average",
+    "estimate",
+    "jackknife",
+    "r_hat",
+    "thermal_error",
+    "with_error",
+]
 
 #: A chain shorter than this many autocorrelation times is too short: tau itself is then known to no better than 25 %.
 MEASUREMENTS_PER_TAU = 20
@@ -33,8 +45,8 @@ R_HAT_LIMIT = 1.3
 #: The sum over rho stops at the first lag W >= WINDOW * tau(W): what an exponential decay leaves out is exp(-6).
 WINDOW = 3.0
 
-# ... but not before this many lags (an anticorrelated series would stop at the first), nor while going on costs less than
-# 5 % of noise, sqrt(4 W / all measurements): a slow mode of small weight hides behind fast ones.
+# ... but not before this many lags (an anticorrelated series would stop at the first), nor while going on costs less
+# than 5 % of noise, sqrt(4 W / all measurements): a slow mode of small weight hides behind fast ones.
 _SHORTEST_WINDOW = 6
 _CHEAP_WINDOW = 1 / 1600
 
@@ -61,10 +73,13 @@ class Estimate:
     def error(self) -> float:
         """The standard error; ChainTooShort (carrying this estimate) or ParameterError if it cannot be trusted."""
         if self.too_short:
-            raise ChainTooShort(f"{self.n_measurements} measurements are too few for an autocorrelation time of "
-                                f"{self.tau:.3g} measurements and a split R-hat of {self.r_hat:.3g} (at least "
-                                f"{MEASUREMENTS_PER_TAU} times tau and R-hat <= {R_HAT_LIMIT:g} are needed); "
-                                "raise `sweeps`, or measure_every if tau is large", self)
+            raise ChainTooShort(
+                f"{self.n_measurements} measurements are too few for an autocorrelation time of "
+                f"{self.tau:.3g} measurements and a split R-hat of {self.r_hat:.3g} (at least "
+                f"{MEASUREMENTS_PER_TAU} times tau and R-hat <= {R_HAT_LIMIT:g} are needed); "
+                "raise `sweeps`, or measure_every if tau is large",
+                self,
+            )
         if self.n < 2:
             raise ParameterError(f"an error needs at least 2 disorder samples and there is {self.n}; raise `disorder`")
         return self.raw_error
@@ -106,7 +121,9 @@ def disorder_average(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     samples = np.asarray(samples, dtype=float)
     if len(samples) < 2:
-        raise ParameterError(f"an error needs at least 2 disorder samples and there is {len(samples)}; raise `disorder`")
+        raise ParameterError(
+            f"an error needs at least 2 disorder samples and there is {len(samples)}; raise `disorder`"
+        )
     return samples.mean(axis=0), samples.std(axis=0, ddof=1) / math.sqrt(len(samples))
 
 
@@ -122,8 +139,12 @@ def jackknife(function: Callable[..., np.ndarray], *samples: np.ndarray) -> tupl
         raise ParameterError(f"jackknife needs arrays of one length, at least 2; given {[len(a) for a in arrays]}")
     totals = [array.sum(axis=0) for array in arrays]
     plain = np.asarray(function(*(total / n for total in totals)))
-    left_out = np.array([function(*((total - array[i]) / (n - 1) for total, array in zip(totals, arrays, strict=True)))
-                         for i in range(n)])
+    left_out = np.array(
+        [
+            function(*((total - array[i]) / (n - 1) for total, array in zip(totals, arrays, strict=True)))
+            for i in range(n)
+        ]
+    )
     centre = left_out.mean(axis=0)
     error = np.sqrt((n - 1) / n * ((left_out - centre) ** 2).sum(axis=0))
     return n * plain - (n - 1) * centre, error
@@ -134,8 +155,9 @@ def autocorrelation_time(chains: np.ndarray) -> float:
 
     Every chain (a replica of a disorder sample) has its own mean removed, so that true differences between samples do
     not count as slow modes; the bias this brings, about -tau (2W+1)/n, is corrected. The window W is chosen by the data
-    (see WINDOW). Relative error about sqrt(12 tau / (n_chains n)), or 5 % if that is more. A constant series gives 1. A chain shorter than
-    its window gives the largest partial sum, of the order of n: enough to be recognised as too short.
+    (see WINDOW). Relative error about sqrt(12 tau / (n_chains n)), or 5 % if that is more. A constant series gives
+    1. A chain shorter than its window gives the largest partial sum, of the order of n: enough to be recognised as too
+    short.
     Cost: O(n log n) per chain.
     """
     covariance = _autocovariance(chains)
@@ -231,5 +253,12 @@ def estimate(series: np.ndarray, bin_length: int = 1) -> Estimate:
     tau = autocorrelation_time(chains.reshape(n_disorder * n_chains, n_bins))
     worst = max(r_hat(sample) for sample in chains)
     too_short = n_bins < MEASUREMENTS_PER_TAU * max(tau, 1.0) or not worst <= R_HAT_LIMIT
-    return Estimate(float(means.mean()), float(error), n_disorder, float(tau * bin_length), float(worst),
-                    n_bins * bin_length, bool(too_short))
+    return Estimate(
+        float(means.mean()),
+        float(error),
+        n_disorder,
+        float(tau * bin_length),
+        float(worst),
+        n_bins * bin_length,
+        bool(too_short),
+    )

@@ -27,8 +27,10 @@ def assert_z(z_values, alarm: float, what: str = "") -> None:
     assert np.all(np.isfinite(z)), f"{what}: {np.sum(~np.isfinite(z))} z-values are not finite"
     limit = norm.isf(alarm / (2 * z.size))
     worst = int(np.argmax(np.abs(z)))
-    assert abs(z.flat[worst]) <= limit, (f"{what}: |z| = {abs(z.flat[worst]):.2f} (number {worst} of {z.size}) exceeds {limit:.2f}, "
-                                         f"the limit at false-alarm level {alarm:g}")
+    assert abs(z.flat[worst]) <= limit, (
+        f"{what}: |z| = {abs(z.flat[worst]):.2f} (number {worst} of {z.size}) exceeds {limit:.2f}, "
+        f"the limit at false-alarm level {alarm:g}"
+    )
 
 
 def clean_environment(**extra: str) -> dict[str, str]:
@@ -43,7 +45,9 @@ def run_hebb(*arguments, cwd, env=None, timeout=120, ranks=None) -> subprocess.C
     command = [sys.executable, "-m", "hebb", *map(str, arguments)]
     if ranks is not None:
         command = [mpiexec(), "-n", str(ranks), *command]
-    return subprocess.run(command, cwd=cwd, env=env or clean_environment(), capture_output=True, text=True, timeout=timeout)
+    return subprocess.run(
+        command, cwd=cwd, env=env or clean_environment(), capture_output=True, text=True, timeout=timeout
+    )
 
 
 def mpiexec() -> str:
@@ -60,7 +64,9 @@ def datasets_of(path) -> dict[str, np.ndarray]:
 
     found = {}
     with h5py.File(path) as file:
-        file.visititems(lambda name, item: found.__setitem__(name, np.asarray(item[()])) if isinstance(item, h5py.Dataset) else None)
+        file.visititems(
+            lambda name, item: found.__setitem__(name, np.asarray(item[()])) if isinstance(item, h5py.Dataset) else None
+        )
     return found
 
 
@@ -76,7 +82,7 @@ def assert_same_datasets(one, two) -> None:
 
 
 def ar1(rng: np.random.Generator, memory: float, shape: tuple[int, ...]) -> np.ndarray:
-    """A stationary AR(1) process along the last axis with unit variance: rho(t) = memory^t, tau = (1+memory)/(1-memory)."""
+    """Stationary AR(1) of unit variance along the last axis: rho(t) = memory^t, tau = (1 + memory)/(1 - memory)."""
     from scipy.signal import lfilter
 
     noise = rng.standard_normal(shape) * math.sqrt(1 - memory**2)

@@ -68,17 +68,20 @@ def test_from_check_to_merge(folder, capsys):
     assert (folder / "runs/tiny/results.h5").exists()
 
 
-@pytest.mark.parametrize("old, new, message", [
-    ("n_spins", "n_spinz", "unknown key 'n_spinz' in [model]; did you mean 'n_spins'?"),
-    ("p_body = 2", "p_body = 1", "p_body = 1 is not a whole number from 2"),
-    ("n_patterns = 2", "n_patterns = 2\ngamma = 0.1", "gamma = 0.1 and n_patterns = 2 given; give exactly one"),
-    ("n_patterns = 2", "", "neither given; give exactly one"),
-    ("[0.5, 0.8]", "0", "temperature = 0.0 is not a number in ]0, inf]"),
-    ("n_patterns = 2", "n_patterns = 1000000000000", "GiB"),
-    ("n_patterns = 2", 'n_patterns = 2\npatterns = "mnist"', ""),
-    ("n_spins = 16\n", "", "n_spins"),
-    ("seed = 5", "seed = ", "not valid TOML"),
-])
+@pytest.mark.parametrize(
+    "old, new, message",
+    [
+        ("n_spins", "n_spinz", "unknown key 'n_spinz' in [model]; did you mean 'n_spins'?"),
+        ("p_body = 2", "p_body = 1", "p_body = 1 is not a whole number from 2"),
+        ("n_patterns = 2", "n_patterns = 2\ngamma = 0.1", "gamma = 0.1 and n_patterns = 2 given; give exactly one"),
+        ("n_patterns = 2", "", "neither given; give exactly one"),
+        ("[0.5, 0.8]", "0", "temperature = 0.0 is not a number in ]0, inf]"),
+        ("n_patterns = 2", "n_patterns = 1000000000000", "GiB"),
+        ("n_patterns = 2", 'n_patterns = 2\npatterns = "mnist"', ""),
+        ("n_spins = 16\n", "", "n_spins"),
+        ("seed = 5", "seed = ", "not valid TOML"),
+    ],
+)
 @pytest.mark.parametrize("command", ["check", "run"])
 def test_a_wrong_job_is_refused_before_anything_is_written(folder, capsys, monkeypatch, command, old, new, message):
     monkeypatch.setenv("HEBB_DATA", str(folder / "nothing here"))
@@ -155,7 +158,12 @@ def test_failed_tasks_end_with_exit_code_1(folder, capsys, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Chain, "measure", fragile)
         code, _, err = hebb(capsys, "run", "tiny.toml")
-    assert code == 1 and "2 of 4 tasks failed" in err and "--resume" in err and err.count("failed: RuntimeError: bad luck") == 2
+    assert (
+        code == 1
+        and "2 of 4 tasks failed" in err
+        and "--resume" in err
+        and err.count("failed: RuntimeError: bad luck") == 2
+    )
     code, out, _ = hebb(capsys, "status", "runs/tiny")
     assert "2 failed" in out and out.count("failed: RuntimeError: bad luck") == 2
     assert hebb(capsys, "run", "tiny.toml", "--resume")[0] == 0
@@ -196,7 +204,9 @@ def test_theory_of_a_point(capsys):
     solution = Dense(p_body=4).solve(gamma=0.1, temperature=0.3, branch="retrieval")
     assert code == 0 and f"retrieval: f = {solution.free_energy:.10g}  m = {solution.m:.10g}" in out
     assert "p_body = 1" in refused(capsys, "theory", "dense", "--p-body", "1", "--gamma", "0.1", "--temperature", "0.3")
-    assert "give a range" in refused(capsys, "theory", "dense", "--gamma", "0.1", "--temperature", "0.3", "--plot", "x.png")
+    assert "give a range" in refused(
+        capsys, "theory", "dense", "--gamma", "0.1", "--temperature", "0.3", "--plot", "x.png"
+    )
 
 
 def test_theory_of_a_diagram(folder, capsys):
@@ -209,6 +219,49 @@ def test_theory_of_a_diagram(folder, capsys):
     assert "no folder" in refused(capsys, *arguments, "--plot", "none/d.png")
 
 
+@pytest.mark.parametrize("worst, code", [(4.9, 0), (5.1, 1)])
+def test_compare_judges_by_the_worst_z(folder, capsys, monkeypatch, worst, code):
+    from hebb import compare
+
+    class Comparison:
+        def __init__(self):
+            self.worst = worst
+
+        def table(self):
+            return "the table"
+
+        def write_csv(self, path):
+            (folder / path).write_text("csv")
+
+        def plot(self, path):
+            path.write_text("figure")
+
+    monkeypatch.setattr(compare, "compare", lambda path: Comparison())
+    (folder / "run").mkdir()
+    assert hebb(capsys, "compare", "run", "--csv", "t.csv") == (code, "the table\n", "")
+    assert (folder / "t.csv").read_text() == "csv" and (folder / "run/compare.png").read_text() == "figure"
+    code, _, err = hebb(capsys, "compare", "run", "--csv", "none/t.csv")
+    assert code == 2 and err.startswith("hebb: cannot write none/t.csv") and err.count("\n") == 1
+
+
+def test_compare_of_a_real_run(folder, capsys):
+    assert hebb(capsys, "run", "tiny.toml")[0] == 0
+    code, out, err = hebb(capsys, "compare", "runs/tiny", "--csv", "t.csv")
+    assert code in (0, 1) and "theory" in out and err == "" and (folder / "t.csv").read_text().count("\n") > 2
+    assert (folder / "runs/tiny/compare.png").stat().st_size > 5000
+    assert "no file or folder" in refused(capsys, "compare", "nothing")
+
+
+def test_bench_hands_over_its_path(folder, capsys, monkeypatch):
+    from hebb import bench
+
+    seen = []
+    monkeypatch.setattr(bench, "main", lambda path: seen.append(path) or ["rows"])
+    assert hebb(capsys, "bench", "--json", "b.json")[0] == 0 and seen == ["b.json"]
+    assert "cannot write none/b.json" in refused(capsys, "bench", "--json", "none/b.json")
+    assert len(seen) == 1, "an unwritable file is noticed before measuring"
+
+
 def test_info(capsys):
     code, out, _ = hebb(capsys, "info")
     assert code == 0 and "instruction_set" in out and "numpy:" in out and "mpi:" in out and "cite" in out
@@ -216,12 +269,16 @@ def test_info(capsys):
 
 def test_uncompiled_kernels_cost_one_sentence(folder):
     """In a process where hebb.kernels cannot be imported, everything that needs it says what to do."""
-    code = ("import sys; sys.modules['hebb.kernels.overlap'] = None\n"
-            "from hebb.__main__ import main\n"
-            "from hebb.provenance import collect\n"
-            "assert collect()['kernels'] == {}\n"
-            "sys.exit(main(['run', 'tiny.toml']))\n")
-    result = subprocess.run([sys.executable, "-c", code], cwd=folder, env=clean_environment(), capture_output=True, text=True)
+    code = (
+        "import sys; sys.modules['hebb.kernels.overlap'] = None\n"
+        "from hebb.__main__ import main\n"
+        "from hebb.provenance import collect\n"
+        "assert collect()['kernels'] == {}\n"
+        "sys.exit(main(['run', 'tiny.toml']))\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, env=clean_environment(), capture_output=True, text=True
+    )
     assert result.returncode == 2 and result.stderr.count("\n") == 1
     assert "not compiled" in result.stderr and "`make`" in result.stderr and not (folder / "runs").exists()
 
@@ -250,4 +307,7 @@ def test_provenance_names_the_code(folder, capsys):
     assert hebb(capsys, "run", "tiny.toml")[0] == 0
     provenance = load("runs/tiny").provenance
     assert provenance["hebb"] == package.__version__ and provenance["kernels"]["flags"] and provenance["host"]
-    assert np.__version__ == provenance["numpy"] and {"git", "scipy", "h5py", "time", "mpi", "machine"} <= provenance.keys()
+    assert (
+        np.__version__ == provenance["numpy"]
+        and {"git", "scipy", "h5py", "time", "mpi", "machine"} <= provenance.keys()
+    )

@@ -9,18 +9,29 @@ import pytest
 from conftest import ROOT, clean_environment
 
 FLOORS = {
-    "kernels": 0, "errors": 0, "_version": 0, "provenance": 0,
-    "params": 1, "streams": 1, "statistics": 1,
+    "kernels": 0,
+    "errors": 0,
+    "_version": 0,
+    "provenance": 0,
+    "params": 1,
+    "streams": 1,
+    "statistics": 1,
     "models": 2,
-    "sampling": 3, "theory": 3,
+    "sampling": 3,
+    "theory": 3,
     "storage": 4,
     "runs": 5,
-    "compare": 6, "plotting": 6,
-    "__main__": 7, "bench": 7, "__init__": 7,
+    "compare": 6,
+    "plotting": 6,
+    "__main__": 7,
+    "bench": 7,
+    "__init__": 7,
 }
 STRANGERS = {"sampling": "theory", "theory": "sampling"}  # one floor, but they must not see each other
 DOORS = {"h5py": lambda name: name.startswith("hebb.storage."), "mpi4py": lambda name: name == "hebb.runs.executors"}
-MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in sorted((ROOT / "hebb").rglob("*.py"))}
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in sorted((ROOT / "hebb").rglob("*.py"))
+}
 
 
 def imports_of(name, path):
@@ -36,7 +47,7 @@ def imports_of(name, path):
 
 
 def room_of(name):
-    """The room (second part of the name) a module of hebb belongs to; `from . import x` at the top names a room itself."""
+    """The room (second part of the name) of a module of hebb; `from . import x` at the top names a room itself."""
     parts = name.split(".")
     return parts[1] if len(parts) > 1 and parts[1] in FLOORS else "__init__"
 
@@ -50,7 +61,9 @@ def test_no_edge_points_upwards(name):
             there = room_of(target)
             if there == "__init__" and target in ("hebb.__version__",):
                 continue
-            assert FLOORS[there] <= FLOORS[here], f"{name} (floor {FLOORS[here]}) imports {target} (floor {FLOORS[there]})"
+            assert FLOORS[there] <= FLOORS[here], (
+                f"{name} (floor {FLOORS[here]}) imports {target} (floor {FLOORS[there]})"
+            )
             assert STRANGERS.get(here) != there, f"{name} imports {target}: simulation and theory must not share code"
         for library, allowed in DOORS.items():
             assert target.split(".")[0] != library or allowed(name), f"{name} imports {library}"
@@ -59,8 +72,15 @@ def test_no_edge_points_upwards(name):
 def test_the_walk_sees_relative_and_local_imports(tmp_path):
     """The test above would pass on anything if this one did not hold."""
     source = tmp_path / "chain.py"
-    source.write_text("from ..runs import plan\nfrom .. import theory\ndef f():\n    import h5py.h5\n    from . import x\n")
-    assert set(imports_of("hebb.sampling.chain", source)) == {"hebb.runs.plan", "hebb.theory", "h5py.h5", "hebb.sampling.x"}
+    source.write_text(
+        "from ..runs import plan\nfrom .. import theory\ndef f():\n    import h5py.h5\n    from . import x\n"
+    )
+    assert set(imports_of("hebb.sampling.chain", source)) == {
+        "hebb.runs.plan",
+        "hebb.theory",
+        "h5py.h5",
+        "hebb.sampling.x",
+    }
     assert room_of("hebb.runs.plan") == "runs" and room_of("hebb.theory") == "theory"
 
 
@@ -75,16 +95,24 @@ def test_public_names_exist(name):
 
 def test_import_is_light():
     """`import hebb` and a look at its names load neither MPI, HDF5, a plotting backend nor scipy."""
-    code = ("import sys, hebb; dir(hebb); hebb.__version__; "
-            "print([name for name in ('mpi4py', 'h5py', 'matplotlib', 'scipy', 'numpy') if name in sys.modules])")
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=clean_environment(), check=True)
+    code = (
+        "import sys, hebb; dir(hebb); hebb.__version__; "
+        "print([name for name in ('mpi4py', 'h5py', 'matplotlib', 'scipy', 'numpy') if name in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=clean_environment(), check=True
+    )
     assert result.stdout.strip() == "[]"
 
 
 def test_simulation_needs_neither_mpi_nor_plots():
-    code = ("import sys; from hebb import models, theory, sample, simulate, load; "
-            "print([name for name in ('mpi4py', 'matplotlib.pyplot', 'xarray', 'tqdm') if name in sys.modules])")
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=clean_environment(), check=True)
+    code = (
+        "import sys; from hebb import models, theory, sample, simulate, load; "
+        "print([name for name in ('mpi4py', 'matplotlib.pyplot', 'xarray', 'tqdm') if name in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=clean_environment(), check=True
+    )
     assert result.stdout.strip() == "[]"
 
 

@@ -88,9 +88,15 @@ def test_the_ranks_option_starts_mpiexec(reference):
 
 def start(folder, name, ranks):
     """`hebb run` in its own process group, returned once its first checkpoint is on disk."""
-    process = subprocess.Popen([sys.executable, "-m", "hebb", "run", "long.toml", "--ranks", str(ranks), "--out", name],
-                               cwd=folder, env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                               start_new_session=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hebb", "run", "long.toml", "--ranks", str(ranks), "--out", name],
+        cwd=folder,
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     tasks = folder / name / "tasks"
     limit = time.monotonic() + 60
     while not (tasks.is_dir() and any(path.suffix == ".h5" for path in tasks.iterdir())):
@@ -109,8 +115,10 @@ def long_reference(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("number, ranks", [(signal.SIGKILL, 2), (signal.SIGTERM, 2), (signal.SIGINT, 2), (signal.SIGKILL, 1),
-                                           (signal.SIGTERM, 1)])
+@pytest.mark.parametrize(
+    "number, ranks",
+    [(signal.SIGKILL, 2), (signal.SIGTERM, 2), (signal.SIGINT, 2), (signal.SIGKILL, 1), (signal.SIGTERM, 1)],
+)
 def test_killed_and_resumed_equals_undisturbed(long_reference, number, ranks):
     if ranks > 1:
         mpiexec()
@@ -135,11 +143,26 @@ def test_killed_and_resumed_equals_undisturbed(long_reference, number, ranks):
     assert not list((long_reference / name / "tasks").glob("*.tmp"))
 
 
+def test_ctrl_c_on_a_terminal_is_an_orderly_stop(long_reference):
+    """A terminal sends SIGINT to mpiexec and to the ranks, and mpiexec passes its own on."""
+    mpiexec()
+    process = start(long_reference, "ctrl_c", 2)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 3 and "SIGINT was received" in err and "Traceback" not in err, err
+
+
 def script(tmp_path, text, ranks, *arguments, timeout=60):
     path = tmp_path / "script.py"
     path.write_text(text)
-    return subprocess.run([mpiexec(), "-n", str(ranks), sys.executable, str(path), *map(str, arguments)], cwd=tmp_path,
-                          env=clean_environment(), capture_output=True, text=True, timeout=timeout)
+    return subprocess.run(
+        [mpiexec(), "-n", str(ranks), sys.executable, str(path), *map(str, arguments)],
+        cwd=tmp_path,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
 
 
 FAILING = """
@@ -173,7 +196,9 @@ from hebb.errors import StorageError
 true = job.write_task
 def breaking(path, record):
     if os.environ["PMI_RANK"] == sys.argv[3]:
-        raise StorageError("cannot write: the disk of this node is full") if sys.argv[4] == "storage" else OSError("strange")
+        if sys.argv[4] == "storage":
+            raise StorageError("cannot write: the disk of this node is full")
+        raise OSError("strange")
     true(path, record)
 job.write_task = breaking
 sys.exit(main(["run", sys.argv[1], "--out", sys.argv[2]]))
@@ -209,6 +234,27 @@ def test_worlds_of_size_one_are_refused(tmp_path):
     assert silent.returncode == 2 and silent.stderr == "" and not (tmp_path / "runs").exists()
 
 
+ONE_RANK_LEAVES = """
+import time
+from hebb.runs.executors import MPIExecutor
+executor, reported, mine = MPIExecutor(), [], []
+def work(index):
+    time.sleep(0.02)
+    mine.append(index)
+    return index
+executor.run(work, range(30), reported.append, lambda: executor.rank == 1 and len(mine) >= 3)
+if executor.rank == 0:
+    assert sorted(reported) == list(range(30)), reported
+else:
+    assert len(mine) == 3
+"""
+
+
+def test_a_rank_that_must_stop_leaves_its_work_to_the_others(tmp_path):
+    result = script(tmp_path, ONE_RANK_LEAVES, 2)
+    assert result.returncode == 0, result.stderr
+
+
 SCHEDULER = """
 import sys, time
 from hebb.runs.executors import MPIExecutor
@@ -226,7 +272,7 @@ if executor.rank == 0:
 
 
 def test_every_rank_computes_and_little_is_lost(tmp_path):
-    """40 tasks of 0.1 s on 2 ranks: both work, at an efficiency of 95 % (best of three, the machine is not ours alone)."""
+    """40 tasks of 0.1 s on 2 ranks: both work, at an efficiency of 95 % (best of three, others may use the machine)."""
     best = 0.0
     for _ in range(3):
         result = script(tmp_path, SCHEDULER, 2, 40, 0.1)

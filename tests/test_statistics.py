@@ -21,7 +21,7 @@ def exact_tau(memory):
 @pytest.mark.statistical
 @pytest.mark.parametrize("memory", MEMORIES)
 def test_tau_of_ar1(memory):
-    """Over 200 independent experiments the mean of tau agrees with the exact value up to the window's known remainder."""
+    """The mean of tau over 200 experiments agrees with the exact value up to the window's known remainder."""
     rng = np.random.default_rng(11)
     taus = [statistics.autocorrelation_time(ar1(rng, memory, (4, 8192))) for _ in range(200)]
     tau = exact_tau(memory)
@@ -44,7 +44,7 @@ def test_tau_is_unbiased_when_chains_are_short(n):
 @pytest.mark.statistical
 @pytest.mark.parametrize("memory", MEMORIES)
 def test_thermal_error_is_the_scatter_of_means(memory):
-    """z-scores of 400 means with their own thermal errors have unit variance: the error bars are neither big nor small."""
+    """z-scores of 400 means with their own thermal errors have unit variance: error bars are neither big nor small."""
     rng = np.random.default_rng(13)
     z = []
     for _ in range(400):
@@ -146,13 +146,19 @@ def test_one_sample_has_no_error():
         statistics.disorder_average(np.ones((1, 3)))
 
 
-@pytest.mark.parametrize("make", [
-    lambda rng: np.moveaxis(ar1(rng, 0.99, (4, 2, 1000)), 1, 2),  # 5 tau
-    lambda rng: rng.standard_normal((4, 1000, 2)) + np.array([0, 3]),  # replicas in two states
-    lambda rng: rng.standard_normal((4, 1000, 2)) + np.linspace(0, 4, 1000)[:, None],  # drift
-    lambda rng: rng.standard_normal((4, 12, 2)),  # nothing can be said about 12 measurements
-    lambda rng: np.where(np.arange(64)[:, None, None] == 40, np.array([0.0, 3.0]), 0) + rng.standard_normal((64, 500, 2)),
-], ids=["slow", "two states", "drift", "tiny", "one bad sample of 64"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda rng: np.moveaxis(ar1(rng, 0.99, (4, 2, 1000)), 1, 2),  # 5 tau
+        lambda rng: rng.standard_normal((4, 1000, 2)) + np.array([0, 3]),  # replicas in two states
+        lambda rng: rng.standard_normal((4, 1000, 2)) + np.linspace(0, 4, 1000)[:, None],  # drift
+        lambda rng: rng.standard_normal((4, 12, 2)),  # nothing can be said about 12 measurements
+        lambda rng: (
+            np.where(np.arange(64)[:, None, None] == 40, np.array([0.0, 3.0]), 0) + rng.standard_normal((64, 500, 2))
+        ),
+    ],
+    ids=["slow", "two states", "drift", "tiny", "one bad sample of 64"],
+)
 def test_too_short_is_refused_with_the_estimate(make):
     estimate = statistics.estimate(make(np.random.default_rng(21)))
     assert estimate.too_short and str(estimate).endswith("(?)")
@@ -163,7 +169,7 @@ def test_too_short_is_refused_with_the_estimate(make):
 
 @pytest.mark.statistical
 def test_long_chains_are_not_condemned():
-    """100 experiments of 16 samples with chains of 60 tau: fewer than one in ten may be called too short (measured: none)."""
+    """Of 100 experiments of 16 samples with chains of 60 tau hardly any may be called too short."""
     rng = np.random.default_rng(22)
     condemned = sum(statistics.estimate(np.moveaxis(ar1(rng, 0.8, (16, 2, 540)), 1, 2)).too_short for _ in range(100))
     assert condemned <= 3
@@ -205,9 +211,20 @@ def test_jackknife_of_a_linear_function_is_the_mean():
         statistics.jackknife(np.divide, np.ones(4), np.ones(5))
 
 
-@pytest.mark.parametrize("mean, error, text", [
-    (0.99168, 0.00042, "0.9917(4)"), (0.99168, 0.00014, "0.99168(14)"), (-1.5, 0.0096, "-1.500(10)"), (12.34, 1.23, "12.3(1.2)"),
-    (12.34, 5.6, "12(6)"), (1234.0, 56.0, "1230(60)"), (0.5, 0.0, "0.5(0)"), (0.5, 0.0195, "0.50(2)"), (0.5, 0.996, "0.5(1.0)")])
+@pytest.mark.parametrize(
+    "mean, error, text",
+    [
+        (0.99168, 0.00042, "0.9917(4)"),
+        (0.99168, 0.00014, "0.99168(14)"),
+        (-1.5, 0.0096, "-1.500(10)"),
+        (12.34, 1.23, "12.3(1.2)"),
+        (12.34, 5.6, "12(6)"),
+        (1234.0, 56.0, "1230(60)"),
+        (0.5, 0.0, "0.5(0)"),
+        (0.5, 0.0195, "0.50(2)"),
+        (0.5, 0.996, "0.5(1.0)"),
+    ],
+)
 def test_compact_notation(mean, error, text):
     assert statistics.with_error(mean, error) == text
 

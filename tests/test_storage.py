@@ -23,23 +23,41 @@ DATA = Path(__file__).parent / "data"
 def record(disorder=0, temperature=0.5, status="done", n_bins=60, seed=3, components=()):
     """A record with correlated, plausible content that depends on its arguments only."""
     rng = np.random.default_rng([seed, disorder, round(1000 * temperature)])
-    series = {"m": 0.9 + 0.01 * disorder + 0.02 * rng.standard_normal((n_bins, 2, *components)),
-              "q": 0.8 + 0.02 * rng.standard_normal((n_bins, 1))}
+    series = {
+        "m": 0.9 + 0.01 * disorder + 0.02 * rng.standard_normal((n_bins, 2, *components)),
+        "q": 0.8 + 0.02 * rng.standard_normal((n_bins, 1)),
+    }
     return TaskRecord(
         task_id=f"{round(1000 * temperature):012x}-d{disorder:04d}",
         parameters={"kind": "dense", "n_spins": 64, "n_patterns": 7, "temperature": temperature},
-        sampling={"disorder": 3, "replicas": 2, "start": "planted", "corruption": None}, seed=seed, disorder=disorder,
-        status=status, sweeps_done=120, series=series, bin_length=2, lost=disorder == 2, acceptance=0.25 + disorder / 64,
+        sampling={"disorder": 3, "replicas": 2, "start": "planted", "corruption": None},
+        seed=seed,
+        disorder=disorder,
+        status=status,
+        sweeps_done=120,
+        series=series,
+        bin_length=2,
+        lost=disorder == 2,
+        acceptance=0.25 + disorder / 64,
         spins={"planted": np.ones(64, np.int8), "final": -np.ones((2, 64), np.int8)},
-        snapshot={} if status == "done" else {"chain/streams": np.arange(8, dtype=np.uint64).reshape(2, 4) << 60,
-                                              "bins/m/count": np.array(1)},
-        message="Traceback ...\nValueError: Größe" if status == "failed" else "", seconds=1.5, provenance={"git": None})
+        snapshot={}
+        if status == "done"
+        else {"chain/streams": np.arange(8, dtype=np.uint64).reshape(2, 4) << 60, "bins/m/count": np.array(1)},
+        message="Traceback ...\nValueError: Größe" if status == "failed" else "",
+        seconds=1.5,
+        provenance={"git": None},
+    )
 
 
 def plan_of(temperatures=(0.5, 0.7), disorder=3):
     points = [{"kind": "dense", "n_spins": 64, "n_patterns": 7, "temperature": t} for t in temperatures]
     tasks = [[f"{round(1000 * t):012x}-d{d:04d}", i, d] for i, t in enumerate(temperatures) for d in range(disorder)]
-    return {"digest": "ab", "job": {"name": "made", "seed": 3, "sampling": {"disorder": disorder}}, "points": points, "tasks": tasks}
+    return {
+        "digest": "ab",
+        "job": {"name": "made", "seed": 3, "sampling": {"disorder": disorder}},
+        "points": points,
+        "tasks": tasks,
+    }
 
 
 def made_folder(path, leave_out=(), **options):
@@ -173,7 +191,11 @@ def test_partial_merges(tmp_path):
 
 def test_too_short_chains_are_marked_and_refused(tmp_path):
     results = merge(made_folder(tmp_path / "run", n_bins=12).path)
-    assert results["m"].too_short.all() and np.isfinite(results["m"].mean).all() and np.isfinite(results["m"].raw_error).all()
+    assert (
+        results["m"].too_short.all()
+        and np.isfinite(results["m"].mean).all()
+        and np.isfinite(results["m"].raw_error).all()
+    )
     assert "(?)" in str(results.to_table()) and "too short" in str(results.to_table())
     with pytest.raises(ChainTooShort) as caught:
         results["m"].error  # noqa: B018
@@ -186,7 +208,11 @@ def test_components_and_ragged_points():
     records = [record(d, t, components=(k,)) for t, k in ((0.5, 2), (0.7, 3)) for d in range(2)]
     results = Results.from_records(plan, records)
     assert results["m"].mean.shape == (2, 3) and results["m"].samples.shape == (2, 2, 3)
-    assert np.isnan(results["m"].mean[0, 2]) and np.isfinite(results["m"].mean[1]).all() and not results["m"].too_short[0, 2]
+    assert (
+        np.isnan(results["m"].mean[0, 2])
+        and np.isfinite(results["m"].mean[1]).all()
+        and not results["m"].too_short[0, 2]
+    )
     assert "m[2]" in results.to_table()[0]
 
 
@@ -209,8 +235,12 @@ def test_xarray(tmp_path):
 
 
 def test_arrays_and_attributes(tmp_path):
-    arrays = {"labels": np.arange(6).reshape(2, 3), "lines/spinodal": np.ones((3, 2)), "names": np.array(["glass", "Überlapp"]),
-              "scalar": np.array(2.5)}
+    arrays = {
+        "labels": np.arange(6).reshape(2, 3),
+        "lines/spinodal": np.ones((3, 2)),
+        "names": np.array(["glass", "Überlapp"]),
+        "scalar": np.array(2.5),
+    }
     save_arrays(tmp_path / "a.h5", arrays, {"p_body": 4, "deep": {"a": [1, None]}})
     read, attributes = load_arrays(tmp_path / "a.h5")
     assert attributes == {"p_body": 4, "deep": {"a": [1, None]}} and read.keys() == arrays.keys()
@@ -224,7 +254,11 @@ def test_arrays_and_attributes(tmp_path):
 def test_files_of_schema_1_open():
     """Written once by schema 1 (tests/data/make_schema1.py) and never again."""
     task = read_task(DATA / "task_schema1.h5")
-    assert task.status == "unfinished" and task.series["m"].shape == (60, 2) and task.snapshot["chain/streams"].dtype == np.uint64
+    assert (
+        task.status == "unfinished"
+        and task.series["m"].shape == (60, 2)
+        and task.snapshot["chain/streams"].dtype == np.uint64
+    )
     results = load(DATA / "results_schema1.h5")
     assert results["m"].mean.shape == (2,) and results.points[0]["kind"] == "dense"
     assert results["m"].mean[0] == pytest.approx(0.9117361618562204, rel=1e-12) and results.lost.tolist() == [1, 1]

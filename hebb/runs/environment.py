@@ -15,6 +15,7 @@ __all__ = ["Progress", "StopRequest", "configure_logging", "deadline"]
 
 #: Seconds kept free before the end of the allotted time for writing checkpoints.
 _MARGIN = 30.0
+_TWICE = 1.0
 
 
 def deadline(walltime: float | None, now: float | None = None) -> float | None:
@@ -32,12 +33,14 @@ def deadline(walltime: float | None, now: float | None = None) -> float | None:
 class StopRequest:
     """Tells the workers of this process to save and stop: after a signal, or when the time is up.
 
-    The first SIGINT or SIGTERM asks for an orderly stop; a second SIGINT raises KeyboardInterrupt at once.
+    The first SIGINT or SIGTERM asks for an orderly stop; a later SIGINT raises KeyboardInterrupt at once. Later means
+    after _TWICE seconds: on Ctrl-C a terminal and mpiexec may each send one.
     """
 
     def __init__(self, end: float | None = None):
         self.end = end
         self.reason = ""
+        self._since: float | None = None  # the first signal
 
     def __call__(self) -> bool:
         if not self.reason and self.end is not None and time.time() >= self.end:
@@ -56,9 +59,11 @@ class StopRequest:
                 signal.signal(number, handler)
 
     def _handle(self, number, frame):
-        if self.reason and number == signal.SIGINT:
+        if self._since is None:
+            self._since = time.monotonic()
+            self.reason = f"{signal.Signals(number).name} was received"
+        elif number == signal.SIGINT and time.monotonic() - self._since > _TWICE:
             raise KeyboardInterrupt
-        self.reason = f"{signal.Signals(number).name} was received"
 
 
 def configure_logging(rank: int = 0, size: int = 1, path: Path | None = None) -> None:
@@ -102,7 +107,9 @@ class Progress:
         elif time.monotonic() - self.last >= self.every:
             self.last = time.monotonic()
             left = (self.total - self.done) * (self.last - self.started) / (self.done - self.first)
-            print(f"hebb: {self.done} of {self.total} tasks, about {left / 60:.1f} min left", file=sys.stderr, flush=True)
+            print(
+                f"hebb: {self.done} of {self.total} tasks, about {left / 60:.1f} min left", file=sys.stderr, flush=True
+            )
 
     def close(self) -> None:
         if self.bar is not None:

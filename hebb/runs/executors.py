@@ -1,9 +1,9 @@
 """Who computes what: one process, or all ranks of an MPI job. The only module that imports mpi4py.
 
 Every rank computes, rank 0 too. Tasks are handed out one at a time, the longest first, by a small thread of rank 0 that
-sleeps between looks at its mailbox; the main thread of rank 0 takes its tasks from the same queue without a message. The
-kernels release the interpreter lock, so the thread does not wait for them. An idle rank sleeps as well: MPI libraries
-spin in blocking calls and would take the processor from a rank that still computes.
+sleeps between looks at its mailbox; the main thread of rank 0 takes its tasks from the same queue without a message.
+The kernels release the interpreter lock, so the thread does not wait for them. An idle rank sleeps as well: MPI
+libraries spin in blocking calls and would take the processor from a rank that still computes.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from typing import Any, Protocol
 
 from ..errors import EnvironmentMismatch, HebbError
 
-__all__ = ["Executor", "MPIExecutor", "SerialExecutor", "launched_ranks", "make_executor",
-           "mpi_library"]
+__all__ = ["Executor", "MPIExecutor", "SerialExecutor", "launched_ranks", "make_executor", "mpi_library"]
 
 #: Environment variables in which launchers tell a process how many ranks they started.
 _LAUNCHERS = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_NTASKS")
@@ -41,8 +40,13 @@ class Executor(Protocol):
         """make() on rank 0 and its value on every rank. A HebbError of rank 0 is raised there; the others leave quietly
         with exit code 2."""
 
-    def run(self, work: Callable[[int], Any], indices: Sequence[int], report: Callable[[Any], None],
-            stop: Callable[[], bool]) -> None:
+    def run(
+        self,
+        work: Callable[[int], Any],
+        indices: Sequence[int],
+        report: Callable[[Any], None],
+        stop: Callable[[], bool],
+    ) -> None:
         """Call work(index) once for every index, in order of hand-out, until stop(); give every value it returns (small
         and picklable) to report() on rank 0. Returns on all ranks together."""
 
@@ -79,8 +83,10 @@ class MPIExecutor:
                 warnings.simplefilter("ignore", RuntimeWarning)  # a foreign launcher: check_launcher refuses it below
                 from mpi4py import MPI
         except (ImportError, RuntimeError) as error:
-            raise EnvironmentMismatch(f"running on several ranks needs mpi4py and an MPI library ({error}); "
-                                      "`pip install hebb[mpi]` brings both") from None
+            raise EnvironmentMismatch(
+                f"running on several ranks needs mpi4py and an MPI library ({error}); "
+                "`pip install hebb[mpi]` brings both"
+            ) from None
         self._mpi, self._comm = MPI, MPI.COMM_WORLD
         self.rank, self.size = self._comm.Get_rank(), self._comm.Get_size()
         check_launcher(self.size)
@@ -115,7 +121,7 @@ class MPIExecutor:
     def _run_dynamic(self, work, indices, report, stop) -> None:
         if self.rank != 0:
             outcome = None
-            while (index := self._ask(outcome)) is not None:
+            while (index := self._ask(outcome, leaving=stop())) is not None:
                 outcome = work(index)
             return
         queue = _Queue(indices, report, stop)
@@ -142,8 +148,8 @@ class MPIExecutor:
                 if not self._mail(status=status):
                     pause()
                     continue
-                outcome = self._comm.recv(source=status.Get_source(), tag=_WORK)
-                index = queue.next()
+                outcome, leaving = self._comm.recv(source=status.Get_source(), tag=_WORK)
+                index = None if leaving else queue.next()
                 self._comm.send(index, status.Get_source(), tag=_WORK)
                 waiting -= index is None
                 if outcome is not None:
@@ -153,16 +159,16 @@ class MPIExecutor:
             failure.append(error)
             queue.close()
 
-    def _ask(self, outcome) -> int | None:
-        """Hand in an outcome, get the next index."""
-        self._comm.send(outcome, 0, tag=_WORK)
+    def _ask(self, outcome, leaving: bool) -> int | None:
+        """Hand in an outcome, get the next index: None when nothing is left, or when this rank was told to stop."""
+        self._comm.send((outcome, leaving), 0, tag=_WORK)
         pause = _Pause()
         while not self._mail(source=0):
             pause()
         return self._comm.recv(source=0, tag=_WORK)
 
     def _mail(self, **where) -> bool:
-        """Whether a message has come. The first look of a sleeper fetches it from the network, the second one sees it."""
+        """Whether a message has come. A sleeper's first look fetches it from the network, the second one sees it."""
         return self._comm.iprobe(tag=_WORK, **where) or self._comm.iprobe(tag=_WORK, **where)
 
     def _wait_for_all(self) -> None:
@@ -219,9 +225,11 @@ def check_launcher(size: int) -> None:
     for name in _LAUNCHERS:
         value = os.environ.get(name, "")
         if value.isdigit() and int(value) != size:
-            raise EnvironmentMismatch(f"the launcher started {value} ranks ({name}) but MPI sees {size}; start the job with "
-                                      "the mpiexec that belongs to mpi4py's MPI library, or unset that variable to run on "
-                                      f"{size}")
+            raise EnvironmentMismatch(
+                f"the launcher started {value} ranks ({name}) but MPI sees {size}; start the job with "
+                "the mpiexec that belongs to mpi4py's MPI library, or unset that variable to run on "
+                f"{size}"
+            )
 
 
 def make_executor() -> Executor:

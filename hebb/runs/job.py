@@ -21,21 +21,47 @@ __all__ = ["Outcome", "Summary", "run_job", "simulate"]
 log = logging.getLogger("hebb")
 
 
-def simulate(model, temperature, disorder: int = 16, replicas: int = 2, sweeps: int = 2000, thermalize: int = 500,
-             measure_every: int = 1, start="planted", dynamics: str = "metropolis", tempering: bool = False, seed: int = 1,
-             order: str = "random", corruption: float | None = None, keep_spins: bool = False) -> results.Results:
+def simulate(
+    model,
+    temperature,
+    disorder: int = 16,
+    replicas: int = 2,
+    sweeps: int = 2000,
+    thermalize: int = 500,
+    measure_every: int = 1,
+    start="planted",
+    dynamics: str = "metropolis",
+    tempering: bool = False,
+    seed: int = 1,
+    order: str = "random",
+    corruption: float | None = None,
+    keep_spins: bool = False,
+) -> results.Results:
     """Simulate model at one temperature or a list of them, here and now, and return the results.
 
     disorder: disorder samples per temperature (the same ones at every temperature). replicas: chains on each of them.
-    thermalize, sweeps, measure_every: in sweeps of n_spins proposals. start: "planted" | "random" | "corrupted" (a share
-    `corruption` of spins flipped) | an array of +-1, (N,) or (R, N). dynamics: "metropolis" | "glauber" |
+    thermalize, sweeps, measure_every: in sweeps of n_spins proposals. start: "planted" | "random" | "corrupted" (each
+    spin flipped with probability `corruption`) | an array of +-1, (N,) or (R, N). dynamics: "metropolis" | "glauber" |
     "zero_temperature". order: "random" | "sequential" choice of spins. keep_spins: keep start and final configurations
     in `Results.spins`. The numbers are those of a job file with the same keys, bit for bit.
     Raises ParameterError before computing for anything out of range.
     """
-    plan = Plan.from_keywords(model, temperature, seed=seed, start=start, disorder=disorder, replicas=replicas, sweeps=sweeps,
-                              thermalize=thermalize, measure_every=measure_every, dynamics=dynamics, tempering=tempering,
-                              order=order, corruption=corruption, keep_spins=keep_spins)
+    plan = Plan.from_keywords(
+        model,
+        temperature,
+        seed=seed,
+        start=start,
+        disorder=disorder,
+        replicas=replicas,
+        sweeps=sweeps,
+        thermalize=thermalize,
+        measure_every=measure_every,
+        dynamics=dynamics,
+        tempering=tempering,
+        order=order,
+        corruption=corruption,
+        keep_spins=keep_spins,
+    )
     return results.Results.from_records(plan.index(), (compute(task) for task in plan.tasks))
 
 
@@ -51,7 +77,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Summary:
-    """How a run ended. done counts finished tasks of the whole job; reason says why it stopped early ("" if it did not)."""
+    """How a run ended. done counts finished tasks of the whole job; reason: why it stopped early ("" if not)."""
 
     folder: Path
     total: int
@@ -79,8 +105,13 @@ def run_job(job_file, executor: Executor, out=None, resume: bool = False) -> Sum
             file = folder.task_path(task.task_id)
             unfinished = file.exists() and read_status(file)["status"] == "unfinished"
             begun = time.monotonic()
-            record = run_task(task, read_task(file) if unfinished else None, checkpoint=lambda item: write_task(file, item),
-                              checkpoint_every=plan.checkpoint_every, stop=stop)
+            record = run_task(
+                task,
+                read_task(file) if unfinished else None,
+                checkpoint=lambda item: write_task(file, item),
+                checkpoint_every=plan.checkpoint_every,
+                stop=stop,
+            )
             write_task(file, record)
             return Outcome(index, record.status, time.monotonic() - begun, record.message)
 
@@ -99,8 +130,9 @@ def _prepare(job_file: Path, out, resume: bool) -> tuple[str, Path, list[str], f
         if folder.plan["digest"] != index["digest"]:
             raise StorageError(f"{path} holds a different job than {job_file}; choose another folder with --out")
         if not resume:
-            raise StorageError(f"{path} already holds a run of this job; continue it with --resume or choose another folder "
-                               "with --out")
+            raise StorageError(
+                f"{path} already holds a run of this job; continue it with --resume or choose another folder with --out"
+            )
     else:
         folder = RunFolder.create(path, index, plan.text)
     folder.require_writable()
@@ -138,6 +170,12 @@ def _finish(folder: RunFolder, ledger: _Ledger, reason: str) -> Summary:
     done, total = int(merged.done.sum()), len(ledger.plan.tasks)
     if not reason and done + len(ledger.failed) < total:
         reason = "another rank was asked to stop"
-    log.info("end after %.1f s: %d of %d tasks done, %d failed%s", time.monotonic() - ledger.started, done, total,
-             len(ledger.failed), f"; stopped because {reason}" if reason else "")
+    log.info(
+        "end after %.1f s: %d of %d tasks done, %d failed%s",
+        time.monotonic() - ledger.started,
+        done,
+        total,
+        len(ledger.failed),
+        f"; stopped because {reason}" if reason else "",
+    )
     return Summary(folder.path, total, done, len(ledger.failed), reason)

@@ -2,8 +2,8 @@
 anything is drawn.
 
     [job]       name, seed
-    [model]     kind, the keywords of that model, temperature; a list sweeps its key, several lists give the outer product
-                (the first key varies slowest)
+    [model]     kind, the keywords of that model, temperature; a list sweeps its key, several lists give the outer
+                product (the first key varies slowest)
     [sampling]  see SAMPLING
     [run]       walltime, checkpoint_every as "HH:MM:SS"
 """
@@ -82,8 +82,14 @@ class Task:
     def chain(self) -> Chain:
         """Draw the disorder and the start."""
         keys = ("replicas", "corruption", "dynamics", "order")
-        return Chain(self.model.draw(seed=self.seed, disorder=self.disorder), temperature=self.temperature, start=self.start,
-                     seed=self.seed, point=self.digest, **{key: self.sampling[key] for key in keys})
+        return Chain(
+            self.model.draw(seed=self.seed, disorder=self.disorder),
+            temperature=self.temperature,
+            start=self.start,
+            seed=self.seed,
+            point=self.digest,
+            **{key: self.sampling[key] for key in keys},
+        )
 
 
 @dataclass(frozen=True)
@@ -129,9 +135,15 @@ class Plan:
         if not isinstance(name, str) or not name or set(name) & set("/\\\0") or name.startswith("."):
             raise ParameterError(f"[job] name = {name!r} is not usable as the name of a folder")
         walltime = None if run["walltime"] is None else _seconds("walltime", run["walltime"])
-        return cls.build(name=name, seed=head.get("seed", 1), points=_points(job["model"]),
-                         sampling=sampling_settings(job["sampling"]), walltime=walltime,
-                         checkpoint_every=_seconds("checkpoint_every", run["checkpoint_every"]), text=text)
+        return cls.build(
+            name=name,
+            seed=head.get("seed", 1),
+            points=_points(job["model"]),
+            sampling=sampling_settings(job["sampling"]),
+            walltime=walltime,
+            checkpoint_every=_seconds("checkpoint_every", run["checkpoint_every"]),
+            text=text,
+        )
 
     @classmethod
     def from_keywords(cls, model, temperature, seed: int = 1, start="planted", **sampling) -> Plan:
@@ -148,8 +160,17 @@ class Plan:
         return cls.build(name="simulate", seed=seed, points=points, sampling=settings, start=start)
 
     @classmethod
-    def build(cls, name: str, seed: int, points: Iterable[tuple[object, float]], sampling: Mapping,
-              walltime: float | None = None, checkpoint_every: float = 300.0, text: str = "", start=None) -> Plan:
+    def build(
+        cls,
+        name: str,
+        seed: int,
+        points: Iterable[tuple[object, float]],
+        sampling: Mapping,
+        walltime: float | None = None,
+        checkpoint_every: float = 300.0,
+        text: str = "",
+        start=None,
+    ) -> Plan:
         """Check every point and lay out its tasks."""
         require_kernels()
         seed = check_integer("seed", seed, 0, 2**63 - 1)
@@ -162,12 +183,27 @@ class Plan:
             model.memory_bytes(sampling["replicas"])
             point = digest({**model.parameters(), "temperature": temperature})
             if point[:12] in names:
-                raise ParameterError(f"points {names[point[:12]]} and {len(checked)} of the job are the same; remove the "
-                                     "repeated value from its list")
+                raise ParameterError(
+                    f"points {names[point[:12]]} and {len(checked)} of the job are the same; remove the "
+                    "repeated value from its list"
+                )
             names[point[:12]] = len(checked)
             cost = seconds_of(model, sampling)
-            tasks += [Task(f"{point[:12]}-d{disorder:04d}", len(checked), disorder, seed, model, temperature, sampling, start,
-                           point, cost) for disorder in range(sampling["disorder"])]
+            tasks += [
+                Task(
+                    f"{point[:12]}-d{disorder:04d}",
+                    len(checked),
+                    disorder,
+                    seed,
+                    model,
+                    temperature,
+                    sampling,
+                    start,
+                    point,
+                    cost,
+                )
+                for disorder in range(sampling["disorder"])
+            ]
             checked.append((model, temperature))
         return cls(name, seed, tuple(checked), tuple(tasks), dict(sampling), walltime, checkpoint_every, text)
 
@@ -179,8 +215,12 @@ class Plan:
         """The plan as plain data (storage.folder.RunFolder). Its digest names everything that decides the numbers: not
         the job's name, nor wall time and checkpoints, which may change when a job is continued."""
         points = [{**model.parameters(), "temperature": temperature} for model, temperature in self.points]
-        return {"digest": digest({"points": points, "seed": self.seed, "sampling": self.sampling}), "job": self.job,
-                "points": points, "tasks": [[task.task_id, task.point, task.disorder] for task in self.tasks]}
+        return {
+            "digest": digest({"points": points, "seed": self.seed, "sampling": self.sampling}),
+            "job": self.job,
+            "points": points,
+            "tasks": [[task.task_id, task.point, task.disorder] for task in self.tasks],
+        }
 
     def longest_first(self, task_ids: Iterable[str] | None = None) -> list[int]:
         """Indices of tasks (all, or those named), the most expensive first, otherwise in job order."""
@@ -199,8 +239,10 @@ def sampling_settings(given: Mapping) -> dict:
     for key, low in (("disorder", 1), ("replicas", 1), ("thermalize", 0), ("sweeps", 1), ("measure_every", 1)):
         settings[key] = check_integer(key, settings[key], low)
     if settings["measure_every"] > settings["sweeps"]:
-        raise ParameterError(f"measure_every = {settings['measure_every']} is more than sweeps = {settings['sweeps']}: "
-                             "nothing would be measured")
+        raise ParameterError(
+            f"measure_every = {settings['measure_every']} is more than sweeps = {settings['sweeps']}: "
+            "nothing would be measured"
+        )
     for key in ("tempering", "keep_spins"):
         if not isinstance(settings[key], bool):
             raise ParameterError(f"{key} = {settings[key]!r} is not true or false")
@@ -219,7 +261,7 @@ def seconds_of(model, sampling: Mapping) -> float:
 def _points(section: Mapping) -> list[tuple[object, float]]:
     """(model, temperature) of every combination of the listed values in [model]."""
     if "kind" not in section or isinstance(section["kind"], list):
-        raise ParameterError("[model] must name one kind, for example kind = \"dense\"")
+        raise ParameterError('[model] must name one kind, for example kind = "dense"')
     known = models.keys(section["kind"])
     check_keys("[model]", section, ("kind", "temperature", *known))
     if "temperature" not in section:
@@ -246,6 +288,6 @@ def _seconds(name: str, text) -> float:
     """Seconds of "HH:MM:SS"."""
     parts = str(text).split(":")
     if len(parts) != 3 or not all(part.isdigit() for part in parts) or int(parts[1]) > 59 or int(parts[2]) > 59:
-        raise ParameterError(f"{name} = {text!r} is not a time like \"01:30:00\" (hours:minutes:seconds)")
+        raise ParameterError(f'{name} = {text!r} is not a time like "01:30:00" (hours:minutes:seconds)')
     hours, minutes, seconds = map(int, parts)
     return 3600.0 * hours + 60.0 * minutes + seconds

@@ -20,8 +20,14 @@ __all__ = ["compute", "run_task"]
 _PATIENCE = 0.25
 
 
-def run_task(task: Task, record: TaskRecord | None = None, *, checkpoint: Callable[[TaskRecord], None] | None = None,
-             checkpoint_every: float = 300.0, stop: Callable[[], bool] = lambda: False) -> TaskRecord:
+def run_task(
+    task: Task,
+    record: TaskRecord | None = None,
+    *,
+    checkpoint: Callable[[TaskRecord], None] | None = None,
+    checkpoint_every: float = 300.0,
+    stop: Callable[[], bool] = lambda: False,
+) -> TaskRecord:
     """Run a task to its end, or until stop() is true, and return its record (done, unfinished or failed).
 
     record: an unfinished record to continue, bit for bit as if it had never stopped; any other is started anew.
@@ -40,8 +46,14 @@ def run_task(task: Task, record: TaskRecord | None = None, *, checkpoint: Callab
         return failed
 
 
-def compute(task: Task, record: TaskRecord | None = None, *, checkpoint: Callable[[TaskRecord], None] | None = None,
-            checkpoint_every: float = 300.0, stop: Callable[[], bool] = lambda: False) -> TaskRecord:
+def compute(
+    task: Task,
+    record: TaskRecord | None = None,
+    *,
+    checkpoint: Callable[[TaskRecord], None] | None = None,
+    checkpoint_every: float = 300.0,
+    stop: Callable[[], bool] = lambda: False,
+) -> TaskRecord:
     """`run_task` without its safety net: exceptions come through."""
     if record is None or record.status != "unfinished" or not record.snapshot:
         record = _new_record(task)
@@ -63,8 +75,15 @@ def compute(task: Task, record: TaskRecord | None = None, *, checkpoint: Callabl
 
 
 def _new_record(task: Task) -> TaskRecord:
-    return TaskRecord(task.task_id, task.parameters, dict(task.sampling), task.seed, task.disorder,
-                      bin_length=task.bin_length, provenance=provenance.collect())
+    return TaskRecord(
+        task.task_id,
+        task.parameters,
+        dict(task.sampling),
+        task.seed,
+        task.disorder,
+        bin_length=task.bin_length,
+        provenance=provenance.collect(),
+    )
 
 
 class _Visit:

@@ -38,8 +38,10 @@ class Accumulators:
         if name not in self._sums:
             self._bins[name], self._sums[name], self._counts[name] = [], np.zeros_like(value), 0
         if value.shape != self._sums[name].shape:
-            raise ParameterError(f"observable {name!r} was measured with shape {self._sums[name].shape} before and now "
-                                 f"has shape {value.shape}; one name stands for one shape")
+            raise ParameterError(
+                f"observable {name!r} was measured with shape {self._sums[name].shape} before and now "
+                f"has shape {value.shape}; one name stands for one shape"
+            )
         self._sums[name] += value
         self._counts[name] += 1
         if self._counts[name] == self.bin_length:

@@ -21,8 +21,8 @@ __all__ = ["Observable", "Results", "Table", "load", "load_arrays", "merge", "sa
 
 
 class Observable:
-    """One observable at every point. Axes: points in job order (P), disorder samples (D), bins (B), chains (C) which are
-    replicas or pairs of replicas, then components. What is not done yet is nan.
+    """One observable at every point. Axes: points in job order (P), disorder samples (D), bins (B), chains (C) which
+    are replicas or pairs of replicas, then components. What is not done yet is nan.
     """
 
     def __init__(self, name: str, samples: np.ndarray, series: np.ndarray | None, done: np.ndarray, bin_length: int):
@@ -43,7 +43,9 @@ class Observable:
             elif np.isnan(self.samples[(point, done, *component)]).all():  # this point has fewer components than others
                 table[index] = Estimate(np.nan, np.nan, 0, np.nan, np.nan, 0, False)
             else:
-                table[index] = estimate(self._series[(point, done, slice(None), slice(None), *component)], self._bin_length)
+                table[index] = estimate(
+                    self._series[(point, done, slice(None), slice(None), *component)], self._bin_length
+                )
         return table
 
     def _each(self, attribute: str, dtype: type = float) -> np.ndarray:
@@ -114,7 +116,9 @@ class Table(list):
         columns = list(self[0])
         cells = [columns, *[[_cell(row[column]) for column in columns] for row in self]]
         widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
-        text = "\n".join("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells)
+        text = "\n".join(
+            "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells
+        )
         return text + ("\n(?) chain too short for its autocorrelation time" if "(?)" in text else "")
 
 
@@ -147,8 +151,14 @@ class Results:
         """Join the finished ones among records; plan as in RunFolder. Unfinished and failed tasks are left out."""
         place = {task_id: (point, disorder) for task_id, point, disorder in plan["tasks"]}
         shape = (len(plan["points"]), 1 + max(disorder for _, disorder in place.values()))
-        results = cls(points=json.loads(to_json(plan["points"])), job=json.loads(to_json(plan["job"])),
-                      done=np.zeros(shape, bool), lost_samples=np.zeros(shape, bool), acceptance=np.full(shape, np.nan), data={})
+        results = cls(
+            points=json.loads(to_json(plan["points"])),
+            job=json.loads(to_json(plan["job"])),
+            done=np.zeros(shape, bool),
+            lost_samples=np.zeros(shape, bool),
+            acceptance=np.full(shape, np.nan),
+            data={},
+        )
         for record in records:
             if record.status != "done":
                 continue
@@ -197,7 +207,8 @@ class Results:
         return tuple(self._observables)
 
     def __repr__(self):
-        return f"<Results of {self.job['name']!r}: {len(self.points)} points, {int(self.done.sum())} of {self.done.size} samples>"
+        samples = f"{int(self.done.sum())} of {self.done.size} samples"
+        return f"<Results of {self.job['name']!r}: {len(self.points)} points, {samples}>"
 
     @property
     def lost(self) -> np.ndarray:
@@ -213,7 +224,9 @@ class Results:
     def swept(self) -> tuple[str, ...]:
         """The parameters that differ between points (temperature if none does)."""
         names = dict.fromkeys(name for point in self.points for name in point)
-        different = tuple(name for name in names if any(point.get(name) != self.points[0].get(name) for point in self.points))
+        different = tuple(
+            name for name in names if any(point.get(name) != self.points[0].get(name) for point in self.points)
+        )
         return different or ("temperature",)
 
     def to_table(self) -> Table:
@@ -231,7 +244,7 @@ class Results:
         return table
 
     def to_xarray(self):
-        """An xarray.Dataset: the sample means (point, disorder, ...) with the swept parameters as coordinates of point."""
+        """An xarray.Dataset: the sample means (point, disorder, ...), the swept parameters as coordinates of point."""
         try:
             import xarray
         except ImportError:
@@ -253,9 +266,15 @@ class Results:
             file.attrs["bin_length"] = self.bin_length
             file.attrs["seconds"] = self.seconds
             file.attrs[schema.PROVENANCE] = to_json(self.provenance)
-            file.create_dataset(schema.POINTS, data=[to_json(point) for point in self.points], dtype=h5py.string_dtype())
+            file.create_dataset(
+                schema.POINTS, data=[to_json(point) for point in self.points], dtype=h5py.string_dtype()
+            )
             file.create_dataset(schema.JOB, data=to_json(self.job), dtype=h5py.string_dtype())
-            file[schema.DONE], file[schema.LOST], file[schema.ACCEPTANCE] = self.done, self.lost_samples, self.acceptance
+            file[schema.DONE], file[schema.LOST], file[schema.ACCEPTANCE] = (
+                self.done,
+                self.lost_samples,
+                self.acceptance,
+            )
             for name, series in self.data.items():
                 file[f"{schema.SERIES}/{name}"] = series
                 file[f"{schema.SAMPLES}/{name}"] = self[name].samples
@@ -294,10 +313,14 @@ class Results:
             results = cls(
                 points=[json.loads(text) for text in file[schema.POINTS].asstr()[()]],
                 job=json.loads(file[schema.JOB].asstr()[()]),
-                done=file[schema.DONE][()], lost_samples=file[schema.LOST][()], acceptance=file[schema.ACCEPTANCE][()],
+                done=file[schema.DONE][()],
+                lost_samples=file[schema.LOST][()],
+                acceptance=file[schema.ACCEPTANCE][()],
                 data={name: dataset[()] for name, dataset in file.get(schema.SERIES, {}).items()},
-                bin_length=int(file.attrs["bin_length"]), seconds=float(file.attrs["seconds"]),
-                provenance=json.loads(file.attrs[schema.PROVENANCE]))
+                bin_length=int(file.attrs["bin_length"]),
+                seconds=float(file.attrs["seconds"]),
+                provenance=json.loads(file.attrs[schema.PROVENANCE]),
+            )
             for point, samples in file.get(schema.SPINS, {}).items():
                 for disorder, arrays in samples.items():
                     at = int(point), int(disorder)
@@ -316,7 +339,10 @@ def merge(folder) -> Results:
 
 
 def load(path) -> Results:
-    """Results from a results file, or from a run folder: its results.h5, or, while that is missing or partial, what is finished now."""
+    """Results from a results file or from a run folder.
+
+    Of a folder its results.h5 or, while that is missing or partial, what is finished now.
+    """
     path = Path(path)
     if path.is_file():
         return Results.open(path)

@@ -1,17 +1,40 @@
 """Every name that occurs in a file, the version of the layout, and how older layouts are read.
 
-A file that was ever written stays readable: change a layout by raising SCHEMA_VERSION and adding to MIGRATIONS a function
-that changes an open file of the version before into the next one (it is given a copy in memory; files themselves are never
-rewritten). tests/data holds a file of every version.
+A file that was ever written stays readable: change a layout by raising SCHEMA_VERSION and adding to MIGRATIONS a
+function that changes an open file of the version before into the next one (it is given a copy in memory; files
+themselves are never rewritten). tests/data holds a file of every version.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-__all__ = ["ACCEPTANCE", "ARRAYS", "AXES", "DONE", "JOB", "JOB_FILE", "LOG_FILE", "LOST", "MIGRATIONS", "PARAMETERS",
-           "PLAN_FILE", "POINTS", "PROVENANCE", "RESULTS", "RESULTS_FILE", "SAMPLES", "SCALES", "SCHEMA_VERSION", "SERIES",
-           "SNAPSHOT", "SPINS", "STATUSES", "TASK", "TASK_FOLDER"]
+__all__ = [
+    "ACCEPTANCE",
+    "ARRAYS",
+    "AXES",
+    "DONE",
+    "JOB",
+    "JOB_FILE",
+    "LOG_FILE",
+    "LOST",
+    "MIGRATIONS",
+    "PARAMETERS",
+    "PLAN_FILE",
+    "POINTS",
+    "PROVENANCE",
+    "RESULTS",
+    "RESULTS_FILE",
+    "SAMPLES",
+    "SCALES",
+    "SCHEMA_VERSION",
+    "SERIES",
+    "SNAPSHOT",
+    "SPINS",
+    "STATUSES",
+    "TASK",
+    "TASK_FOLDER",
+]
 
 SCHEMA_VERSION = 1
 

@@ -51,8 +51,18 @@ class TaskRecord:
     provenance: dict = field(default_factory=dict)
 
 
-_SIMPLE = {"task_id": str, "seed": int, "disorder": int, "status": str, "sweeps_done": int, "bin_length": int, "lost": bool,
-           "acceptance": float, "message": str, "seconds": float}
+_SIMPLE = {
+    "task_id": str,
+    "seed": int,
+    "disorder": int,
+    "status": str,
+    "sweeps_done": int,
+    "bin_length": int,
+    "lost": bool,
+    "acceptance": float,
+    "message": str,
+    "seconds": float,
+}
 _JSON = ("parameters", "sampling", "provenance")
 _GROUPS = {schema.SERIES: "series", schema.SPINS: "spins", schema.SNAPSHOT: "snapshot"}
 
@@ -97,7 +107,7 @@ def _read_group(file: h5py.File, group: str) -> dict[str, np.ndarray]:
 
 
 def to_json(value) -> str:
-    """JSON with sorted keys. Arrays, which only in-memory models have, are named by their digest (see params.digest)."""
+    """JSON with sorted keys. Arrays, which only in-memory models have, are named by their digest (params.digest)."""
 
     def plain(item):
         if isinstance(item, np.ndarray):
@@ -135,10 +145,12 @@ def _to_disk(path: Path) -> None:
 
 @contextlib.contextmanager
 def open_file(path: Path, kind: str) -> Iterator[h5py.File]:
-    """A file of this kind, open for reading. Whatever is wrong with it becomes one StorageError that says what to do."""
+    """A file of this kind, open for reading. Whatever is wrong with it becomes one StorageError with a remedy."""
     path = Path(path)
-    remedy = {schema.TASK: "delete it and run the job again with --resume, which repeats only this task",
-              schema.RESULTS: "delete it and run `hebb merge` on its folder, which writes it again"}
+    remedy = {
+        schema.TASK: "delete it and run the job again with --resume, which repeats only this task",
+        schema.RESULTS: "delete it and run `hebb merge` on its folder, which writes it again",
+    }
     remedy = remedy.get(kind, "it has to be written again")
     if not path.is_file():
         raise StorageError(f"there is no file {path}")
@@ -148,8 +160,10 @@ def open_file(path: Path, kind: str) -> Iterator[h5py.File]:
             if found != kind:
                 raise StorageError(f"{path} is not a {kind} file of hebb; {remedy}")
             if version > schema.SCHEMA_VERSION:
-                raise StorageError(f"{path} was written by a newer hebb (layout {version}, this one knows up to "
-                                   f"{schema.SCHEMA_VERSION}); install that version to read it")
+                raise StorageError(
+                    f"{path} was written by a newer hebb (layout {version}, this one knows up to "
+                    f"{schema.SCHEMA_VERSION}); install that version to read it"
+                )
             yield file if version == schema.SCHEMA_VERSION else _migrated(file, version)
     except (OSError, KeyError, ValueError, RuntimeError) as error:
         raise StorageError(f"{path} is truncated or damaged ({_first_line(error)}); {remedy}") from error
@@ -169,4 +183,3 @@ def _migrated(file: h5py.File, version: int) -> h5py.File:
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
-
