@@ -318,6 +318,10 @@ def test_missing_branches_name_the_nearest_point():
     edge = th.spinodal_temperature(0.2).temperature
     assert f"up to temperature = {edge:.10g}" in str(caught.value)
     assert th.solve(0.2, edge * (1 - 1e-9)).converged
+    with pytest.raises(NoSolution, match="it exists from temperature = 0.23") as caught:
+        th.solve(0.44, 0.1)
+    bottom = float(str(caught.value).split("from temperature = ")[1].split()[0])
+    assert th.solve(0.44, bottom * (1 + 1e-8)).converged
     for call, words in ((lambda: th.solve(0.1, 2.0), "exists below temperature = 0.9915726"),
                         (lambda: th.spinodal(1.0), "exists below temperature"),
                         (lambda: th.spinodal_temperature(0.47), "reaches gamma = 0.460241"),

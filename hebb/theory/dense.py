@@ -269,6 +269,10 @@ class Dense:
             where = f"ends at gamma = {end:.10g} at this temperature"
         try:
             other = f"up to temperature = {self.spinodal_temperature(gamma).temperature:.10g}"
+            line = self.branches.spinodal_line
+            if gamma > line.gamma[0]:
+                bottom = invert_line(self.branches.spinodal_loads, line, gamma, lowest=True)
+                other = f"from temperature = {bottom:.10g} {other}"
         except NoSolution:
             other = "at no temperature"
         raise NoSolution(f"gamma = {gamma:.10g}, temperature = {temperature:.10g}: the retrieval branch {where}; "
