@@ -4,8 +4,9 @@ How a finite sample is compared (docs/conventions.md, "Finite size"):
 
 *Retrieval* (planted starts). Distinct indices multiply signal and noise covariance by f_N = prod_{k<P}(1 - k/N), and one of
 the K patterns is the signal, so that the replica-symmetric state is taken at T/f_N and load (K-1)/K gamma_K/f_N with gamma_K
-the load of the integer K; m and q are read off and the energy is f_N e. Naive indices leave the signal alone; their noise
-covariance at finite N is a known polynomial in q whose slope at q = 1 scales the load. What remains is O(1/N).
+the load of the integer K; m and q are read off and the energy is f_N e. Naive indices are scaled so that single flips of
+the planted state have their exact cost and variance: a signal factor s_N = N [1 - (1 - 2/N)^P]/(2P) (the energy of the
+planted state itself stays -1/2), and the slope at q = 1 of the noise covariance at finite N. What remains is O(1/N).
 
 *Energy.* The raw energy of a planted run is nearly all the planted configuration's own; `energy_cv` has the same mean
 without that scatter and is compared instead.
@@ -82,19 +83,17 @@ class Comparison:
         """The largest |z| (0 if nothing could be compared)."""
         return max((abs(row.z) for row in self.rows if math.isfinite(row.z)), default=0.0)
 
-    def judged(self, observable: str, branch: str | None = None) -> list[Row]:
-        """Rows of one observable that have a z."""
-        return [row for row in self.rows if row.observable == observable and math.isfinite(row.z)
-                and branch in (None, row.branch)]
-
     def summary(self) -> list[dict]:
-        """Per branch and observable: number of points, rms z, mean z, and rms z without the finite-size mapping."""
+        """Per model, branch and observable: number of points, rms z, mean z, and rms z without the finite-size mapping."""
         lines = []
-        for branch, observable in dict.fromkeys((row.branch, row.observable) for row in self.rows if math.isfinite(row.z)):
-            rows = self.judged(observable, branch)
+        groups: dict[tuple, list[Row]] = {}
+        for row in self.rows:
+            if math.isfinite(row.z):
+                groups.setdefault((_model_name(row.point), row.branch, row.observable), []).append(row)
+        for (model, branch, observable), rows in groups.items():
             z = np.array([row.z for row in rows])
             raw = np.array([row.z_unmapped for row in rows])
-            lines.append({"branch": branch, "observable": observable, "points": len(z), "rms_z": float(np.sqrt(np.mean(z**2))),
+            lines.append({"model": model, "branch": branch, "observable": observable, "points": len(z), "rms_z": float(np.sqrt(np.mean(z**2))),
                           "mean_z": float(z.mean()), "rms_z_unmapped": float(np.sqrt(np.mean(raw**2)))})
         return lines
 
@@ -108,7 +107,7 @@ class Comparison:
                          "-" if math.isnan(row.theory) else f"{row.theory:.6g}",
                          "-" if math.isnan(row.z) else f"{row.z:+.2f}", remark])
         text = _aligned(body)
-        lines = [[f"{s['branch']}: {s['observable']}", f"{s['points']} points", f"rms z {s['rms_z']:.2f}",
+        lines = [[f"{s['model']}, {s['branch']}: {s['observable']}", f"{s['points']} points", f"rms z {s['rms_z']:.2f}",
                   f"mean z {s['mean_z']:+.2f}", f"(infinite-size theory: rms z {s['rms_z_unmapped']:.2f})"] for s in self.summary()]
         if lines:
             text += "\n\n" + _aligned(lines)
@@ -131,7 +130,7 @@ class Comparison:
                 key = (row.point["p_body"], row.point["hamiltonian"], load_name, row.point["temperature"], row.observable)
                 groups.setdefault(key, []).append(row)
         lines = []
-        for (p, hamiltonian, _, temperature, observable), rows in groups.items():
+        for (*_, temperature, observable), rows in groups.items():
             sizes = sorted({row.point["n_spins"] for row in rows})
             if len(sizes) < 2:
                 continue
@@ -141,7 +140,7 @@ class Comparison:
             covariance = np.linalg.inv(design.T @ design)
             intercept = float((covariance @ design.T @ offsets)[0])
             error = float(np.sqrt(covariance[0, 0]))
-            lines.append({"point": f"P={p} {hamiltonian} gamma={_load(rows[-1].point):.3g} T={temperature:g}",
+            lines.append({"point": f"{_model_name(rows[0].point)} gamma={_load(rows[-1].point):.3g} T={temperature:g}",
                           "observable": observable, "sizes": ",".join(map(str, sizes)), "mean": float(theory[-1]) + intercept,
                           "error": error, "theory": float(theory[-1]), "z": intercept / error})
         return lines
@@ -233,14 +232,19 @@ def predict(point: dict, sampling: dict, theories: dict | None = None) -> Predic
     return _paramagnet(point, theory)
 
 
-def mapped_point(point: dict) -> tuple[float, float, float]:
-    """(temperature, load, energy factor): where the infinite system describes this finite one; the module says why."""
+def mapped_point(point: dict) -> tuple[float, float, float, float]:
+    """(temperature, load, scale, shift): the infinite system there describes this finite one, energies as scale * e + shift."""
     n, k, p = point["n_spins"], point["n_patterns"], point["p_body"]
     others = (k - 1) / k * _load(point)
     if point["hamiltonian"] == "naive" and p > 2:
-        return point["temperature"], others * _naive_noise_factor(n, p), 1.0
+        signal = n * (1 - (1 - 2 / n) ** p) / (2 * p)
+        return point["temperature"] / signal, others * _naive_noise(n, p) / signal**2, signal, -(1 - signal) / 2
     f_n = dilution_factor(n, p)
-    return point["temperature"] / f_n, others / f_n, f_n
+    return point["temperature"] / f_n, others / f_n, f_n, 0.0
+
+
+def _model_name(point: dict) -> str:
+    return f"P={point['p_body']}" + (f" {point['hamiltonian']}" if point["p_body"] > 2 else "")
 
 
 def _load(point: dict) -> float:
@@ -248,7 +252,7 @@ def _load(point: dict) -> float:
 
 
 @functools.cache
-def _naive_noise_factor(n: int, p: int) -> float:
+def _naive_noise(n: int, p: int) -> float:
     """g_N'(1)/g'(1). x^P = sum_k a_k e_k(x) with elementary symmetric polynomials e_k, whose covariance between two
     configurations of overlap q is C(N, k) q^k: g_N(q) = sum_k a_k^2 C(N, k) q^k / (P! N^P)."""
     a = [1] + [0] * p  # x e_k = (k+1) e_{k+1} + (N-k+1) e_{k-1}, applied P times to 1
@@ -265,7 +269,7 @@ def _naive_noise_factor(n: int, p: int) -> float:
 
 
 def _retrieval(point: dict, theory: Dense) -> Prediction:
-    temperature, gamma, factor = mapped_point(point)
+    temperature, gamma, scale, shift = mapped_point(point)
     state = theory.solve(gamma=gamma, temperature=temperature, branch="retrieval")
     try:
         plain = theory.solve(gamma=_load(point), temperature=point["temperature"], branch="retrieval")
@@ -282,7 +286,7 @@ def _retrieval(point: dict, theory: Dense) -> Prediction:
         notes.append("1 - m < 0.001")
     if not state.stable:
         notes.append("replica symmetry broken")
-    return Prediction("retrieval", {"m": state.m, "q": state.q, "energy_cv": factor * state.energy}, unmapped, tuple(notes))
+    return Prediction("retrieval", {"m": state.m, "q": state.q, "energy_cv": scale * state.energy + shift}, unmapped, tuple(notes))
 
 
 def _paramagnet(point: dict, theory: Dense) -> Prediction:

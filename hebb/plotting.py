@@ -99,7 +99,7 @@ def _theory_line(ax, theory, rows: list[Row], color: str) -> None:
     furthest = 1.3 * max(_gamma(row) for row in rows)
     lines = [(temperature, 1.0, ":")]
     if len({row.point["n_spins"] for row in rows}) == 1:
-        mapped_temperature, gamma, _ = mapped_point(rows[-1].point)
+        mapped_temperature, gamma, *_ = mapped_point(rows[-1].point)
         lines.append((mapped_temperature, _gamma(rows[-1]) / gamma, "-"))
     for t, stretch, dash in lines:
         try:
