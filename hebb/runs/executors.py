@@ -18,7 +18,15 @@ from typing import Any, Protocol
 
 from ..errors import EnvironmentMismatch, HebbError
 
-__all__ = ["Executor", "MPIExecutor", "SerialExecutor", "launched_ranks", "make_executor", "mpi_library"]
+__all__ = [
+    "Executor",
+    "MPIExecutor",
+    "SerialExecutor",
+    "check_launcher",
+    "launched_ranks",
+    "make_executor",
+    "mpi_library",
+]
 
 #: Environment variables in which launchers tell a process how many ranks they started.
 _LAUNCHERS = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_NTASKS")

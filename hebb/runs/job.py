@@ -18,7 +18,7 @@ from .worker import compute, run_task
 
 __all__ = ["Outcome", "Summary", "run_job", "simulate"]
 
-log = logging.getLogger("hebb")
+_log = logging.getLogger("hebb")
 
 
 def simulate(
@@ -150,16 +150,16 @@ class _Ledger:
         self.ranks = executor.size
         self.started = time.monotonic()
         if executor.rank == 0:
-            log.info("start: %d of %d tasks to do on %d rank(s)", left, len(plan.tasks), executor.size)
+            _log.info("start: %d of %d tasks to do on %d rank(s)", left, len(plan.tasks), executor.size)
 
     def report(self, outcome: Outcome) -> None:
         name = self.plan.tasks[outcome.index].task_id
         if outcome.status == "failed":
             self.failed.append(name)
-            log.error("task %s failed: %s", name, outcome.message.strip().splitlines()[-1])
-            log.info("%s", outcome.message)
+            _log.error("task %s failed: %s", name, outcome.message.strip().splitlines()[-1])
+            _log.info("%s", outcome.message)
         else:
-            log.info("task %s %s after %.2f s", name, outcome.status, outcome.seconds)
+            _log.info("task %s %s after %.2f s", name, outcome.status, outcome.seconds)
         if outcome.status == "done":
             self.progress.advance()
 
@@ -170,7 +170,7 @@ def _finish(folder: RunFolder, ledger: _Ledger, reason: str) -> Summary:
     done, total = int(merged.done.sum()), len(ledger.plan.tasks)
     if not reason and done + len(ledger.failed) < total:
         reason = "another rank was asked to stop"
-    log.info(
+    _log.info(
         "end after %.1f s: %d of %d tasks done, %d failed%s",
         time.monotonic() - ledger.started,
         done,

@@ -41,7 +41,7 @@ SAMPLING = {
     "tempering": False,
     "keep_spins": False,  # store start and final configurations
 }
-RUN = {"walltime": None, "checkpoint_every": "00:05:00"}
+_RUN = {"walltime": None, "checkpoint_every": "00:05:00"}
 
 #: Rough speed of one core, for ordering tasks and for `hebb check`: only ratios matter for the order.
 SECONDS_PER_PAIR = 1 / 20e9
@@ -128,9 +128,9 @@ class Plan:
         for section, content in job.items():
             if not isinstance(content, dict):
                 raise ParameterError(f"{section} in {where} is a value, not a section; write [{section}]")
-        head, run = job.get("job", {}), {**RUN, **job.get("run", {})}
+        head, run = job.get("job", {}), {**_RUN, **job.get("run", {})}
         check_keys("[job]", head, ("name", "seed"))
-        check_keys("[run]", run, RUN)
+        check_keys("[run]", run, _RUN)
         name = head.get("name", Path(where).stem)
         if not isinstance(name, str) or not name or set(name) & set("/\\\0") or name.startswith("."):
             raise ParameterError(f"[job] name = {name!r} is not usable as the name of a folder")

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import EnvironmentMismatch, ParameterError, StorageError
 from ..params import check_choice
-from ..statistics import Estimate, estimate
+from ..statistics import Estimate, disorder_average, estimate
 from . import schema
 from .folder import RunFolder
 from .taskfile import TaskRecord, open_file, read_task, replace_file, to_json
@@ -55,7 +55,7 @@ class Observable:
     @property
     def mean(self) -> np.ndarray:
         """(P, ...) averages over the disorder samples."""
-        return self._each("mean")
+        return self._over_samples(lambda samples: samples.mean(axis=0) if len(samples) else np.nan)
 
     @property
     def error(self) -> np.ndarray:
@@ -68,7 +68,14 @@ class Observable:
 
     @property
     def raw_error(self) -> np.ndarray:
-        return self._each("raw_error")
+        return self._over_samples(lambda samples: disorder_average(samples)[1] if len(samples) > 1 else np.nan)
+
+    def _over_samples(self, function) -> np.ndarray:
+        """(P, ...) function(finished samples of a point)."""
+        values = np.empty((len(self.samples), *self.samples.shape[2:]))
+        for point, samples in enumerate(self.samples):
+            values[point] = function(samples[self._done[point]])
+        return values
 
     @property
     def tau(self) -> np.ndarray:
