@@ -11,6 +11,7 @@ from importlib import resources
 import numpy as np
 from matplotlib import style
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from .compare import Comparison, Row, mapped_point
 from .errors import NoSolution
@@ -158,7 +159,13 @@ def restoration_figure(results: Results) -> Figure:
         corruption = results.job["sampling"].get("corruption")
         if corruption is not None:
             ax.axhline(1 - 2 * corruption, color="0.5", linestyle="--", linewidth=1, label=f"start ({corruption:.0%} flipped)")
+        alike = _mean_overlap([spins["planted"] for spins in results.spins.values()])
+        if alike is not None:
+            ax.axhline(alike, color="0.5", linestyle=":", linewidth=1, label="two different images")
         ax.set(xscale="log", xlabel="images stored $K$", ylabel="overlap $m$ with the stored image", ylim=(None, 1.03))
+        ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.xaxis.set_major_formatter("{x:g}")
         ax.legend()
         images = results.points[0].get("patterns", "patterns")
         ax.set_title(f"restoring {images} (N = {results.points[0]['n_spins']})")
@@ -166,11 +173,21 @@ def restoration_figure(results: Results) -> Figure:
         return figure
 
 
+def _mean_overlap(patterns: list[np.ndarray]) -> float | None:
+    """Mean overlap of two different stored images; None if none were kept. Rademacher patterns would give 0."""
+    distinct = np.unique(np.array(patterns), axis=0).astype(float)
+    if len(distinct) < 2:
+        return None
+    total = distinct.sum(axis=0)
+    n, size = distinct.shape[1], len(distinct)
+    return float((total @ total - n * size) / (n * size * (size - 1)))
+
+
 def _draw_examples(figure, results: Results, orders: list[int]) -> None:
     kept = sorted({results.points[point]["n_patterns"] for point, _ in results.spins})
     if not kept:
         return
-    shown = [kept[0], kept[len(kept) // 2], kept[-1]] if len(kept) > 2 else kept
+    shown = [kept[0], kept[len(kept) // 3], kept[-1]] if len(kept) > 2 else kept
     n = results.points[0]["n_spins"]
     width = next((w for w in (math.isqrt(n),) if w * w == n), n)
     titles = ["stored", "corrupted", *[f"restored, P = {p}" for p in orders]]
@@ -178,8 +195,10 @@ def _draw_examples(figure, results: Results, orders: list[int]) -> None:
     for line, k in enumerate(shown):
         pictures: dict[int, dict] = {}
         for (point, disorder), spins in sorted(results.spins.items()):
-            if results.points[point]["n_patterns"] == k and disorder == 0:
+            if results.points[point]["n_patterns"] == k and disorder == line:
                 pictures[results.points[point]["p_body"]] = spins
+        if not pictures:
+            continue
         first = next(iter(pictures.values()))
         row = [first["planted"], first["start"][0], *[pictures[p]["final"][0] if p in pictures else None for p in orders]]
         for ax, picture, title in zip(axes[line], row, titles, strict=True):

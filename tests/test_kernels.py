@@ -187,6 +187,8 @@ def test_disorder_is_shared_over_temperature_and_independent_over_samples():
     model = models.Dense(n_spins=50, p_body=2, gamma=0.2)
     np.testing.assert_array_equal(model.draw(1, 0).patterns, models.Dense(n_spins=50, p_body=2, n_patterns=10).draw(1, 0).patterns)
     assert abs((model.draw(1, 0).patterns * model.draw(1, 1).patterns).mean()) < 0.3
+    same = models.Dense(n_spins=50, p_body=4, n_patterns=10, hamiltonian="naive")
+    np.testing.assert_array_equal(model.draw(1, 0).patterns, same.draw(1, 0).patterns)
     one, other = (Chain(model.draw(1, 0), t, seed=1, start="random").spins for t in (0.5, 0.6))
     assert not np.array_equal(one, other)
 

@@ -178,6 +178,11 @@ class Model(abc.ABC):
     def digest(self) -> str:
         return digest(self.parameters())
 
+    @property
+    def disorder_key(self) -> str:
+        """Digest of what the disorder depends on: models that share it meet the same patterns and starts."""
+        return self.digest
+
     def pairs_per_sweep(self) -> float:
         """Spin-pattern pairs of one sweep of one replica: the unit in which cost is counted."""
         return float(self.n_spins) * self.n_patterns

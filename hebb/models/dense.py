@@ -17,7 +17,7 @@ from fractions import Fraction
 import numpy as np
 
 from ..errors import ParameterError
-from ..params import DenseLaw, check_choice, check_integer, check_real, load, patterns_at_load
+from ..params import DenseLaw, check_choice, check_integer, check_real, digest, load, patterns_at_load
 from ..streams import Purpose, generator
 from .base import Instance, Model, Tables, tabulate
 from .datasets import ImageSet, load_images
@@ -109,18 +109,28 @@ class Dense(Model):
             known["fields"] = self.fields
         return known
 
+    @property
+    def disorder_key(self) -> str:
+        """Patterns depend on neither temperature, P nor Hamiltonian, and images not on their number: the first K of one
+        shuffled order are stored. What is compared at different T, P or K is compared on the same patterns."""
+        if self.array is not None:
+            return self.digest
+        known = self.parameters()
+        names = ("n_spins", "n_patterns") if self.images is None else ("patterns", "images_sha256", "order")
+        return digest({name: known[name] for name in names})
+
     def draw(self, seed: int, disorder: int = 0) -> Instance:
-        """One disorder sample. Streams are keyed by the model alone: every temperature meets the same patterns."""
+        """One disorder sample; see `disorder_key` for who shares it."""
         seed = check_integer("seed", seed, 0)
         disorder = check_integer("disorder", disorder, 0, 2**32 - 1)
         if self._given is not None:
             return Instance(self, self._given, self.fields, disorder)
-        stream = generator(seed, Purpose.DISORDER, self.digest, disorder)
+        stream = generator(seed, Purpose.DISORDER, self.disorder_key, disorder)
         if self.images is None:
             return Instance(self, rademacher(self.n_patterns, self.n_spins, stream), self.fields, disorder)
         chosen = np.arange(self.n_patterns)
         if self.order == "random":
-            chosen = stream.choice(len(self.images.images), self.n_patterns, replace=False)
+            chosen = stream.permutation(len(self.images.images))[:self.n_patterns]
         return Instance(self, pack(self.images.binarised(self.threshold)[chosen]), self.fields, disorder)
 
     @property

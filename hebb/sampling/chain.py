@@ -28,7 +28,7 @@ class Chain:
         each spin flipped with probability `corruption`), or an array (N,) or (R, N) of +-1.
     order: sites visited at "random" or "sequential".
     seed, point: the streams are keyed by (seed, point, disorder sample, replica); point is the digest of model and
-        temperature, so that no chain depends on what else is run.
+        temperature, so that no chain depends on what else is run. Starts are keyed like the disorder (`disorder_key`).
     Raises ParameterError. Cost of one sweep: R N K spin-pattern pairs.
     """
 
@@ -43,8 +43,8 @@ class Chain:
         self.planted = instance.condensed
         self._watched = isinstance(start, str) and start == "planted"
         point = point or digest({**instance.model.parameters(), "temperature": self.temperature})
-        streams = [[generator(seed, purpose, point, instance.disorder, r) for r in range(replicas)]
-                   for purpose in (Purpose.START, Purpose.DYNAMICS)]
+        keys = ((Purpose.START, instance.model.disorder_key), (Purpose.DYNAMICS, point))
+        streams = [[generator(seed, purpose, key, instance.disorder, r) for r in range(replicas)] for purpose, key in keys]
         self._generators = streams[1]
         self.kernel = instance.kernel()
         self.kernel.load(self._planted_start(streams[0][0])[None])
