@@ -30,7 +30,8 @@ def _style():
 
 
 def comparison_figure(comparison: Comparison) -> Figure:
-    """One column per (P, Hamiltonian): an order parameter along the sweep, z-scores, the phase diagram with the points.
+    """One column per (P, Hamiltonian), or one row if there is only one: an order parameter along the sweep, z-scores, the
+    phase diagram with the points.
 
     Jobs on images, for which there is no theory, get `restoration_figure`.
     """
@@ -40,8 +41,14 @@ def comparison_figure(comparison: Comparison) -> Figure:
     for row in comparison.rows:
         groups.setdefault((row.point["p_body"], row.point["hamiltonian"]), []).append(row)
     with _style():
-        figure = Figure(figsize=(1.2 + 4.3 * len(groups), 9.6), layout="constrained")
-        axes = figure.subplots(3, len(groups), squeeze=False, height_ratios=(3, 2, 3.2))
+        if len(groups) == 1:
+            figure = Figure(figsize=(14, 4.3), layout="constrained")
+            axes = figure.subplots(1, 3, squeeze=False).T
+        else:
+            figure = Figure(figsize=(1.2 + 4.3 * len(groups), 9.6), layout="constrained")
+            axes = figure.subplots(3, len(groups), squeeze=False, height_ratios=(3, 2, 3.2))
+            for ax in axes[0, 1:]:
+                ax.sharey(axes[0, 0])
         for column, ((p, hamiltonian), rows) in enumerate(groups.items()):
             theory = comparison.theories[p, hamiltonian]
             axes[0, column].set_title(f"P = {p}, {hamiltonian} indices" if p > 2 else "P = 2 (Hopfield)")
@@ -126,7 +133,7 @@ def _draw_z(ax, rows: list[Row]) -> None:
         rms = math.sqrt(np.mean([row.z**2 for row in here]))
         ax.plot(x, np.clip([row.z for row in here], -_CLIPPED_Z, _CLIPPED_Z), "o", color=_COLORS[number % 6],
                 label=f"{name}: rms {rms:.2f}")
-    ax.plot([], [], "o", markerfacecolor="none", markeredgecolor="0.5", label="infinite-size theory")
+    ax.plot([], [], "o", markerfacecolor="none", markeredgecolor="0.5", label=f"infinite-size theory (clipped at {_CLIPPED_Z:g})")
     ax.set(xlabel=label, ylabel=r"$z$ = (simulation $-$ theory)/error", ylim=(-_CLIPPED_Z - 0.5, _CLIPPED_Z + 0.5))
     ax.legend(loc="best", ncols=2)
 
