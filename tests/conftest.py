@@ -16,6 +16,14 @@ ROOT = Path(__file__).resolve().parent.parent
 #: The whole suite may fail a correct program with at most this probability, if all seeds were drawn afresh. Every
 #: statistical test states its share as `alarm`; seeds are fixed, so a passing test passes for ever.
 FALSE_ALARM_BUDGET = 1e-3
+_spent = []
+
+
+def pytest_sessionfinish(session):
+    """A suite that spends more than its budget has failed, whatever its tests say."""
+    if sum(_spent) > FALSE_ALARM_BUDGET:
+        print(f"\nfalse-alarm levels add up to {sum(_spent):.2g}, more than the budget of {FALSE_ALARM_BUDGET:g}")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def assert_z(z_values, alarm: float, what: str = "") -> None:
@@ -23,6 +31,7 @@ def assert_z(z_values, alarm: float, what: str = "") -> None:
 
     alarm: the probability that a correct program fails here, shared among all z_values (Bonferroni).
     """
+    _spent.append(alarm)
     z = np.atleast_1d(np.asarray(z_values, dtype=float))
     assert np.all(np.isfinite(z)), f"{what}: {np.sum(~np.isfinite(z))} z-values are not finite"
     limit = norm.isf(alarm / (2 * z.size))
