@@ -8,7 +8,7 @@ A flip of spin i costs, with s_i xi_i^mu = +-1,
 
 with integer tables A, B, so that the chain, its energy and its zero-cost flips are exact and equal on every instruction
 set. A and B are looked up again only after an acceptance. A proposal is the sum of A over the -1 bits of one column;
-the next 1, 2, 4 or 8 proposals are summed together and then decided in order, and what follows an acceptance is summed
+the next 1, 2, 4, 8 or 16 proposals are summed together and then decided in order, and what follows an acceptance is summed
 again: the chain is exactly the sequential one.
 """
 
@@ -30,13 +30,16 @@ cdef extern from "simd.h" nogil:
         int32_t constant_second
         const int32_t *table_a
         const int32_t *table_b
-    ctypedef void (*hebb_sums_fn)(const int32_t *, const uint8_t **, int, int64_t, int64_t, int64_t *) noexcept nogil
-    ctypedef void (*hebb_flip_fn)(const hebb_tables *, int32_t *, int32_t *, int32_t *, const uint8_t *, const uint8_t *,
-                                  int, int64_t *, int64_t *) noexcept nogil
-    ctypedef void (*hebb_limits_fn)(int, double, double *, int) noexcept nogil
+    ctypedef struct hebb_operations:
+        void (*sums)(const int32_t *, const uint8_t **, int, int64_t, int64_t, int64_t *) noexcept nogil
+        void (*flip)(const hebb_tables *, int32_t *, int32_t *, int32_t *, const uint8_t *, const uint8_t *, int, int64_t *,
+                     int64_t *) noexcept nogil
+        void (*fold)(const int32_t *, int64_t, int32_t *) noexcept nogil
+        void (*sums16)(const int32_t *, const uint8_t **, int64_t, int64_t, int64_t, int64_t *) noexcept nogil
+        void (*limits)(int, double, double *, int) noexcept nogil
     void hebb_count(int32_t *, const uint8_t *, int64_t, int) noexcept nogil
     int hebb_best_set()
-    void hebb_choose(int, hebb_sums_fn *, hebb_flip_fn *, hebb_limits_fn *)
+    hebb_operations hebb_choose(int)
 
 cdef extern from *:
     """
@@ -79,11 +82,9 @@ def logarithm(double x):
 def thresholds(str rule, double temperature, uniforms, instruction_set=None):
     """The costs up to which proposals with these uniforms (n,) in ]0, 1[ are accepted (for the test of the rule)."""
     cdef double[::1] values = np.array(uniforms, dtype=float)
-    cdef hebb_sums_fn sums
-    cdef hebb_flip_fn flip
-    cdef hebb_limits_fn limits
-    hebb_choose(hebb_best_set() if instruction_set is None else INSTRUCTION_SETS.index(instruction_set), &sums, &flip, &limits)
-    limits(RULES[rule], temperature, &values[0], values.shape[0])
+    cdef hebb_operations do = hebb_choose(hebb_best_set() if instruction_set is None
+                                          else INSTRUCTION_SETS.index(instruction_set))
+    do.limits(RULES[rule], temperature, &values[0], values.shape[0])
     return np.asarray(values)
 
 
@@ -105,9 +106,10 @@ cdef class OverlapKernel:
     cdef bint has_fields, diluted
     cdef int64_t stride
     cdef hebb_tables tables
-    cdef hebb_sums_fn sums
-    cdef hebb_flip_fn flip
-    cdef hebb_limits_fn limits
+    cdef hebb_operations do
+    cdef int widest
+    cdef int32_t[::1] folded
+    cdef int64_t folded_for
     cdef const uint8_t[:, ::1] minus, nonzero
     cdef const int32_t[::1] table_a, table_b, base, count
     cdef const int64_t[::1] table_f
@@ -156,7 +158,10 @@ cdef class OverlapKernel:
         if chosen > best:
             raise ValueError(f"this machine has no {instruction_set}; its widest set is {INSTRUCTION_SETS[best]}")
         self.instruction_set = INSTRUCTION_SETS[chosen]
-        hebb_choose(chosen, &self.sums, &self.flip, &self.limits)
+        self.do = hebb_choose(chosen)
+        wide = self.do.sums16 != NULL and not self.diluted and self.n_patterns >= 256 and self.tables.flush >= 32
+        self.widest = 16 if wide else 8
+        self.folded = np.zeros(32 * self.stride if wide else 1, np.int32)
 
     def load(self, spins):
         """Take the configurations spins (R, N) of +-1 and rebuild every cache. Cost O(R N K / 16)."""
@@ -175,6 +180,7 @@ cdef class OverlapKernel:
         self.lowest = np.zeros(self.n_replicas, np.int64)
         self.accepted_ = np.zeros(self.n_replicas, np.int64)
         self.proposed = 0
+        self.folded_for = -1
         cdef int64_t r
         with nogil:
             for r in range(self.n_replicas):
@@ -204,34 +210,41 @@ cdef class OverlapKernel:
         return c_abs(2 * (self.index[r, 0] - self.base[0]) - self.count[0])
 
     cdef inline void _flip_site(self, int64_t r, int64_t i, int s) noexcept nogil:
-        self.flip(&self.tables, &self.index[r, 0], &self.value_a[r, 0], &self.value_b[r, 0] if self.diluted else NULL,
-                  &self.minus[i, 0], &self.nonzero[i, 0] if self.diluted else NULL, s, &self.total_a[r], &self.total_b[r])
+        self.folded_for = -1
+        self.do.flip(&self.tables, &self.index[r, 0], &self.value_a[r, 0], &self.value_b[r, 0] if self.diluted else NULL,
+                     &self.minus[i, 0], &self.nonzero[i, 0] if self.diluted else NULL, s, &self.total_a[r], &self.total_b[r])
 
     cdef inline void _costs(self, int64_t r, const int64_t *sites, int n, int64_t *cost) noexcept nogil:
         """cost[j] = dE of sites[j] in units, without the field. Cost O(n K / 16) vector operations."""
-        cdef const uint8_t *columns[8]
-        cdef int64_t minus[8]
-        cdef int64_t total_a[8]
-        cdef int64_t total_b[8]
+        cdef const uint8_t *columns[16]
+        cdef int64_t minus[16]
+        cdef int64_t total_a[16]
+        cdef int64_t total_b[16]
         cdef int j
         for j in range(n):
             columns[j] = &self.minus[sites[j], 0]
             total_a[j], total_b[j] = self.total_a[r], self.total_b[r]
-        self.sums(&self.value_a[r, 0], columns, n, self.n_patterns, self.tables.flush, minus)
+        if n == 16:
+            if self.folded_for != r:
+                self.do.fold(&self.value_a[r, 0], self.n_patterns, &self.folded[0])
+                self.folded_for = r
+            self.do.sums16(&self.folded[0], columns, self.stride, self.n_patterns, self.tables.flush, minus)
+        else:
+            self.do.sums(&self.value_a[r, 0], columns, n, self.n_patterns, self.tables.flush, minus)
         if self.diluted:
             for j in range(n):
                 columns[j] = &self.nonzero[sites[j], 0]
-            self.sums(&self.value_a[r, 0], columns, n, self.n_patterns, self.tables.flush, total_a)
-            self.sums(&self.value_b[r, 0], columns, n, self.n_patterns, self.tables.flush, total_b)
+            self.do.sums(&self.value_a[r, 0], columns, n, self.n_patterns, self.tables.flush, total_a)
+            self.do.sums(&self.value_b[r, 0], columns, n, self.n_patterns, self.tables.flush, total_b)
         for j in range(n):
             cost[j] = total_b[j] + self.spins_[r, sites[j]] * (total_a[j] - 2 * minus[j])
 
     cdef void _sweep(self, int64_t r, double temperature, int rule, int order, bitgen_t *bitgen) noexcept nogil:
-        """N proposals, drawn in batches and decided in blocks of 1, 2, 4 or 8. The width of the next block follows the
+        """N proposals, drawn in batches and decided in blocks of 1, 2, 4, 8 or 16. The width of the next block follows the
         acceptances and never changes the chain."""
         cdef int64_t sites[BATCH]
         cdef double limit[BATCH]
-        cdef int64_t cost[8]
+        cdef int64_t cost[16]
         cdef int64_t start, number, i
         cdef int batch, at, width = 8, n, j
         cdef double change
@@ -245,7 +258,7 @@ cdef class OverlapKernel:
                 else:
                     sites[j] = start + j
                     limit[j] = hebb_uniform(draw(bitgen))
-            self.limits(rule, temperature, limit, batch)
+            self.do.limits(rule, temperature, limit, batch)
             at = 0
             while at < batch:
                 n = width
@@ -268,7 +281,7 @@ cdef class OverlapKernel:
                     self.energy_[r] += cost[j]
                     self.accepted_[r] += 1
                     self.lowest[r] = min(self.lowest[r], self._first_overlap(r))
-                width = max(1, width >> 1) if taken else min(8, width << 1)
+                width = max(1, width >> 1) if taken else min(self.widest, width << 1)
 
     def sweep(self, int64_t n_sweeps, temperature, generators, str rule="metropolis", str order="random"):
         """n_sweeps sweeps of N proposals of every replica.

@@ -6,6 +6,8 @@
  *   sums   out[j] = sum of value[mu] over the set bits of column j, for 1, 2, 4 or 8 columns at once
  *          (each load of `value` serves all columns)
  *   flip   index[mu] -= s * xi[mu]; then look both tables up again and return their totals (s = 0: only look up)
+ *   fold   subset sums of every four neighbouring values, 16 to a register (AVX-512 only)
+ *   sums16 the same as sums for 16 columns at once, four patterns to a look-up in `fold`
  *   limits the acceptance thresholds of a batch (separate multiplies and adds: the same bits everywhere)
  */
 #ifndef HEBB_SIMD_H
@@ -34,6 +36,9 @@ typedef void (*hebb_sums_fn)(const int32_t *value, const uint8_t *const *columns
                              int64_t flush, int64_t *out);
 typedef void (*hebb_flip_fn)(const hebb_tables *t, int32_t *index, int32_t *a, int32_t *b, const uint8_t *minus,
                              const uint8_t *nonzero, int s, int64_t *total_a, int64_t *total_b);
+typedef void (*hebb_fold_fn)(const int32_t *value, int64_t n_patterns, int32_t *folded);
+typedef void (*hebb_sums16_fn)(const int32_t *folded, const uint8_t *const *columns, int64_t stride, int64_t n_patterns,
+                               int64_t flush, int64_t *out);
 typedef void (*hebb_limits_fn)(int rule, double temperature, double *values, int n);
 
 static inline uint16_t hebb_word(const uint8_t *column, int64_t vector)
@@ -320,6 +325,80 @@ HEBB_AVX512 static void hebb_flip_avx512(const hebb_tables *t, int32_t *index, i
     }
 }
 
+/* folded[16 g + b] = sum of value[4 g + k] over the set bits k of b. Costs a few registers per four patterns, so it is
+ * done only when acceptances have become rare. */
+HEBB_AVX512 static void hebb_fold_avx512(const int32_t *value, int64_t n_patterns, int32_t *folded)
+{
+    for (int64_t g = 0; g < (n_patterns + 3) / 4; g++) {
+        __m512i sum = _mm512_maskz_set1_epi32(0xaaaa, value[4 * g]);
+        sum = _mm512_mask_add_epi32(sum, 0xcccc, sum, _mm512_set1_epi32(value[4 * g + 1]));
+        sum = _mm512_mask_add_epi32(sum, 0xf0f0, sum, _mm512_set1_epi32(value[4 * g + 2]));
+        sum = _mm512_mask_add_epi32(sum, 0xff00, sum, _mm512_set1_epi32(value[4 * g + 3]));
+        _mm512_storeu_si512(folded + 16 * g, sum);
+    }
+}
+
+/* r[j] lane w  ->  r[w] lane j */
+HEBB_AVX512 __attribute__((always_inline)) static inline void hebb_transpose_avx512(__m512i *r)
+{
+    __m512i t[16];
+    for (int i = 0; i < 16; i += 2) {
+        t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+        t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+    }
+    for (int i = 0; i < 16; i += 4) {
+        r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
+        r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+        r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
+        r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+    }
+    for (int i = 0; i < 4; i++) {
+        t[i] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88);
+        t[i + 4] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xdd);
+        t[i + 8] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0x88);
+        t[i + 12] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0xdd);
+    }
+    for (int i = 0; i < 8; i++) {
+        r[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
+        r[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
+    }
+}
+
+/* Lane j follows column j: a nibble of its bits picks the sum of four values. 64 pairs per look-up and addition. */
+HEBB_AVX512 static void hebb_sums16_avx512(const int32_t *folded, const uint8_t *const *columns, int64_t stride,
+                                           int64_t n_patterns, int64_t flush, int64_t *out)
+{
+    const int64_t n_words = (n_patterns + 31) / 32, patience = flush / 32; /* words of 32 patterns; words until widening */
+    __m512i low = _mm512_setzero_si512(), high = low, sum = low;
+    int64_t waited = 0;
+    for (int64_t start = 0; start < n_words; start += 16) {
+        const int64_t bytes = stride - 4 * start;
+        const __mmask8 present = bytes >= 64 ? 0xff : (__mmask8)((1 << (bytes / 8)) - 1);
+        const int words = n_words - start < 16 ? (int)(n_words - start) : 16;
+        __m512i r[16];
+        for (int j = 0; j < 16; j++)
+            r[j] = _mm512_maskz_loadu_epi64(present, columns[j] + 4 * start);
+        hebb_transpose_avx512(r);
+        for (int w = 0; w < words; w++) {
+            const int32_t *table = folded + 128 * (start + w);
+            __m512i bits = r[w], part = _mm512_setzero_si512();
+            for (int k = 0; k < 8; k++) {
+                part = _mm512_add_epi32(part, _mm512_permutexvar_epi32(bits, _mm512_loadu_si512(table + 16 * k)));
+                bits = _mm512_srli_epi32(bits, 4);
+            }
+            sum = _mm512_add_epi32(sum, part);
+            if (++waited == patience) {
+                low = _mm512_add_epi64(low, _mm512_cvtepi32_epi64(_mm512_castsi512_si256(sum)));
+                high = _mm512_add_epi64(high, _mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64(sum, 1)));
+                sum = _mm512_setzero_si512();
+                waited = 0;
+            }
+        }
+    }
+    _mm512_storeu_si512(out, _mm512_add_epi64(low, _mm512_cvtepi32_epi64(_mm512_castsi512_si256(sum))));
+    _mm512_storeu_si512(out + 8, _mm512_add_epi64(high, _mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64(sum, 1))));
+}
+
 HEBB_AVX512 static void hebb_limits_avx512(int rule, double temperature, double *values, int n)
 {
     hebb_thresholds(rule, temperature, values, n);
@@ -343,23 +422,26 @@ static int hebb_best_set(void)
     return HEBB_PLAIN;
 }
 
-static void hebb_choose(int set, hebb_sums_fn *sums, hebb_flip_fn *flip, hebb_limits_fn *limits)
+/* The operations of one instruction set; fold and sums16 are NULL where there are none. */
+typedef struct {
+    hebb_sums_fn sums;
+    hebb_flip_fn flip;
+    hebb_fold_fn fold;
+    hebb_sums16_fn sums16;
+    hebb_limits_fn limits;
+} hebb_operations;
+
+static hebb_operations hebb_choose(int set)
 {
-    *limits = hebb_limits_plain;
-    *sums = hebb_sums_plain;
-    *flip = hebb_flip_plain;
 #ifdef HEBB_X86
-    if (set == HEBB_AVX2) {
-        *sums = hebb_sums_avx2;
-        *flip = hebb_flip_avx2;
-        *limits = hebb_limits_avx2;
-    }
-    if (set == HEBB_AVX512_SET) {
-        *sums = hebb_sums_avx512;
-        *flip = hebb_flip_avx512;
-        *limits = hebb_limits_avx512;
-    }
+    if (set == HEBB_AVX2)
+        return (hebb_operations){hebb_sums_avx2, hebb_flip_avx2, NULL, NULL, hebb_limits_avx2};
+    if (set == HEBB_AVX512_SET)
+        return (hebb_operations){hebb_sums_avx512, hebb_flip_avx512, hebb_fold_avx512, hebb_sums16_avx512,
+                                 hebb_limits_avx512};
 #endif
+    (void)set;
+    return (hebb_operations){hebb_sums_plain, hebb_flip_plain, NULL, NULL, hebb_limits_plain};
 }
 
 #endif

@@ -191,7 +191,7 @@ class Model(abc.ABC):
         """Bytes one task holds. Raises ParameterError if this machine's memory cannot."""
         planes = 2 if self.has_zeros else 1
         columns = self.n_spins * 8 * -(-self.n_patterns // 64)
-        needed = planes * columns + replicas * self.n_patterns * (4 + 4 * planes) + 8 * self.n_patterns
+        needed = planes * columns + self.n_patterns * (replicas * (4 + 4 * planes) + 24)
         free = available_memory()
         if needed > free:
             raise ParameterError(
