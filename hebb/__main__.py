@@ -137,6 +137,7 @@ def _check(options) -> int:
 
 
 def _run(options) -> int:
+    from .runs.environment import configure_logging
     from .runs.executors import launched_ranks, make_executor
     from .runs.job import run_job
 
@@ -152,7 +153,7 @@ def _run(options) -> int:
         _start_ranks(options)
     executor = make_executor()
     try:
-        summary = run_job(options.job, executor, out=options.out, resume=options.resume)
+        summary = run_job(options.job, executor, options.out, options.resume, log=configure_logging)
     except Exception as error:
         if executor.leaving_together:
             raise

@@ -285,6 +285,16 @@ def test_every_rank_computes_and_little_is_lost(tmp_path):
     assert best >= 0.95
 
 
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_an_mpi_library_without_threads(tmp_path, ranks):
+    """Where no thread may talk to MPI, tasks are dealt out beforehand and every one is done once."""
+    single = "import mpi4py\nmpi4py.rc.thread_level = 'single'\n"
+    result = script(tmp_path, single + SCHEDULER, ranks, 31, 0.001)
+    assert result.returncode == 0, result.stderr
+    shares = sorted(map(int, result.stdout.split()[1:]))
+    assert shares == ([31] if ranks == 1 else [10, 10, 11])
+
+
 def test_scheduling_costs_less_than_a_millisecond(tmp_path):
     """400 tasks of 5 ms on 2 ranks: what is lost per task and rank, sleep inaccuracy included (best of three)."""
     lost = []

@@ -257,7 +257,7 @@ def test_one_replica_has_no_pairs():
 
 def test_a_job_equals_simulate(job, tmp_path):
     """One set of numbers, whether asked for by file or by keywords."""
-    summary = run_job(job, SerialExecutor(), out=tmp_path / "run")
+    summary = run_job(job, SerialExecutor(), out=tmp_path / "run", log=environment.configure_logging)
     assert (summary.total, summary.done, summary.failed, summary.reason) == (12, 12, 0, "")
     merged = hebb.load(tmp_path / "run")
     model = models.Dense(n_spins=24, p_body=3, n_patterns=40)
@@ -328,7 +328,7 @@ def test_resume_repeats_only_what_is_missing(job, tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(Chain, "measure", fragile)
-        summary = run_job(job, SerialExecutor(), out=tmp_path / "run")
+        summary = run_job(job, SerialExecutor(), out=tmp_path / "run", log=environment.configure_logging)
     assert (summary.done, summary.failed) == (10, 2)
     assert "bad luck" in (tmp_path / "run" / "log.txt").read_text()
     assert hebb.load(tmp_path / "run").n_disorder.tolist() == [3, 2, 3, 2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from ..errors import StorageError
 from ..storage import results, schema
 from ..storage.folder import RunFolder
 from ..storage.taskfile import read_status, read_task, write_task
-from .environment import Progress, StopRequest, configure_logging, deadline
+from .environment import Progress, StopRequest, deadline
 from .executors import Executor
 from .plan import Plan
 from .worker import compute, run_task
@@ -86,18 +87,26 @@ class Summary:
     reason: str = ""
 
 
-def run_job(job_file, executor: Executor, out=None, resume: bool = False) -> Summary:
+def run_job(
+    job_file,
+    executor: Executor,
+    out=None,
+    resume: bool = False,
+    log: Callable[[int, int, Path], None] | None = None,
+) -> Summary:
     """Run a job file on the ranks of executor; every rank calls this and gets the same summary.
 
     out: the run folder (default runs/<job name>). An existing run is continued only with resume, and only if it is the
     same job: finished tasks are kept, unfinished ones continue from their checkpoint, failed ones are repeated.
+    log: called with (rank, number of ranks, path of log.txt) once the folder is known, to set up logging if wanted.
     Raises StorageError, ParameterError or DataError before anything is computed.
     """
     with StopRequest().listening() as stop:
         text, path, left, stop.end = executor.share(lambda: _prepare(Path(job_file), out, resume))
         plan = Plan.from_text(text, str(job_file))
         folder = RunFolder.open(path)
-        configure_logging(executor.rank, executor.size, folder.log_path)
+        if log is not None:
+            log(executor.rank, executor.size, folder.log_path)
         ledger = _Ledger(plan, len(left), executor)
 
         def work(index: int) -> Outcome:
@@ -147,7 +156,6 @@ class _Ledger:
     def __init__(self, plan: Plan, left: int, executor: Executor):
         self.plan, self.failed = plan, []
         self.progress = Progress(len(plan.tasks), len(plan.tasks) - left, quiet=executor.rank != 0)
-        self.ranks = executor.size
         self.started = time.monotonic()
         if executor.rank == 0:
             _log.info("start: %d of %d tasks to do on %d rank(s)", left, len(plan.tasks), executor.size)

@@ -25,7 +25,16 @@ from ..provenance import require_kernels
 from ..sampling.accumulators import bin_length_for
 from ..sampling.chain import Chain
 
-__all__ = ["SAMPLING", "SECONDS_PER_PAIR", "SECONDS_PER_PROPOSAL", "Plan", "Task", "sampling_settings", "seconds_of"]
+__all__ = [
+    "SAMPLING",
+    "SECONDS_PER_MEASUREMENT",
+    "SECONDS_PER_PAIR",
+    "SECONDS_PER_PROPOSAL",
+    "Plan",
+    "Task",
+    "sampling_settings",
+    "seconds_of",
+]
 
 #: [sampling] keys and their defaults; ... marks a key that a job file must give.
 SAMPLING = {
@@ -46,6 +55,7 @@ _RUN = {"walltime": None, "checkpoint_every": "00:05:00"}
 #: Rough speed of one core, for ordering tasks and for `hebb check`: only ratios matter for the order.
 SECONDS_PER_PAIR = 1 / 20e9
 SECONDS_PER_PROPOSAL = 15e-9
+SECONDS_PER_MEASUREMENT = 60e-6
 
 
 @dataclass(frozen=True)
@@ -255,7 +265,9 @@ def sampling_settings(given: Mapping) -> dict:
 def seconds_of(model, sampling: Mapping) -> float:
     """Rough computing time of one task, in seconds on one core."""
     sweep = model.pairs_per_sweep() * SECONDS_PER_PAIR + model.n_spins * SECONDS_PER_PROPOSAL
-    return sampling["replicas"] * (sampling["thermalize"] + sampling["sweeps"]) * sweep
+    measurements = sampling["sweeps"] // sampling["measure_every"]
+    chains = sampling["replicas"] * (sampling["thermalize"] + sampling["sweeps"]) * sweep
+    return chains + measurements * SECONDS_PER_MEASUREMENT
 
 
 def _points(section: Mapping) -> list[tuple[object, float]]:
