@@ -2,6 +2,7 @@
 
 Environment variables read at build time:
     HEBB_NATIVE=1   add -march=native (faster plain code on one machine; the wheel no longer runs elsewhere)
+    HEBB_PORTABLE=1 leave the x86 intrinsics out (what other processors compile anyway)
     HEBB_DEBUG=1    bounds checks in Cython, -O1 and assertions: slow, for hunting memory errors
 """
 
@@ -17,6 +18,8 @@ debug = os.environ.get("HEBB_DEBUG") == "1"
 # -ffp-contract=off: a fused multiply-add changes the last bit, and with it the trajectory, from machine to machine.
 flags = ["-O1", "-g", "-UNDEBUG"] if debug else ["-O3"]
 flags += ["-std=c11", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
+if os.environ.get("HEBB_PORTABLE") == "1":
+    flags.append("-DHEBB_PORTABLE")
 if native:
     flags.append("-march=native")
 

@@ -86,8 +86,8 @@ def _row(what, unit, size, ours: Callable[[], float], name, theirs: Callable[[],
     if theirs:
         theirs()
     seconds = [(ours(), theirs() if theirs else math.nan) for _ in range(ROUNDS)]
-    return Row(what, unit, size / statistics.median(a for a, _ in seconds), name, size / statistics.median(b for _, b in seconds),
-               statistics.median(b / a for a, b in seconds), target)
+    ours_s, theirs_s = (statistics.median(column) for column in zip(*seconds, strict=True))
+    return Row(what, unit, size / ours_s, name, size / theirs_s, statistics.median(b / a for a, b in seconds), target)
 
 
 def _optional(build: Callable, name: str, missing: list[str]):

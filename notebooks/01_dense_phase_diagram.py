@@ -11,7 +11,8 @@
 # # Where a dense network remembers
 #
 # The phase diagram of the 4-body Hebbian network, and a finished run on it. The notebook only reads: make the run first with
-# `make demo` (or `hebb run mpi_runs/demo.toml --out demo`). Open it with `jupytext --to ipynb notebooks/01_dense_phase_diagram.py`.
+# `make demo` (or `hebb run mpi_runs/demo.toml --out demo`). Open it with
+# `jupytext --to ipynb notebooks/01_dense_phase_diagram.py`.
 
 # %%
 import os
@@ -28,8 +29,8 @@ results = hebb.load(run)
 print(results.to_table())
 
 # %% [markdown]
-# Solid line: the retrieval state ends (spinodal). Dashed: retrieval and the best other state have equal free energy. The circles
-# are the simulated points.
+# Solid line: the retrieval state ends (spinodal). Dashed: retrieval and the best other state have equal free energy. The
+# circles are the simulated points.
 
 # %%
 theory = Dense(p_body=4)
@@ -42,7 +43,8 @@ for row in comparison.rows:
             markerfacecolor="white")
 
 # %% [markdown]
-# Simulation against theory, point by point. The last column of the summary shows what the infinite-size theory would have given.
+# Simulation against theory, point by point. The last column of the summary shows what the infinite-size theory would have
+# given.
 
 # %%
 print(comparison.table())

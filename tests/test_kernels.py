@@ -5,12 +5,12 @@ import math
 
 import numpy as np
 import pytest
+from hebb.kernels import overlap
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hebb import models
 from hebb.errors import ParameterError
-from hebb.kernels import overlap
 from hebb.models.base import tabulate
 from hebb.models.patterns import pack, rademacher
 from hebb.sampling.chain import Chain, sample
@@ -185,7 +185,8 @@ def test_snapshot_continues_bit_for_bit():
 
 def test_disorder_is_shared_over_temperature_and_independent_over_samples():
     model = models.Dense(n_spins=50, p_body=2, gamma=0.2)
-    np.testing.assert_array_equal(model.draw(1, 0).patterns, models.Dense(n_spins=50, p_body=2, n_patterns=10).draw(1, 0).patterns)
+    by_number = models.Dense(n_spins=50, p_body=2, n_patterns=10)
+    np.testing.assert_array_equal(model.draw(1, 0).patterns, by_number.draw(1, 0).patterns)
     assert abs((model.draw(1, 0).patterns * model.draw(1, 1).patterns).mean()) < 0.3
     same = models.Dense(n_spins=50, p_body=4, n_patterns=10, hamiltonian="naive")
     np.testing.assert_array_equal(model.draw(1, 0).patterns, same.draw(1, 0).patterns)

@@ -20,12 +20,12 @@ def test_paper_figures(tmp_path):
 
 
 def test_notebook_reads_a_run(tmp_path):
-    job = (ROOT / "mpi_runs" / "demo.toml").read_text().replace("n_spins = 128", "n_spins = 32").replace("disorder = 32", "disorder = 4")
-    (tmp_path / "demo.toml").write_text(job)
+    job = (ROOT / "mpi_runs" / "demo.toml").read_text()
+    (tmp_path / "demo.toml").write_text(job.replace("n_spins = 128", "n_spins = 32").replace("disorder = 32", "disorder = 4"))
     assert run_hebb("run", "demo.toml", "--out", "demo", cwd=tmp_path).returncode == 0
     environment = clean_environment(HEBB_RUN="demo", MPLBACKEND="Agg")
-    done = subprocess.run([sys.executable, str(ROOT / "notebooks" / "01_dense_phase_diagram.py")], cwd=tmp_path, env=environment,
-                          capture_output=True, text=True, timeout=300)
+    notebook = ROOT / "notebooks" / "01_dense_phase_diagram.py"
+    done = subprocess.run([sys.executable, notebook], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "rms z" in done.stdout
 

@@ -29,7 +29,8 @@ def kernel_module():
     try:
         from hebb.kernels import overlap
     except ImportError as error:
-        raise HebbError(f"the kernels are not compiled ({error}); run `make` or `pip install -e .` in the source tree") from None
+        raise HebbError(f"the kernels are not compiled ({error}); run `make` or `pip install -e .` in the source "
+                        "tree") from None
     return overlap
 
 
@@ -74,7 +75,7 @@ def tabulate(values, counts: np.ndarray, weight: float, centred: bool) -> Tables
         start += n + 1
     mean = {n: float(_uniform_mean(row)) if centred else 0.0 for n, row in rows.items()}
     multiplicity = np.bincount(which, minlength=distinct.size)
-    constant = weight * math.fsum(int(k) * (rows[int(n)][0] - mean[int(n)]) for n, k in zip(distinct, multiplicity, strict=True))
+    constant = weight * math.fsum(int(k) * (rows[n][0] - mean[n]) for n, k in zip(rows, multiplicity, strict=True))
     return Tables(
         a=np.array([x // step for a, _ in pairs.values() for x in a], np.int32),
         b=np.array([x // step for _, b in pairs.values() for x in b], np.int32),
