@@ -14,7 +14,7 @@ from collections import Counter
 from pathlib import Path
 
 from ._version import __version__
-from .errors import EnvironmentMismatch, HebbError, NoSolution, ParameterError, StorageError
+from .errors import HebbError, NoSolution, ParameterError, StorageError
 
 __all__ = ["main"]
 
@@ -193,28 +193,14 @@ def _report(summary, executor, options) -> int:
 
 def _start_ranks(options) -> None:
     """Become mpiexec with the same command on options.ranks processes. Does not return."""
-    import shutil
+    from .runs.executors import launch_command
 
-    beside = [str(Path(sys.executable).parent / name) for name in ("mpiexec", "mpirun")]
-    launcher = next(filter(None, map(shutil.which, [*beside, "mpiexec", "mpirun"])), None)
-    if launcher is None:
-        raise EnvironmentMismatch(
-            f"--ranks {options.ranks} needs mpiexec, which is neither beside {sys.executable} nor on "
-            "PATH; `pip install hebb[mpi]` brings it"
-        )
-    command = [launcher, "-n", str(options.ranks), sys.executable, "-m", "hebb", "run", options.job]
+    command, environment = launch_command(options.ranks)
+    command += ["-m", "hebb", "run", options.job]
     command += ["--out", options.out] if options.out else []
     command += ["--resume"] if options.resume else []
-    # --ranks counts, not what a batch system allotted; Open MPI needs to be told that more ranks than cores are meant.
-    environment = {name: value for name, value in os.environ.items() if name != "SLURM_NTASKS"}
-    environment |= {
-        "OMPI_ALLOW_RUN_AS_ROOT": "1",
-        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-        "OMPI_MCA_rmaps_base_oversubscribe": "1",
-        "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
-    }
     sys.stdout.flush()
-    os.execve(launcher, command, environment)
+    os.execve(command[0], command, environment)
 
 
 def _status(options) -> int:

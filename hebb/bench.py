@@ -8,9 +8,11 @@ in float32, which rounds energies to 1e-6, is shown beside it.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 import statistics
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -20,6 +22,7 @@ import numpy as np
 
 from . import models
 from .models.base import kernel_module
+from .runs.executors import MPIExecutor, launch_command
 from .theory import Dense
 
 __all__ = ["Row", "main", "run"]
@@ -77,6 +80,7 @@ def run() -> tuple[list[Row], list[str]]:
                          _hebb_chain(hopfield, 0.5, sweeps, order), "dwave-samplers",
                          annealer and annealer(hopfield, 0.5, sweeps, order), 4))
     rows.append(_phase_diagram_row())
+    rows += _optional(_mpi_rows, "mpi4py", missing) or []
     return rows, missing
 
 
@@ -184,6 +188,44 @@ def _annealer():
         return lambda: timed(sweeps + 1) - timed(1)
 
     return prepare
+
+
+def _mpi_rows() -> list[Row]:
+    """Two ranks against twice one process on kernel tasks of about 0.1 s, and the scheduler's cost on tasks that sleep."""
+    if importlib.util.find_spec("mpi4py") is None:
+        raise ImportError("mpi4py")
+
+    def farm(ranks: int, n: int, sweeps: int, sleep: float) -> float:
+        command, environment = launch_command(ranks)
+        call = f"from hebb.bench import farm_tasks; farm_tasks({n}, {sweeps}, {sleep})"
+        done = subprocess.run([*command, "-c", call], env=environment, capture_output=True, text=True, check=True)
+        return float(done.stdout)
+
+    n, sweeps = 40, 1000
+    parallel = _row("MPI: 40 kernel tasks on 2 ranks, rate per rank against one process", "tasks/s per rank", n,
+                    lambda: 2 * farm(2, n, sweeps, 0.0), "one process", lambda: farm(1, n, sweeps, 0.0), 0.95)
+    cost = statistics.median(2 * farm(2, 400, 0, 0.005) / 400 - 0.005 for _ in range(ROUNDS))
+    return [parallel, Row("MPI: scheduling of 5 ms tasks on 2 ranks", "tasks scheduled/s", 1 / cost, "1 ms per task", 1000.0,
+                          1e-3 / cost, 1)]
+
+
+def farm_tasks(n: int, sweeps: int, sleep: float) -> None:
+    """What one rank of the MPI benchmark does; rank 0 prints the seconds from the common start to the common end."""
+    executor = MPIExecutor()
+    kernel = models.Dense(n_spins=100, p_body=4, n_patterns=40000).draw(1).kernel()
+    kernel.load(np.ones((1, 100)))
+    streams = [np.random.Generator(np.random.PCG64DXSM(3))]
+
+    def work(index: int) -> int:
+        kernel.sweep(sweeps, 0.1, streams)
+        time.sleep(sleep)
+        return index
+
+    executor.share(lambda: None)
+    begin = time.perf_counter()
+    executor.run(work, range(n), lambda outcome: None, lambda: False)
+    if executor.rank == 0:
+        print(time.perf_counter() - begin)
 
 
 def _phase_diagram_row(n_points: int = 100, sample: int = 24) -> Row:

@@ -9,11 +9,13 @@ libraries spin in blocking calls and would take the processor from a rank that s
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import threading
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import EnvironmentMismatch, HebbError
@@ -23,6 +25,7 @@ __all__ = [
     "MPIExecutor",
     "SerialExecutor",
     "check_launcher",
+    "launch_command",
     "launched_ranks",
     "make_executor",
     "mpi_library",
@@ -238,6 +241,30 @@ def check_launcher(size: int) -> None:
                 "the mpiexec that belongs to mpi4py's MPI library, or unset that variable to run on "
                 f"{size}"
             )
+
+
+def launch_command(ranks: int) -> tuple[list[str], dict[str, str]]:
+    """The beginning of a command line that runs this Python on so many ranks, and the environment for it.
+
+    The launcher beside the interpreter comes first, then PATH; EnvironmentMismatch if there is none.
+    """
+    beside = [str(Path(sys.executable).parent / name) for name in ("mpiexec", "mpirun")]
+    launcher = next(filter(None, map(shutil.which, [*beside, "mpiexec", "mpirun"])), None)
+    if launcher is None:
+        raise EnvironmentMismatch(
+            f"--ranks {ranks} needs mpiexec, which is neither beside {sys.executable} nor on PATH; "
+            "`pip install hebb[mpi]` brings it"
+        )
+    # The number given here counts, not what a batch system allotted; Open MPI needs to be told that more ranks than
+    # cores are meant.
+    environment = {name: value for name, value in os.environ.items() if name != "SLURM_NTASKS"}
+    environment |= {
+        "OMPI_ALLOW_RUN_AS_ROOT": "1",
+        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+        "OMPI_MCA_rmaps_base_oversubscribe": "1",
+        "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+    }
+    return [launcher, "-n", str(ranks), sys.executable], environment
 
 
 def make_executor() -> Executor:
