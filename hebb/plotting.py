@@ -5,6 +5,7 @@ Everything is drawn on plain matplotlib figures, without a window system and wit
 
 from __future__ import annotations
 
+import itertools
 import math
 from importlib import resources
 
@@ -133,7 +134,8 @@ def _draw_z(ax, rows: list[Row]) -> None:
         rms = math.sqrt(np.mean([row.z**2 for row in here]))
         ax.plot(x, np.clip([row.z for row in here], -_CLIPPED_Z, _CLIPPED_Z), "o", color=_COLORS[number % 6],
                 label=f"{name}: rms {rms:.2f}")
-    ax.plot([], [], "o", markerfacecolor="none", markeredgecolor="0.5", label=f"infinite-size theory (clipped at {_CLIPPED_Z:g})")
+    ax.plot([], [], "o", markerfacecolor="none", markeredgecolor="0.5",
+            label=f"infinite-size theory (clipped at {_CLIPPED_Z:g})")
     ax.set(xlabel=label, ylabel=r"$z$ = (simulation $-$ theory)/error", ylim=(-_CLIPPED_Z - 0.5, _CLIPPED_Z + 0.5))
     ax.legend(loc="best", ncols=2)
 
@@ -150,19 +152,21 @@ def _draw_diagram(ax, theory, rows: list[Row]) -> None:
 
 
 def restoration_figure(results: Results) -> Figure:
-    """How well corrupted images are restored as their number grows, one curve per P, and examples: stored, corrupted,
-    restored. Needs a job whose start is "corrupted"; the examples need keep_spins = true."""
+    """How well corrupted images are restored as their number grows, one curve per P and temperature, and examples: stored,
+    corrupted, restored. Needs a job whose start is "corrupted"; the examples need keep_spins = true."""
     orders = sorted({point["p_body"] for point in results.points})
+    temperatures = sorted({point["temperature"] for point in results.points})
     with _style():
         figure = Figure(figsize=(11, 4.6), layout="constrained")
         left, right = figure.subfigures(1, 2, width_ratios=(1, 1.15))
         ax = left.subplots()
-        for number, p in enumerate(orders):
-            chosen = [i for i, point in enumerate(results.points) if point["p_body"] == p]
+        for number, (p, temperature) in enumerate(itertools.product(orders, temperatures)):
+            chosen = [i for i, point in enumerate(results.points)
+                      if (point["p_body"], point["temperature"]) == (p, temperature)]
             k = [results.points[i]["n_patterns"] for i in chosen]
             estimates = [results["m"].estimate(i) for i in chosen]
             ax.errorbar(k, [e.mean for e in estimates], [e.raw_error for e in estimates], fmt="o-", color=_COLORS[number % 6],
-                        label=f"P = {p}")
+                        label=f"P = {p}" + (f", T = {temperature:g}" if len(temperatures) > 1 else ""))
         corruption = results.job["sampling"].get("corruption")
         if corruption is not None:
             ax.axhline(1 - 2 * corruption, color="0.5", linestyle="--", linewidth=1, label=f"start ({corruption:.0%} flipped)")
@@ -175,7 +179,7 @@ def restoration_figure(results: Results) -> Figure:
         ax.xaxis.set_major_formatter("{x:g}")
         ax.legend()
         images = results.points[0].get("patterns", "patterns")
-        ax.set_title(f"restoring {images} (N = {results.points[0]['n_spins']})")
+        ax.set_title(f"restoring {images if isinstance(images, str) else 'patterns'} (N = {results.points[0]['n_spins']})")
         _draw_examples(right, results, orders)
         return figure
 
@@ -200,12 +204,10 @@ def _draw_examples(figure, results: Results, orders: list[int]) -> None:
     titles = ["stored", "corrupted", *[f"restored, P = {p}" for p in orders]]
     axes = figure.subplots(len(shown), len(titles), squeeze=False)
     for line, k in enumerate(shown):
-        pictures: dict[int, dict] = {}
-        for (point, disorder), spins in sorted(results.spins.items()):
-            if results.points[point]["n_patterns"] == k and disorder == line:
-                pictures[results.points[point]["p_body"]] = spins
-        if not pictures:
-            continue
+        here = {at: spins for at, spins in results.spins.items() if results.points[at[0]]["n_patterns"] == k}
+        samples = sorted({disorder for _, disorder in here})
+        pictures = {results.points[point]["p_body"]: spins for (point, disorder), spins in sorted(here.items(), reverse=True)
+                    if disorder == samples[line % len(samples)]}
         first = next(iter(pictures.values()))
         row = [first["planted"], first["start"][0], *[pictures[p]["final"][0] if p in pictures else None for p in orders]]
         for ax, picture, title in zip(axes[line], row, titles, strict=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import gzip
 import hashlib
+import math
 import os
 import struct
 import warnings
@@ -50,13 +51,12 @@ def read_idx(path: Path) -> np.ndarray:
     axes = data[3]
     header = 4 + 4 * axes
     shape = struct.unpack(f">{axes}I", data[4:header]) if len(data) >= header else (0,)
-    promised = int(np.prod(shape, dtype=np.int64))
+    promised = math.prod(shape)
     if len(data) - header != promised:
         raise DataError(f"{path} holds {max(0, len(data) - header)} bytes where its header promises {promised}; copy it again")
     return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
 
 
-@functools.lru_cache(maxsize=4)
 def load_images(source: str, folder: str | None = None) -> ImageSet:
     """The images called source: "mnist", "fashion-mnist", "digits", or a folder of IDX files.
 
@@ -77,6 +77,7 @@ def load_images(source: str, folder: str | None = None) -> ImageSet:
     return _folder(root / source if (root / source).is_dir() else root, source)
 
 
+@functools.lru_cache(maxsize=4)
 def _folder(root: Path, name: str) -> ImageSet:
     if not root.is_dir():
         raise DataError(f"data folder {str(root)!r} does not exist; give --data or HEBB_DATA a folder with IDX files "
@@ -85,10 +86,16 @@ def _folder(root: Path, name: str) -> ImageSet:
     if not files:
         raise DataError(f"data folder {str(root)!r} holds no IDX images (*-images-idx3-ubyte or .gz); give another folder "
                         "or use patterns = 'digits'")
+    files = [p for p in files if p.suffix != ".gz" or p.with_suffix("") not in files]  # an archive beside its content
     stacks = [read_idx(p) for p in files]
+    for path, stack in zip(files, stacks, strict=True):
+        if stack.ndim != 3:
+            raise DataError(f"{path} has {stack.ndim} axes where images have 3; give the original file")
     shapes = {stack.shape[1:] for stack in stacks}
-    if len(shapes) > 1 or stacks[0].ndim != 3:
+    if len(shapes) > 1:
         raise DataError(f"the images in {str(root)!r} have unequal sizes {sorted(shapes)}; keep one size per folder")
+    if not sum(map(len, stacks)):
+        raise DataError(f"the IDX files of {str(root)!r} have no images in them; give another folder")
     labels = [p.with_name(p.name.replace("images", "labels").replace("idx3", "idx1")) for p in files]
     known = np.concatenate([read_idx(p) for p in labels]) if all(p.exists() for p in labels) else None
     images = np.concatenate(stacks)
@@ -97,6 +104,7 @@ def _folder(root: Path, name: str) -> ImageSet:
     return ImageSet(name, images / 255.0, known)
 
 
+@functools.cache
 def _digits() -> ImageSet:
     try:
         from sklearn.datasets import load_digits
