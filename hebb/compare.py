@@ -14,8 +14,8 @@ without that scatter and is compared instead.
 *Decay.* A point where any sample left the planted state has no z: dropping such samples biases, keeping them hides.
 
 *Paramagnet.* The mapping has the wrong sign there. The exact annealed energy at finite N and K is used; for P = 2 and naive
-indices with the quenched correction from the exact two-replica sum. Signed q vanishes; <|q|> = sqrt(2 chi/(pi N)), where
-1/chi is the replicon (over (1-beta)^2 for P = 2).
+indices with the quenched correction from the exact two-replica sum. Signed q vanishes; <|q|> is sqrt(chi) times
+that of free spins, sqrt(2/(pi N)) but for 1/4N, where 1/chi is the replicon (over (1-beta)^2 for P = 2).
 """
 
 from __future__ import annotations
@@ -306,7 +306,8 @@ def _paramagnet(point: dict, theory: Dense) -> Prediction:
     chi = (1 - beta) ** 2 / state.replicon if p == 2 else 1 / state.replicon
     values = {"energy": paramagnet_energy(n, k, p, temperature, point["hamiltonian"]), "q": 0.0}
     if chi < _LARGEST_CHI or n >= _SMALLEST_SIZE[2]:
-        values["abs_q"] = math.sqrt(2 * chi / (math.pi * n))
+        free = float(np.sum(np.exp(_log_binomial(n)) * np.abs(np.arange(-n, n + 1, 2)))) / n
+        values["abs_q"] = math.sqrt(chi) * free
     return Prediction("paramagnet", values, {**values, "energy": state.energy})
 
 

@@ -234,6 +234,18 @@ def test_a_planted_start_above_the_spinodal_temperature_is_a_paramagnet():
     assert prediction.branch == "paramagnet" and prediction.values["q"] == 0
 
 
+def test_overlaps_of_replicas_in_the_paramagnet():
+    """Free spins exactly, and wider next to a continuous glass."""
+    for n in (47, 128):
+        every = np.array([math.comb(n, k) * abs(2 * k - n) for k in range(n + 1)], float)
+        free = predict(dense_point(n, 4, 1000, 2.0), RANDOM).values["abs_q"]
+        assert free == pytest.approx(every.sum() / 2.0**n / n, rel=1e-12)
+        assert free == pytest.approx(math.sqrt(2 / (math.pi * n)), rel=0.3 / n)
+    hopfield = predict(dense_point(2000, 2, 200, 2.0), RANDOM).values["abs_q"]  # beta/(1-beta) = 1
+    assert hopfield == pytest.approx(math.sqrt(2 / (math.pi * 2000) / (1 - 0.1)), rel=2e-4)
+    assert "abs_q" not in predict(dense_point(128, 4, 26000, 1.2, "naive"), RANDOM).values
+
+
 @pytest.fixture(scope="module")
 def hopfield():
     model = models.Dense(n_spins=2000, p_body=2, n_patterns=60)
