@@ -165,10 +165,10 @@ cdef class OverlapKernel:
 
     def load(self, spins):
         """Take the configurations spins (R, N) of +-1 and rebuild every cache. Cost O(R N K / 16)."""
-        spins = np.array(spins, dtype=np.int8, order="C", ndmin=2)
-        if spins.shape[1] != self.n_spins or not np.all(np.abs(spins) == 1):
+        spins = np.array(spins, ndmin=2)
+        if spins.ndim != 2 or not len(spins) or spins.shape[1] != self.n_spins or not np.all((spins == 1) | (spins == -1)):
             raise ValueError(f"spins must be +-1 of shape (R, {self.n_spins})")
-        self.spins_ = spins
+        self.spins_ = np.ascontiguousarray(spins, dtype=np.int8)
         self.n_replicas = spins.shape[0]
         padded = (self.n_replicas, 8 * self.stride)
         self.index = np.zeros(padded, np.int32)
@@ -293,13 +293,18 @@ cdef class OverlapKernel:
 
     def sample(self, int64_t n_samples, int64_t thin, temperature, generators, str rule="metropolis", str order="random"):
         """Configurations (n_samples, R, N) int8, one every thin sweeps. Arguments as in `sweep`."""
-        out = np.empty((n_samples, self.n_replicas, self.n_spins), np.int8)
+        out = np.empty((max(0, n_samples), self.n_replicas, self.n_spins), np.int8)
         self._run(n_samples * thin, thin, out, temperature, generators, rule, order)
         return out
 
-    def _run(self, int64_t n_sweeps, int64_t thin, out, temperature, generators, str rule, str order):
-        if self.spins_ is None:
+    def _require_loaded(self):
+        if self.n_replicas == 0:
             raise ValueError("load configurations first")
+
+    def _run(self, int64_t n_sweeps, int64_t thin, out, temperature, generators, str rule, str order):
+        self._require_loaded()
+        if n_sweeps < 0 or (out is not None and thin < 1):
+            raise ValueError(f"{n_sweeps} sweeps, one sample every {thin}: neither may be negative, thin not 0")
         cdef int rule_ = RULES[rule], order_ = ORDERS[order]
         cdef double[::1] temperatures = np.full(self.n_replicas, temperature, float)
         if len(generators) != self.n_replicas:
@@ -328,22 +333,26 @@ cdef class OverlapKernel:
     @property
     def spins(self):
         """(R, N) int8, a copy."""
+        self._require_loaded()
         return np.array(self.spins_)
 
     @property
     def overlaps(self):
         """x_mu (R, K) int32, a copy."""
+        self._require_loaded()
         index = np.asarray(self.index)[:, :self.n_patterns]
         return 2 * (index - np.asarray(self.base)) - np.asarray(self.count)
 
     @property
     def first_overlap(self):
         """x_0 (R,), the overlap with the first pattern (not divided by N)."""
+        self._require_loaded()
         return 2 * (np.asarray(self.index)[:, 0] - self.base[0]) - self.count[0]
 
     @property
     def energy(self):
         """Total energies (R,), tracked exactly in integers (the field's part is summed afresh)."""
+        self._require_loaded()
         energy = self.unit * np.asarray(self.energy_) + self.constant
         if self.has_fields:
             energy = energy - np.asarray(self.spins_) @ np.asarray(self.fields)
@@ -352,17 +361,22 @@ cdef class OverlapKernel:
     @property
     def lowest_overlap(self):
         """The lowest |x_0| (R,) met at any accepted flip since `load`."""
+        self._require_loaded()
         return np.array(self.lowest)
 
     @property
     def accepted(self):
         """Accepted flips (R,) since `load`; divide by `proposed`."""
+        self._require_loaded()
         return np.array(self.accepted_)
 
     def costs(self, int64_t replica):
         """dE (N,) of flipping each spin of one replica, as the kernel computes it (for tests)."""
         cdef int64_t cost
         cdef int64_t i
+        self._require_loaded()
+        if not 0 <= replica < self.n_replicas:
+            raise ValueError(f"replica {replica} is not one of {self.n_replicas}")
         out = np.empty(self.n_spins)
         for i in range(self.n_spins):
             self._costs(replica, &i, 1, &cost)

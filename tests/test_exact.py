@@ -19,6 +19,8 @@ from conftest import assert_z
 from scipy.stats import chi2, norm
 from test_kernels import SETS, small_model, streams
 
+from hebb import models
+
 N_SPINS, REPLICAS, N_SAMPLES = 8, 4, 20_000
 ALARM = 1e-4
 CASES = list(itertools.product([2, 3, 4, 6], ["distinct", "naive"], [False, True], [False, True], ["metropolis", "glauber"],
@@ -94,6 +96,48 @@ def test_boltzmann(p_body, hamiltonian, zeros, fields, rule, order):
     for instruction_set in SETS[:-1]:  # the widest set is the default
         _, other = judge(instance, temperature, rule=rule, order=order, instruction_set=instruction_set, n_samples=2000)
         np.testing.assert_array_equal(other, spins[:2000])
+
+
+@pytest.mark.parametrize("p_body", [2, 3, 4])
+@pytest.mark.parametrize("hamiltonian", ["distinct", "naive"])
+def test_boltzmann_of_many_patterns(p_body, hamiltonian):
+    """Enough patterns and few enough acceptances for the widest blocks of proposals."""
+    instance = small_model(p_body, hamiltonian, zeros=False, fields=False, n_spins=N_SPINS, n_patterns=300).draw(0)
+    temperature = suitable_temperature(instance.energy(SPINS), spread=1.0)
+    z, spins = judge(instance, temperature, n_samples=40_000)
+    assert_z(list(z.values()), ALARM / 60, f"T = {temperature:.3g}, {z}")
+    _, other = judge(instance, temperature, instruction_set="plain", n_samples=2000)
+    np.testing.assert_array_equal(other, spins[:2000])
+
+
+@pytest.mark.parametrize("p_body", [2, 4])
+@pytest.mark.parametrize("order", ["random", "sequential"])
+@pytest.mark.parametrize("rule, tie", [("metropolis", 1.0), ("glauber", 0.5)])
+def test_zero_temperature_law(p_body, order, rule, tie):
+    """At T = 0 a flip of lower energy is taken, one at no cost with probability 1 or 1/2: one sweep from every configuration,
+    400 times, against the exact transition matrix. Two patterns that differ in half of the spins make many ties."""
+    instance = models.Dense(patterns=[[1] * 8, [1] * 4 + [-1] * 4], p_body=p_body).draw(0)
+    energy = np.round(instance.energy(SPINS), 9)
+    single = []
+    for site in range(N_SPINS):
+        flipped = STATES ^ (1 << site)
+        accept = np.where(energy[flipped] < energy, 1.0, np.where(energy[flipped] == energy, tie, 0.0))
+        step = np.diag(1 - accept)
+        step[STATES, flipped] = accept
+        single.append(step)
+    sweep = np.linalg.matrix_power(sum(single) / N_SPINS, N_SPINS) if order == "random" else np.linalg.multi_dot(single)
+    assert np.sum(energy[STATES ^ 16] == energy) > 40  # a spin on which the patterns differ
+    kernel, generators, counts = instance.kernel(), streams(len(STATES), seed=3), np.zeros_like(sweep)
+    for _ in range(400):
+        kernel.load(SPINS)
+        kernel.sweep(1, 0.0, generators, rule, order)
+        reached = ((1 - kernel.spins.astype(np.int64)) // 2) @ (1 << np.arange(N_SPINS))
+        np.add.at(counts, (STATES, reached), 1)
+    assert np.all(counts[sweep < 1e-12] == 0)
+    free = (sweep > 0.01) & (sweep < 0.99)
+    z = (counts - 400 * sweep)[free] / np.sqrt(400 * sweep * (1 - sweep))[free]
+    total = np.array([np.sum(z) / np.sqrt(max(1, z.size)), (np.sum(z**2) - z.size) / np.sqrt(2 * max(1, z.size))])
+    assert np.all(np.abs(total) < 7), total  # columns of one row are weakly correlated: a coarse limit, far below a wrong rule
 
 
 @pytest.mark.parametrize("p_body", [2, 4])

@@ -289,6 +289,59 @@ def test_unknown_key_is_suggested():
         models.Dense(n_spin=10)
 
 
+def test_kernel_refuses_what_would_read_out_of_bounds():
+    kernel = models.Dense(n_spins=12, p_body=2, n_patterns=3).draw(0).kernel()
+    for use in (lambda: kernel.energy, lambda: kernel.costs(0), lambda: kernel.sweep(1, 1.0, streams(1)), lambda: kernel.spins):
+        with pytest.raises(ValueError, match="load configurations first"):
+            use()
+    with pytest.raises(ValueError, match="must be [+]-1"):
+        kernel.load(np.full((1, 12), 1.7))
+    kernel.load(np.ones((2, 12)))
+    for use in (lambda: kernel.costs(2), lambda: kernel.costs(-1), lambda: kernel.sweep(-1, 1.0, streams(2)),
+                lambda: kernel.sample(3, 0, 1.0, streams(2)), lambda: kernel.sweep(1, -1.0, streams(2)),
+                lambda: kernel.sweep(1, 1.0, streams(1))):
+        with pytest.raises(ValueError):
+            use()
+
+
+def test_control_variate_is_left_out_where_its_mean_is_unknown():
+    rng = np.random.default_rng(0)
+    biased = models.Dense(patterns=rng.choice([-1, 1], p=[0.25, 0.75], size=(40, 64)), p_body=2)
+    assert "energy_cv" not in Chain(biased.draw(0), 0.5).measure()
+    assert "energy_cv" in Chain(models.Dense(n_spins=64, n_patterns=4).draw(0), 0.5).measure()
+
+
+def test_diluted_planted_start_is_not_lost_by_definition():
+    patterns = np.random.default_rng(1).choice([-1, 0, 1], p=[0.2, 0.6, 0.2], size=(2, 400))
+    chain = Chain(models.Dense(patterns=patterns, p_body=2).draw(0), 0.01)
+    assert not chain.lost
+    chain.advance(20)
+    assert not chain.lost
+
+
+def test_tables_of_many_spins_are_quick_to_build():
+    """A quadratic cost in N would take minutes here."""
+    tables = models.Dense(n_spins=20000, p_body=2, n_patterns=3, hamiltonian="naive").full_tables
+    assert tables.a.size == 20001 and tables.exact
+
+
+@pytest.mark.parametrize("keys", [
+    dict(patterns=[[1, -1], [1]]), dict(patterns=[[1j, -1]]), dict(patterns=[[True, False]]), dict(patterns=[["a", "b"]]),
+    dict(patterns=np.ma.masked_array([[1, -1]], [[True, False]])), dict(patterns=[[0, 0], [1, 1]]),
+    dict(n_spins=4, n_patterns=2, fields="x"), dict(n_spins=4, n_patterns=2, fields=[1.0, math.nan, 0, 0]),
+])
+def test_arrays_that_are_no_patterns_or_fields(keys):
+    with pytest.raises(ParameterError):
+        models.Dense(**keys)
+
+
+def test_model_and_instance_mixed_up():
+    with pytest.raises(ParameterError, match="draw"):
+        sample(models.Dense(n_spins=12, n_patterns=3), temperature=0.5)
+    with pytest.raises(ParameterError, match="GiB"):
+        sample(models.Dense(n_spins=12, n_patterns=3).draw(0), temperature=0.5, n_samples=10**15)
+
+
 def test_sample_shape_and_reproducibility():
     instance = models.Dense(n_spins=12, p_body=2, n_patterns=3).draw(0)
     one, two = (sample(instance, temperature=0.5, n_samples=20, thin=3, thermalize=4, replicas=2, seed=8) for _ in range(2))

@@ -12,14 +12,15 @@ import math
 import os
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 
 from ..errors import HebbError, ParameterError
 from ..params import digest
-from .patterns import BitPatterns
+from .patterns import BitPatterns, as_numbers
 
-__all__ = ["Instance", "Model", "Tables", "available_memory", "kernel_module", "tabulate"]
+__all__ = ["Instance", "Model", "Tables", "available_memory", "kernel_module", "tabulate", "uniform_mean"]
 
 _LARGEST_ENTRY = 2**28  # table entries above twice this are rounded: a 32-bit lane must hold several of them
 
@@ -73,7 +74,7 @@ def tabulate(values, counts: np.ndarray, weight: float, centred: bool) -> Tables
     for n in rows:
         base[n] = start
         start += n + 1
-    mean = {n: float(_uniform_mean(row)) if centred else 0.0 for n, row in rows.items()}
+    mean = {n: float(uniform_mean(row)) if centred else 0.0 for n, row in rows.items()}
     multiplicity = np.bincount(which, minlength=distinct.size)
     constant = weight * math.fsum(int(k) * (rows[n][0] - mean[n]) for n, k in zip(rows, multiplicity, strict=True))
     return Tables(
@@ -102,9 +103,13 @@ def _second_order(row: list) -> tuple[list, list]:
             [x + z - 2 * y for x, y, z in zip(padded, padded[1:], padded[2:], strict=False)])
 
 
-def _uniform_mean(row: list) -> Fraction:
-    n = len(row) - 1
-    return Fraction(sum(math.comb(n, k) * x for k, x in enumerate(row)), 2**n)
+def uniform_mean(row: list) -> Fraction:
+    """Average of F over uniformly random configurations; row as in `tabulate`."""
+    n, total, binomial = len(row) - 1, 0, 1
+    for k, x in enumerate(row):
+        total += binomial * x
+        binomial = binomial * (n - k) // (k + 1)
+    return Fraction(total, 2**n)
 
 
 class Instance:
@@ -133,6 +138,8 @@ class Instance:
 
     @functools.cached_property
     def tables(self) -> Tables:
+        if self.bits.nonzero is None:
+            return self.model.full_tables
         return self.model.tables(self.bits.counts())
 
     def kernel(self, instruction_set: str | None = None):
@@ -142,12 +149,12 @@ class Instance:
 
     def energy(self, spins) -> np.ndarray:
         """Total energies (R,) of spins (R, N) (or (N,)), from scratch: no table, no cache. Cost O(R N K)."""
-        spins = np.atleast_2d(np.asarray(spins))
-        if spins.shape[1] != self.n_spins or not np.all(np.abs(spins) == 1):
+        spins = as_numbers("spins", spins)
+        spins = spins[None] if spins.ndim == 1 else spins
+        if spins.ndim != 2 or spins.shape[1] != self.n_spins or not np.all(np.abs(spins) == 1):
             raise ParameterError(f"spins of shape {spins.shape} are not +-1 of shape (R, {self.n_spins})")
-        counts = self.bits.counts()
-        return np.array([np.sum(self.model.potential(self.patterns.astype(float) @ s, counts)) - self.fields @ s
-                         for s in spins.astype(float)])
+        counts, patterns = self.bits.counts(), self.patterns.astype(float)
+        return np.array([np.sum(self.model.potential(patterns @ s, counts)) - self.fields @ s for s in spins])
 
 
 class Model(abc.ABC):
@@ -157,7 +164,7 @@ class Model(abc.ABC):
     n_spins: int
     n_patterns: int
     has_zeros = False
-    planted_energy: float  # mean energy per spin of the planted configuration over disorder samples
+    planted_energy: float | None = None  # mean energy per spin of the planted configuration over samples, where known
 
     @abc.abstractmethod
     def parameters(self) -> dict:
@@ -179,6 +186,11 @@ class Model(abc.ABC):
     def digest(self) -> str:
         return digest(self.parameters())
 
+    @functools.cached_property
+    def full_tables(self) -> Tables:
+        """The tables of patterns without zero entries, the same for every disorder sample."""
+        return self.tables(np.full(self.n_patterns, self.n_spins, np.int32))
+
     @property
     def disorder_key(self) -> str:
         """Digest of what the disorder depends on: models that share it meet the same patterns and starts."""
@@ -192,7 +204,7 @@ class Model(abc.ABC):
         """Bytes one task holds. Raises ParameterError if this machine's memory cannot."""
         planes = 2 if self.has_zeros else 1
         columns = self.n_spins * 8 * -(-self.n_patterns // 64)
-        needed = planes * columns + self.n_patterns * (replicas * (4 + 4 * planes) + 24)
+        needed = planes * columns + self.n_patterns * (replicas * (4 + 4 * planes) + 32)
         free = available_memory()
         if needed > free:
             raise ParameterError(
@@ -202,12 +214,17 @@ class Model(abc.ABC):
 
 
 def available_memory() -> int:
-    """Bytes of memory that a new allocation can get on this machine."""
+    """Bytes of memory that a new allocation can get: what the machine has free, or less where a batch system set a limit."""
+    free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
         with open("/proc/meminfo") as lines:
-            for line in lines:
-                if line.startswith("MemAvailable:"):
-                    return 1024 * int(line.split()[1])
-    except OSError:
-        pass
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+            free = next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+        with open("/proc/self/cgroup") as lines:
+            group = next(line.split(":", 2)[2].strip() for line in lines if line.startswith("0::"))
+        folder = Path("/sys/fs/cgroup") / group.lstrip("/")
+        limit, used = ((folder / name).read_text().strip() for name in ("memory.max", "memory.current"))
+        if limit.isdigit():
+            free = min(free, max(0, int(limit) - int(used)))
+    except (OSError, StopIteration):
+        pass  # another operating system, or no control group: the last known number stands
+    return free

@@ -34,9 +34,10 @@ class ImageSet:
     def sha256(self) -> str:
         return hashlib.sha256(np.ascontiguousarray(self.images)).hexdigest()[:16]
 
-    def binarised(self, threshold: float) -> np.ndarray:
-        """(n, rows * columns) int8: +1 where the pixel exceeds threshold, -1 elsewhere."""
-        return np.where(self.images.reshape(len(self.images), -1) > threshold, 1, -1).astype(np.int8)
+    def binarised(self, threshold: float, chosen=slice(None)) -> np.ndarray:
+        """(n, rows * columns) int8 of the chosen images: +1 where the pixel exceeds threshold, -1 elsewhere."""
+        images = self.images[chosen]
+        return np.where(images.reshape(len(images), -1) > threshold, 1, -1).astype(np.int8)
 
 
 def read_idx(path: Path) -> np.ndarray:

@@ -12,6 +12,7 @@ Sources: arXiv:2212.00606 (dense networks), Amit, Gutfreund and Sompolinsky, Ann
 from __future__ import annotations
 
 import math
+import os
 from fractions import Fraction
 
 import numpy as np
@@ -19,9 +20,9 @@ import numpy as np
 from ..errors import ParameterError
 from ..params import DenseLaw, check_choice, check_integer, check_real, digest, load, patterns_at_load
 from ..streams import Purpose, generator
-from .base import Instance, Model, Tables, tabulate
+from .base import Instance, Model, Tables, tabulate, uniform_mean
 from .datasets import ImageSet, load_images
-from .patterns import pack, rademacher
+from .patterns import as_numbers, pack, rademacher
 
 __all__ = ["Dense"]
 
@@ -52,8 +53,8 @@ class Dense(Model):
         self.images: ImageSet | None = None
         self.array: np.ndarray | None = None
         given_bits = None
-        if isinstance(patterns, str):
-            self.images = load_images(patterns)
+        if isinstance(patterns, (str, os.PathLike)):
+            self.images = load_images(os.fspath(patterns))
             n_spins = self._size(n_spins, self.images.images[0].size, f"the images of {self.images.name!r}")
         elif patterns is not None:
             given_bits = pack(patterns)
@@ -87,7 +88,7 @@ class Dense(Model):
         return patterns_at_load(gamma, self.n_spins, self.p_body)
 
     def _check_fields(self, fields) -> np.ndarray:
-        fields = np.asarray(fields, float)
+        fields = as_numbers("fields", fields)
         if fields.shape != (self.n_spins,) or not np.all(np.isfinite(fields)):
             raise ParameterError(f"fields of shape {fields.shape} are not {self.n_spins} finite numbers; give one per spin")
         return fields
@@ -116,7 +117,7 @@ class Dense(Model):
         if self.array is not None:
             return self.digest
         known = self.parameters()
-        names = ("n_spins", "n_patterns") if self.images is None else ("patterns", "images_sha256", "order")
+        names = ("n_spins", "n_patterns") if self.images is None else ("images_sha256", "order")
         return digest({name: known[name] for name in names})
 
     def draw(self, seed: int, disorder: int = 0) -> Instance:
@@ -131,13 +132,16 @@ class Dense(Model):
         chosen = np.arange(self.n_patterns)
         if self.order == "random":
             chosen = stream.permutation(len(self.images.images))[:self.n_patterns]
-        return Instance(self, pack(self.images.binarised(self.threshold)[chosen]), self.fields, disorder)
+        return Instance(self, pack(self.images.binarised(self.threshold, chosen)), self.fields, disorder)
 
     @property
-    def planted_energy(self) -> float:
+    def planted_energy(self) -> float | None:
         """Mean energy per spin of a stored Rademacher pattern: the condensed term alone, the noise averages to zero.
 
-        -f_N/2 with f_N = prod_{k<P}(1 - k/N) for distinct indices."""
+        -f_N/2 with f_N = prod_{k<P}(1 - k/N) for distinct indices. None for given patterns and images, or with fields,
+        where the mean over samples is not known."""
+        if self._given is not None or self.images is not None or self.fields is not None:
+            return None
         n = self.n_spins
         return float(self.potential(np.array([float(n)]), np.array([n]))[0]) / n
 
@@ -163,7 +167,7 @@ class Dense(Model):
             for k in range(1, p):
                 lower, polynomial = polynomial, (x * polynomial - (n - k + 1) * lower) / (k + 1)
         else:
-            means = {int(k): float(_mean_power(int(k), p)) for k in np.unique(counts)}
+            means = {int(k): float(uniform_mean([x**p for x in range(-int(k), int(k) + 1, 2)])) for k in np.unique(counts)}
             polynomial = x**p - np.array([means[int(k)] for k in counts])
         return -float(self._prefactor) * polynomial
 
@@ -174,8 +178,3 @@ def _elementary_symmetric(x: int, n: int, p: int) -> int:
     for k in range(1, p):
         lower, value = value, (x * value - (n - k + 1) * lower) // (k + 1)
     return value
-
-
-def _mean_power(n: int, p: int) -> Fraction:
-    """<x^p> of the sum x of n independent signs."""
-    return Fraction(sum(math.comb(n, k) * (2 * k - n) ** p for k in range(n + 1)), 2**n)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import ParameterError
 
-__all__ = ["BitPatterns", "pack", "rademacher"]
+__all__ = ["BitPatterns", "as_numbers", "pack", "rademacher"]
 
 
 @dataclass(frozen=True)
@@ -64,19 +64,33 @@ def rademacher(n_patterns: int, n_spins: int, stream: np.random.Generator) -> Bi
     words = stream.integers(0, 2**64, size=(n_spins, _stride(n_patterns) // 8), dtype=np.uint64)
     spare = -n_patterns % 64
     words[:, -1] &= np.uint64((1 << (64 - spare)) - 1)
-    return BitPatterns(words.astype("<u8").view(np.uint8), None, n_patterns)
+    return BitPatterns(words.astype("<u8", copy=False).view(np.uint8), None, n_patterns)
+
+
+def as_numbers(name: str, values) -> np.ndarray:
+    """values as float64, or ParameterError for what is ragged, masked, complex, boolean or not numeric."""
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        array = np.empty(0, object)
+    if array.dtype.kind not in "iuf" or np.ma.is_masked(values):
+        kind = "ragged or masked values" if array.dtype == object or np.ma.is_masked(values) else f"type {array.dtype}"
+        raise ParameterError(f"{name} of {kind} are not a plain array of real numbers")
+    return array.astype(float)
 
 
 def pack(patterns) -> BitPatterns:
     """Patterns given as an array (K, N) of -1, 0, +1. Raises ParameterError on NaN, other values or another shape."""
-    array = np.asarray(patterns)
-    if array.ndim != 2 or 0 in array.shape or not (np.issubdtype(array.dtype, np.number) or array.dtype == bool):
-        raise ParameterError(f"patterns of shape {array.shape} and type {array.dtype} are not a numeric (K, N) array")
-    wrong = ~np.isin(array, (-1, 0, 1)) if array.dtype != bool else np.ones(array.shape, bool)
+    array = as_numbers("patterns", patterns)
+    if array.ndim != 2 or 0 in array.shape:
+        raise ParameterError(f"patterns of shape {array.shape} are not a (K, N) array")
+    wrong = ~np.isin(array, (-1, 0, 1))
     if wrong.any():
         mu, i = np.argwhere(wrong)[0]
         raise ParameterError(f"patterns[{mu}, {i}] = {array[mu, i]} is not -1, 0 or +1 ({int(wrong.sum())} such entries); "
                              "binarise the patterns or remove missing values")
+    if not array[0].any():
+        raise ParameterError("patterns[0] has no entry different from 0; the first pattern is the one that m refers to")
     columns = np.ascontiguousarray(array.T)
     nonzero = columns != 0
     return BitPatterns(_plane(columns < 0), None if nonzero.all() else _plane(nonzero), array.shape[0])

@@ -7,7 +7,8 @@ import itertools
 import numpy as np
 
 from ..errors import ParameterError
-from ..models.base import Instance, Model
+from ..models.base import Instance, Model, available_memory
+from ..models.patterns import as_numbers
 from ..params import check_choice, check_integer, check_real, digest
 from ..streams import Purpose, generator
 
@@ -101,15 +102,18 @@ class Chain:
 
         m is the signed overlap with the condensed pattern; energies are per spin; energy_cv is the energy minus that of
         the planted configuration in the same sample plus the mean of the latter over samples (-f_N/2 for distinct
-        indices): the same mean as energy with a far smaller scatter near the planted state. Pairs run (0,1), (0,2), ...
+        indices): the same mean as energy with a far smaller scatter near the planted state; it is left out where that mean
+        is not known (given patterns, images, fields). Pairs run (0,1), (0,2), ...
         """
         n = self.instance.n_spins
         m = self.kernel.first_overlap / n
         energy = self.kernel.energy / n
         spins = self.kernel.spins.astype(np.float32)  # products and sums of +-1 are exact up to 2^24 spins
         q = np.array([float(np.dot(spins[a], spins[b])) / n for a, b in itertools.combinations(range(len(spins)), 2)])
-        shift = self.instance.model.planted_energy - self.planted_energy / n
-        return {"m": m, "abs_m": np.abs(m), "energy": energy, "energy_cv": energy + shift, "q": q, "abs_q": np.abs(q)}
+        seen = {"m": m, "abs_m": np.abs(m), "energy": energy, "q": q, "abs_q": np.abs(q)}
+        if self.instance.model.planted_energy is not None:
+            seen["energy_cv"] = energy + (self.instance.model.planted_energy - self.planted_energy / n)
+        return seen
 
     @property
     def spins(self) -> np.ndarray:
@@ -118,9 +122,10 @@ class Chain:
 
     @property
     def lost(self) -> bool:
-        """Whether, from a planted start, any replica's |m| fell under 1/2 at any accepted flip, burn-in included."""
+        """Whether, from a planted start, any replica's |m| fell under half of its planted value at any accepted flip,
+        burn-in included."""
         lowest = np.minimum(self._lowest, self.kernel.lowest_overlap)
-        return bool(self._watched and np.any(lowest < _LOST_BELOW * self.instance.n_spins))
+        return bool(self._watched and np.any(lowest < _LOST_BELOW * np.count_nonzero(self.planted)))
 
     @property
     def acceptance(self) -> float:
@@ -150,7 +155,7 @@ class Chain:
 
 
 def _given_start(start, n_spins: int, replicas: int) -> np.ndarray:
-    spins = np.asarray(start)
+    spins = as_numbers("start", start)
     if spins.shape == (n_spins,):
         spins = np.tile(spins, (replicas, 1))
     if spins.shape != (replicas, n_spins) or not np.all(np.isin(spins, (-1, 1))):
@@ -165,9 +170,15 @@ def sample(instance: Instance, temperature: float, n_samples: int = 1000, thin: 
 
     Arguments as in `Chain`. Consecutive configurations are correlated unless thin exceeds the autocorrelation time.
     """
+    if not isinstance(instance, Instance):
+        raise ParameterError(f"sample needs one disorder sample, not {type(instance).__name__}; give model.draw(seed, disorder)")
     n_samples = check_integer("n_samples", n_samples, 1)
     thin = check_integer("thin", thin, 1)
     thermalize = check_integer("thermalize", thermalize, 0)
+    needed = n_samples * check_integer("replicas", replicas, 1, 1024) * instance.n_spins
+    if needed > available_memory():
+        raise ParameterError(f"n_samples = {n_samples} needs {needed / 2**30:.3g} GiB and {available_memory() / 2**30:.3g} GiB "
+                             "are free; take fewer, with a larger thin")
     chain = Chain(instance, temperature, replicas, start, corruption, dynamics, order, seed)
     chain.advance(thermalize)
     return chain.kernel.sample(n_samples, thin, chain.temperature, chain._generators, chain.rule, chain.order)
