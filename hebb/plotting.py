@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import resources
 
 import numpy as np
@@ -14,9 +16,9 @@ from matplotlib import style
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-from .compare import Comparison, Row, mapped_point
+from .compare import Comparison, Row
 from .errors import NoSolution
-from .params import load
+from .finite_size import load_of, mapped_point
 from .storage.results import Results
 
 __all__ = ["comparison_figure", "restoration_figure"]
@@ -61,61 +63,89 @@ def comparison_figure(comparison: Comparison) -> Figure:
 
 
 def _gamma(row: Row) -> float:
-    return load(row.point["n_patterns"], row.point["n_spins"], row.point["p_body"])
+    return load_of(row.point)
 
 
-def _horizontal(rows: list[Row]) -> tuple[str, callable, str, callable]:
-    """What to sweep along the horizontal axis, and what to keep fixed on one curve."""
-    loads = {round(math.log(_gamma(row)), 2) for row in rows}
-    gamma_label = r"load $\gamma$" if rows[0].point["p_body"] > 2 else r"load $\alpha$"
-    if len(loads) > 1:
-        return gamma_label, _gamma, "T", lambda row: row.point["temperature"]
-    return "temperature $T$", lambda row: row.point["temperature"], gamma_label.split()[1], lambda row: round(_gamma(row), 4)
+@dataclass(frozen=True)
+class _Sweep:
+    """What runs along the horizontal axis (name, label, value of a row) and what is fixed on one curve."""
+
+    name: str
+    label: str
+    x: Callable[[Row], float]
+    fixed_label: str
+    fixed: Callable[[Row], float]
+
+
+def _sweep(rows: list[Row]) -> _Sweep:
+    """The load if it varies, else the temperature, else the size."""
+    loads, sizes = [_gamma(row) for row in rows], {row.point["n_spins"] for row in rows}
+    symbol = r"$\gamma$" if rows[0].point["p_body"] > 2 else r"$\alpha$"
+    if max(loads) > 1.03 * min(loads):
+        return _Sweep("load", f"load {symbol}", _gamma, "T", lambda row: row.point["temperature"])
+    if len(sizes) > 1 and len({row.point["temperature"] for row in rows}) == 1:
+        return _Sweep("size", "1/N", lambda row: 1 / row.point["n_spins"], "T", lambda row: row.point["temperature"])
+    gamma = sum(loads) / len(loads)
+    return _Sweep("temperature", "temperature $T$", lambda row: row.point["temperature"], symbol, lambda row: gamma)
 
 
 def _draw_curves(ax, theory, rows: list[Row]) -> None:
     retrieval = any(row.branch == "retrieval" for row in rows)
     name = "m" if retrieval or not any(row.observable == "energy" for row in rows) else "energy"
     rows = [row for row in rows if row.observable == name]
-    label, x_of, fixed_name, fixed_of = _horizontal(rows)
+    sweep = _sweep(rows)
     sizes = sorted({row.point["n_spins"] for row in rows})
-    markers = dict(zip(sizes, "osD^v<>p*h" * (1 + len(sizes) // 10), strict=False))
-    for number, fixed in enumerate(sorted({fixed_of(row) for row in rows})):
-        color = _COLORS[number % 6]
-        here = [row for row in rows if fixed_of(row) == fixed]
-        if retrieval and fixed_name == "T":
-            _theory_line(ax, theory, here, color)
+    markers = dict(zip(sizes, itertools.cycle("osD^v<>p*h")))
+    for number, fixed in enumerate(sorted({sweep.fixed(row) for row in rows})):
+        color = _COLORS[number % len(_COLORS)]
+        here = [row for row in rows if sweep.fixed(row) == fixed]
+        if retrieval:
+            _theory_line(ax, theory, here, sweep, color)
         for row in here:
-            mark = markers[row.point["n_spins"]]
             lost = bool(row.excluded) and row.branch == "retrieval"
-            ax.errorbar(x_of(row), row.mean, row.error if math.isfinite(row.error) else None, fmt="x" if lost else mark,
-                        color=color, zorder=3)
+            ax.errorbar(sweep.x(row), row.mean, row.error if math.isfinite(row.error) else None, color=color, zorder=3,
+                        fmt="x" if lost else markers[row.point["n_spins"]])
             if math.isfinite(row.theory):
-                ax.plot(x_of(row), row.theory, "_", color="black", markersize=9, zorder=4)
-        ax.plot([], [], color=color, label=f"{fixed_name} = {fixed:g}")
+                ax.plot(sweep.x(row), row.theory, "_", color="black", markersize=9, zorder=4)
+        ax.plot([], [], color=color, label=f"{sweep.fixed_label} = {fixed:.3g}")
     for n, mark in markers.items():
         ax.plot([], [], mark, color="0.5", label=f"N = {n}")
     ax.plot([], [], "_", color="black", markersize=9, label="theory at this N")
     if any(row.excluded and row.branch == "retrieval" for row in rows):
         ax.plot([], [], "x", color="0.5", label="left the planted state")
-    ax.set(xlabel=label, ylabel=_TITLES[name])
+    ax.set(xlabel=sweep.label, ylabel=_TITLES[name])
     ax.legend(loc="best", ncols=2)
 
 
-def _theory_line(ax, theory, rows: list[Row], color: str) -> None:
-    """m(gamma): dotted for the infinite system, solid mapped to the size of the points where they share one."""
-    temperature = rows[0].point["temperature"]
-    furthest = 1.3 * max(_gamma(row) for row in rows)
-    lines = [(temperature, 1.0, ":")]
-    if len({row.point["n_spins"] for row in rows}) == 1:
-        mapped_temperature, gamma, *_ = mapped_point(rows[-1].point)
-        lines.append((mapped_temperature, _gamma(rows[-1]) / gamma, "-"))
-    for t, stretch, dash in lines:
-        try:
-            curve = theory.curve(t, branch="retrieval", gamma_max=furthest / stretch)
-        except NoSolution:
-            continue
-        ax.plot(curve.gamma * stretch, curve.m, dash, color=color, alpha=0.9, linewidth=1.0 if dash == ":" else 1.4)
+def _theory_line(ax, theory, rows: list[Row], sweep: _Sweep, color: str) -> None:
+    """m along the sweep: dotted for the infinite system, solid mapped to the size of the points where they share one."""
+    one_size = len({row.point["n_spins"] for row in rows}) == 1
+    last = max(rows, key=sweep.x)
+    mapped_temperature, mapped_load, *_ = mapped_point(last.point)
+    if sweep.name == "size":
+        ax.plot(0, last.infinite, "*", color=color, markersize=10, label="infinite system", clip_on=False)
+        return
+    for mapped in (False, True) if one_size else (False,):
+        temperature = mapped_temperature if mapped else last.point["temperature"]
+        stretch = _gamma(last) / mapped_load if mapped else 1.0
+        if sweep.name == "load":
+            try:
+                curve = theory.curve(temperature, branch="retrieval", gamma_max=1.3 * _gamma(last) / stretch)
+            except NoSolution:
+                continue
+            x, m = curve.gamma * stretch, curve.m
+        else:
+            scale = temperature / last.point["temperature"]
+            x = np.linspace(0.8 * min(sweep.x(row) for row in rows), 1.1 * sweep.x(last), 30)
+            m = [_overlap(theory, _gamma(last) / stretch, scale * t) for t in x]
+        ax.plot(x, m, "-" if mapped else ":", color=color, alpha=0.9, linewidth=1.4 if mapped else 1.0)
+
+
+def _overlap(theory, gamma: float, temperature: float) -> float:
+    try:
+        return theory.solve(gamma=gamma, temperature=temperature, branch="retrieval").m
+    except NoSolution:
+        return math.nan
 
 
 def _draw_z(ax, rows: list[Row]) -> None:
@@ -123,20 +153,20 @@ def _draw_z(ax, rows: list[Row]) -> None:
     if not compared:
         ax.text(0.5, 0.5, "nothing to compare", ha="center", transform=ax.transAxes)
         return
-    label, x_of, *_ = _horizontal(rows)
+    sweep = _sweep(rows)
     ax.axhspan(-2, 2, color="0.9", zorder=0)
     names = list(dict.fromkeys(row.observable for row in compared))
     for number, name in enumerate(names):
         here = [row for row in compared if row.observable == name]
-        x = [x_of(row) for row in here]
+        x = [sweep.x(row) for row in here]
         raw = np.clip([row.z_unmapped for row in here], -_CLIPPED_Z, _CLIPPED_Z)
-        ax.plot(x, raw, "o", markerfacecolor="none", markeredgecolor=_COLORS[number % 6], alpha=0.45, markersize=4)
+        ax.plot(x, raw, "o", markerfacecolor="none", markeredgecolor=_COLORS[number % len(_COLORS)], alpha=0.45, markersize=4)
         rms = math.sqrt(np.mean([row.z**2 for row in here]))
-        ax.plot(x, np.clip([row.z for row in here], -_CLIPPED_Z, _CLIPPED_Z), "o", color=_COLORS[number % 6],
+        ax.plot(x, np.clip([row.z for row in here], -_CLIPPED_Z, _CLIPPED_Z), "o", color=_COLORS[number % len(_COLORS)],
                 label=f"{name}: rms {rms:.2f}")
     ax.plot([], [], "o", markerfacecolor="none", markeredgecolor="0.5",
             label=f"infinite-size theory (clipped at {_CLIPPED_Z:g})")
-    ax.set(xlabel=label, ylabel=r"$z$ = (simulation $-$ theory)/error", ylim=(-_CLIPPED_Z - 0.5, _CLIPPED_Z + 0.5))
+    ax.set(xlabel=sweep.label, ylabel=r"$z$ = (simulation $-$ theory)/error", ylim=(-_CLIPPED_Z - 0.5, _CLIPPED_Z + 0.5))
     ax.legend(loc="best", ncols=2)
 
 
@@ -165,7 +195,7 @@ def restoration_figure(results: Results) -> Figure:
                       if (point["p_body"], point["temperature"]) == (p, temperature)]
             k = [results.points[i]["n_patterns"] for i in chosen]
             estimates = [results["m"].estimate(i) for i in chosen]
-            ax.errorbar(k, [e.mean for e in estimates], [e.raw_error for e in estimates], fmt="o-", color=_COLORS[number % 6],
+            ax.errorbar(k, [e.mean for e in estimates], [e.raw_error for e in estimates], fmt="o-", color=_COLORS[number % len(_COLORS)],
                         label=f"P = {p}" + (f", T = {temperature:g}" if len(temperatures) > 1 else ""))
         corruption = results.job["sampling"].get("corruption")
         if corruption is not None:

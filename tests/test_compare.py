@@ -14,19 +14,9 @@ from conftest import ROOT, assert_z
 from scipy.stats import norm, t
 
 from hebb import models, simulate
-from hebb.compare import (
-    Comparison,
-    Row,
-    _log_pairs,
-    _naive_noise,
-    annealed_energy,
-    compare,
-    compare_results,
-    mapped_point,
-    paramagnet_energy,
-    predict,
-)
+from hebb.compare import Comparison, Row, compare, compare_results, normal_score, predict
 from hebb.errors import NoSolution
+from hebb.finite_size import _log_pairs, _naive_noise, annealed_energy, mapped_point, paramagnet_energy
 from hebb.params import load, patterns_at_load
 from hebb.plotting import comparison_figure, restoration_figure
 from hebb.runs.plan import Plan
@@ -44,11 +34,10 @@ def dense_point(n_spins, p_body, n_patterns, temperature, hamiltonian="distinct"
 
 
 def normal_scores(comparison, observable):
-    """z-scores of one observable turned into normal deviates: the error of n samples is itself uncertain (Student)."""
+    """z-scores of one observable, all of which must exist."""
     rows = [row for row in comparison.rows if row.observable == observable]
     assert rows and all(math.isfinite(row.z) for row in rows), [row.excluded for row in rows]
-    n = comparison.results.n_disorder.min()
-    return np.array([norm.isf(t.sf(row.z, n - 1)) for row in rows])
+    return np.array([row.z for row in rows])
 
 
 def largest(comparison, observable):
@@ -292,6 +281,22 @@ keep_spins = true
     return Results.from_records(plan.index(), map(compute, plan.tasks))
 
 
+@pytest.mark.parametrize("samples", [2, 4, 8, 32])
+def test_normal_score_has_the_false_alarm_rate_of_a_normal_deviate(samples):
+    deviations = t.rvs(samples - 1, size=4000, random_state=np.random.default_rng(samples))
+    scores = np.array([normal_score(x, samples) for x in deviations])
+    assert np.all(np.sign(scores) == np.sign(deviations))
+    assert_z([scores.mean() * 4000**0.5, (np.mean(scores**2) - 1) * (4000 / 2) ** 0.5], alarm=1e-6)
+    np.testing.assert_allclose(norm.sf(normal_score(3.0, samples)), t.sf(3.0, samples - 1))
+
+
+def test_a_point_the_theory_refuses_does_not_hide_the_others():
+    model = models.Dense(n_spins=20, p_body=20, n_patterns=3)
+    results = simulate(model, temperature=1.0, disorder=2, sweeps=20, thermalize=2, seed=1)
+    rows = compare_results(results).rows
+    assert rows and all(math.isnan(row.z) and row.excluded for row in rows)
+
+
 @pytest.mark.statistical
 @pytest.mark.parametrize("job", ["hopfield", "four_body", "naive", "paramagnet"])
 def test_simulation_agrees_with_theory(request, job):
@@ -379,7 +384,8 @@ def test_csv(four_body, tmp_path):
     for line, row in zip(lines, comparison.rows, strict=True):
         assert (line["observable"], float(line["z"])) == (row.observable, row.z)
         assert (int(line["n_patterns"]), float(line["temperature"])) == (row.point["n_patterns"], row.point["temperature"])
-        assert float(line["z"]) == pytest.approx((float(line["simulation"]) - float(line["theory"])) / float(line["error"]))
+        deviation = (float(line["simulation"]) - float(line["theory"])) / float(line["error"])
+        assert float(line["z"]) == pytest.approx(normal_score(deviation, comparison.results.n_disorder[0]))
 
 
 def drawn(figure, path):
@@ -445,9 +451,9 @@ def test_trend_finds_the_infinite_system():
         for n in (64, 96, 128, 192):
             mean, error = value + wrong + slope / n, 1e-5 * (1 + rng.random())
             point = dense_point(n, 4, patterns_at_load(0.08, n, 4), 0.5)
-            rows.append(Row(point, name, mean, error, 0.0, 0.0, (mean - value) / error, "retrieval"))
+            rows.append(Row(point, name, mean, error, 0.0, value, 0.0, (mean - value) / error, "retrieval"))
     outsider = dense_point(64, 4, patterns_at_load(0.16, 64, 4), 0.5)
-    rows.append(Row(outsider, "m", 0.5, 1e-5, 0.0, 0.0, math.nan, "retrieval", "3 of 32 samples left the planted state"))
+    rows.append(Row(outsider, "m", 0.5, 1e-5, 0.0, 1.0, math.nan, math.nan, "retrieval", "3 of 32 samples left it"))
     m, energy = Comparison(None, rows).trend()
     assert (m["sizes"], m["observable"]) == ("64,96,128,192", "m") and load(patterns_at_load(0.08, 64, 4), 64, 4) > 0
     assert m["mean"] == pytest.approx(0.97, abs=1e-9) and abs(m["z"]) < 1e-3
@@ -460,7 +466,7 @@ def test_trend_finds_the_infinite_system():
 
 def test_trend_leaves_out_sizes_without_an_infinite_counterpart():
     """Beyond the spinodal of the infinite system a finite one may still retrieve; there is nothing to extrapolate to."""
-    rows = [Row(dense_point(n, 4, patterns_at_load(0.08, n, 4), 0.5), "m", 0.9, 1e-3, 0.9, 0.0, math.nan, "retrieval")
+    rows = [Row(dense_point(n, 4, patterns_at_load(0.08, n, 4), 0.5), "m", 0.9, 1e-3, 0.9, math.nan, 0.0, math.nan, "retrieval")
             for n in (96, 128)]
     assert Comparison(None, rows).trend() == []
 
@@ -482,7 +488,7 @@ def test_forty_points_agree():
             comparisons.append(compare_results(results))
     rows = [row for comparison in comparisons for row in comparison.rows]
     assert all(not row.excluded for row in rows)
-    assert not any(note.startswith(("N <", "beyond", "replica")) for row in rows for note in row.notes)
+    assert not any(note.startswith(("N <", "beyond", "replica", "1 - m", "only")) for row in rows for note in row.notes)
     for observable in ("m", "energy_cv"):
         two, four = (np.array([row.z for row in rows if (row.observable, row.point["p_body"]) == (observable, p)])
                      for p in (2, 4))

@@ -22,6 +22,7 @@ FLOORS = {
     "storage": 4,
     "runs": 5,
     "compare": 6,
+    "finite_size": 6,
     "plotting": 6,
     "__main__": 7,
     "bench": 7,
