@@ -9,6 +9,7 @@ import difflib
 import hashlib
 import json
 import math
+import numbers
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ import numpy as np
 from .errors import ParameterError
 
 __all__ = ["DenseLaw", "check_choice", "check_integer", "check_keys", "check_real", "digest", "dilution_factor", "load",
-           "patterns_at_load"]
+           "patterns_at_load", "shown"]
 
 PROTOCOLS = ("storage", "supervised", "unsupervised")
 HAMILTONIANS = ("distinct", "naive")
@@ -25,32 +26,55 @@ HAMILTONIANS = ("distinct", "naive")
 
 def check_real(name: str, value, low: float = -math.inf, high: float = math.inf, *, open_low: bool = False,
                remedy: str = "") -> float:
-    """value as a float in [low, high] (or ]low, high] with open_low); otherwise ParameterError."""
+    """value as a finite float in [low, high] (or ]low, high] with open_low); otherwise ParameterError.
+
+    Numbers only: no strings, no booleans, no arrays but those without axes.
+    """
     try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if isinstance(value, bool) or not (low < number <= high if open_low else low <= number <= high):
-        left = "]" if open_low else "["
-        raise ParameterError(f"{name} = {value!r} is not a number in {left}{low:g}, {high:g}]{_tail(remedy)}")
+        number = float(value) if _is_number(value) else math.nan
+    except OverflowError:  # an integer beyond the floats
+        number = math.inf
+    if not (math.isfinite(number) and (low < number if open_low else low <= number) and number <= high):
+        left = "]" if open_low or low == -math.inf else "["
+        right = "[" if high == math.inf else "]"
+        raise ParameterError(f"{name} = {shown(value)} is not a number in {left}{low:g}, {high:g}{right}"
+                             f"{_one_number(value)}{_tail(remedy)}")
     return number
 
 
 def check_integer(name: str, value, low: int, high: int | None = None, *, remedy: str = "") -> int:
-    """value as an int in [low, high]; otherwise ParameterError. 3.0 is accepted, 3.5 and True are not."""
-    whole = not isinstance(value, bool) and isinstance(value, (int, float, np.integer, np.floating)) and value == value
-    whole = whole and abs(value) < 2**63 and int(value) == value
+    """value as an int in [low, high]; otherwise ParameterError. 3.0 is accepted, 3.5, "3" and True are not."""
+    whole = _is_number(value) and value == value and abs(value) < 2**63 and int(value) == value
     if not whole or value < low or (high is not None and value > high):
         allowed = f"at least {low}" if high is None else f"from {low} to {high}"
-        raise ParameterError(f"{name} = {value!r} is not a whole number {allowed}{_tail(remedy)}")
+        raise ParameterError(f"{name} = {shown(value)} is not a whole number {allowed}{_one_number(value)}{_tail(remedy)}")
     return int(value)
+
+
+def _is_number(value) -> bool:
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def _one_number(value) -> str:
+    return "; give one number, not an array" if isinstance(value, np.ndarray) and value.ndim else ""
+
+
+def shown(value) -> str:
+    """value as Python writes it, on one line of at most 60 characters."""
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # Python refuses to write integers of thousands of digits
+        text = "an integer of thousands of digits"
+    return text if len(text) <= 60 else f"{text[:40]}... ({len(text)} characters)"
 
 
 def check_choice(name: str, value, choices: Iterable[str]) -> str:
     """value if it is one of choices; otherwise ParameterError with the nearest choice."""
     choices = tuple(choices)
-    if value not in choices:
-        raise ParameterError(f"{name} = {value!r} is not one of {', '.join(choices)}{_suggest(value, choices)}")
+    if not isinstance(value, str) or value not in choices:
+        raise ParameterError(f"{name} = {shown(value)} is not one of {', '.join(choices)}{_suggest(value, choices)}")
     return value
 
 
@@ -60,11 +84,11 @@ def check_keys(where: str, given: Iterable[str], allowed: Iterable[str]) -> None
     for key in given:
         if key not in allowed:
             hint = _suggest(key, allowed) or f"; known keys: {', '.join(allowed)}"
-            raise ParameterError(f"unknown key {key!r} in {where}{hint}")
+            raise ParameterError(f"unknown key {shown(key)} in {where}{hint}")
 
 
 def _suggest(value, choices: tuple[str, ...]) -> str:
-    near = difflib.get_close_matches(str(value), choices, n=1)
+    near = difflib.get_close_matches(value, choices, n=1) if isinstance(value, str) else ()
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
@@ -95,10 +119,13 @@ class DenseLaw:
     @classmethod
     def from_keywords(cls, p_body, r=None, n_examples=None, rho=None, protocol=None, hamiltonian="distinct") -> DenseLaw:
         """The record of the keywords that `hebb.theory.Dense` and `hebb.models.Dense` share."""
+        r = None if r is None else check_real("r", r, 0.0, 1.0, remedy="1 is a dataset without noise")
+        rho = None if rho is None else check_real("rho", rho, 0.0)
+        n_examples = None if n_examples is None else check_integer("n_examples", n_examples, 1)
         noiseless = r in (None, 1.0) and n_examples is None and rho in (None, 0.0)
         if protocol is None:
             protocol = "storage" if noiseless else "supervised"
-        if protocol == "storage" and not noiseless:
+        if check_choice("protocol", protocol, PROTOCOLS) == "storage" and not noiseless:
             raise ParameterError(f"r = {r!r}, n_examples = {n_examples!r}, rho = {rho!r} describe a noisy dataset, which "
                                  "protocol = 'storage' does not have; leave them out")
         return cls(p_body=p_body, protocol=protocol, hamiltonian=hamiltonian)
@@ -112,7 +139,10 @@ def load(n_patterns: float, n_spins: int, p_body: int) -> float:
 
 def patterns_at_load(gamma: float, n_spins: int, p_body: int) -> int:
     """The integer K whose load is nearest to gamma, at least 1."""
-    return max(1, round(gamma / load(1, n_spins, p_body)))
+    number = gamma / load(1, n_spins, p_body)
+    if number >= 2**63:
+        raise ParameterError(f"gamma = {gamma:g} on {n_spins} spins is a load of {number:.3g} patterns; lower gamma or n_spins")
+    return max(1, round(number))
 
 
 def dilution_factor(n_spins: int, p_body: int) -> float:

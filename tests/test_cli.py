@@ -75,7 +75,7 @@ def test_from_check_to_merge(folder, capsys):
         ("p_body = 2", "p_body = 1", "p_body = 1 is not a whole number from 2"),
         ("n_patterns = 2", "n_patterns = 2\ngamma = 0.1", "gamma = 0.1 and n_patterns = 2 given; give exactly one"),
         ("n_patterns = 2", "", "neither given; give exactly one"),
-        ("[0.5, 0.8]", "0", "temperature = 0.0 is not a number in ]0, inf]"),
+        ("[0.5, 0.8]", "0", "temperature = 0.0 is not a number in ]0, inf["),
         ("n_patterns = 2", "n_patterns = 1000000000000", "GiB"),
         ("n_patterns = 2", 'n_patterns = 2\npatterns = "mnist"', ""),
         ("n_spins = 16\n", "", "n_spins"),
