@@ -194,9 +194,10 @@ def restoration_figure(results: Results) -> Figure:
             chosen = [i for i, point in enumerate(results.points)
                       if (point["p_body"], point["temperature"]) == (p, temperature)]
             k = [results.points[i]["n_patterns"] for i in chosen]
+            name = f"P = {p}" + (f", T = {temperature:g}" if len(temperatures) > 1 else "")
             estimates = [results["m"].estimate(i) for i in chosen]
-            ax.errorbar(k, [e.mean for e in estimates], [e.raw_error for e in estimates], fmt="o-", color=_COLORS[number % len(_COLORS)],
-                        label=f"P = {p}" + (f", T = {temperature:g}" if len(temperatures) > 1 else ""))
+            ax.errorbar(k, [e.mean for e in estimates], [e.raw_error for e in estimates], fmt="o-",
+                        color=_COLORS[number % len(_COLORS)], label=name)
         corruption = results.job["sampling"].get("corruption")
         if corruption is not None:
             ax.axhline(1 - 2 * corruption, color="0.5", linestyle="--", linewidth=1, label=f"start ({corruption:.0%} flipped)")
