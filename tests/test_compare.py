@@ -17,7 +17,7 @@ from hebb import models, simulate
 from hebb.compare import Comparison, Row, compare, compare_results, normal_score, predict
 from hebb.errors import NoSolution
 from hebb.finite_size import _log_pairs, _naive_noise, annealed_energy, mapped_point, paramagnet_energy
-from hebb.params import load, patterns_at_load
+from hebb.params import patterns_at_load
 from hebb.plotting import comparison_figure, restoration_figure
 from hebb.runs.plan import Plan
 from hebb.runs.worker import compute

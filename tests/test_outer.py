@@ -25,7 +25,8 @@ def test_notebook_reads_a_run(tmp_path):
     assert run_hebb("run", "demo.toml", "--out", "demo", cwd=tmp_path).returncode == 0
     environment = clean_environment(HEBB_RUN="demo", MPLBACKEND="Agg")
     notebook = ROOT / "notebooks" / "01_dense_phase_diagram.py"
-    done = subprocess.run([sys.executable, notebook], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    command = [sys.executable, notebook]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "rms z" in done.stdout
 

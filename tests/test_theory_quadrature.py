@@ -61,7 +61,8 @@ def test_small_losses_keep_their_relative_precision():
     assert 1e-24 < loss < 1e-22
 
 
-def test_derivatives_are_derivatives(rng=np.random.default_rng(3)):
+def test_derivatives_are_derivatives():
+    rng = np.random.default_rng(3)
     a, sigma, temperature = rng.uniform(0.1, 2, 50), rng.uniform(0.1, 1, 50), rng.uniform(0.05, 1, 50)
     h = 1e-4
 

@@ -171,7 +171,7 @@ def sample(instance: Instance, temperature: float, n_samples: int = 1000, thin: 
     Arguments as in `Chain`. Consecutive configurations are correlated unless thin exceeds the autocorrelation time.
     """
     if not isinstance(instance, Instance):
-        raise ParameterError(f"sample needs one disorder sample, not {type(instance).__name__}; give model.draw(seed, disorder)")
+        raise ParameterError(f"sample needs one disorder sample, not {type(instance).__name__}; give model.draw(seed)")
     n_samples = check_integer("n_samples", n_samples, 1)
     thin = check_integer("thin", thin, 1)
     thermalize = check_integer("thermalize", thermalize, 0)
