@@ -99,14 +99,24 @@ def test_a_kill_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
             with pytest.raises(StorageError, match="cannot write .*No space left.*free space"):
                 write_task(path, record(1))
         assert_equal_records(read_task(path), record(0))
-    (tmp_path / "a.h5.tmp").write_bytes(b"left behind by a kill")
+    temporary = taskfile.temporary_beside(path)
+    assert str(os.getpid()) in temporary.name, "two processes never share a temporary file"
+    temporary.write_bytes(b"left behind by a kill")
     write_task(path, record(2))
     assert_equal_records(read_task(path), record(2))
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, TypeError])
+def test_whatever_interrupts_a_write_leaves_no_temporary_file(tmp_path, error):
+    with pytest.raises(error), taskfile.replace_file(tmp_path / "a.h5", schema.TASK):
+        raise error
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("keep", [0, 1, 100, 5000, -1])
 def test_a_truncated_file_is_named_with_its_remedy(tmp_path, keep):
-    path = tmp_path / "a.h5"
+    path = tmp_path / "tasks" / "a.h5"
+    path.parent.mkdir()
     write_task(path, record())
     content = path.read_bytes()
     path.write_bytes(content[:keep])
@@ -135,6 +145,63 @@ def test_foreign_files_are_refused(tmp_path):
         del file.attrs["seed"]
     with pytest.raises(StorageError, match="truncated or damaged"):
         read_task(tmp_path / "new.h5")
+
+
+def test_deletion_is_advised_only_of_what_hebb_wrote(tmp_path):
+    """Whatever somebody points at by mistake is not to be deleted."""
+    (tmp_path / "t.toml").write_text("[job]")
+    with h5py.File(tmp_path / "theirs.h5", "w") as file:
+        file["x"] = 1
+    (tmp_path / "cut.h5").write_bytes((tmp_path / "theirs.h5").read_bytes()[:700])
+    save_arrays(tmp_path / "results.h5", {"x": np.ones(2)})
+    for name in ("t.toml", "theirs.h5", "cut.h5", "results.h5"):
+        with pytest.raises(StorageError) as caught:
+            load(tmp_path / name)
+        assert "delete" not in str(caught.value) and "\n" not in str(caught.value)
+    with pytest.raises(StorageError, match="t.toml is not an HDF5 file; give a run folder or its results.h5"):
+        load(tmp_path / "t.toml")
+    (tmp_path / "results.h5").write_bytes(b"\x89HDF")
+    with pytest.raises(StorageError, match="delete it and run `hebb merge`"):
+        load(tmp_path / "results.h5")
+    write_task(tmp_path / "copy.h5", record())
+    with h5py.File(tmp_path / "copy.h5", "r+") as file:
+        del file.attrs["seed"]
+    with pytest.raises(StorageError, match="delete it and run the job again"):
+        read_task(tmp_path / "copy.h5")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{}", "[]", "null", "3", '{"digest": "a"}', "{", '{"a": NaN}', '"text"']
+    + [json.dumps(plan_of() | change) for change in (
+        {"digest": 3}, {"job": {}}, {"job": 3}, {"points": []}, {"points": 5}, {"tasks": []}, {"tasks": [["a", 9, 0]]},
+        {"tasks": [["a", 0]]}, {"tasks": ["abc"]}, {"tasks": {"a": 1}}, {"points": [3, 4]},
+    )],
+)  # fmt: skip
+def test_a_plan_that_is_none_is_named(tmp_path, text):
+    (tmp_path / "plan.json").write_text(text)
+    with pytest.raises(StorageError, match="plan.json .*move the folder away and run the job again") as caught:
+        RunFolder.open(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_files_of_another_job_are_not_adopted(tmp_path):
+    folder = made_folder(tmp_path / "run")
+    name, other = folder.plan["tasks"][1][0], folder.plan["tasks"][2][0]
+    mine = read_task(folder.task_path(name))
+    for job, sentence in (("", None), ("ab", None), ("cd", "was written by another job.*move it away")):
+        write_task(folder.task_path(name), dataclasses.replace(mine, job=job))
+        assert read_task(folder.task_path(name)).job == job
+        for call in (folder.statuses, lambda: merge(folder.path), lambda: folder.read(name)):
+            if sentence is None:
+                call()
+            else:
+                with pytest.raises(StorageError, match=f"{name}.h5 {sentence}"):
+                    call()
+    write_task(folder.task_path(name), dataclasses.replace(mine, task_id=other))
+    for call in (folder.statuses, lambda: merge(folder.path)):
+        with pytest.raises(StorageError, match=f"{name}.h5 holds task {other}; delete it"):
+            call()
 
 
 def test_merge_keeps_every_bit_and_the_job_order(tmp_path):
@@ -256,6 +323,7 @@ def test_files_of_schema_1_open():
     task = read_task(DATA / "task_schema1.h5")
     assert (
         task.status == "unfinished"
+        and task.job == ""
         and task.series["m"].shape == (60, 2)
         and task.snapshot["chain/streams"].dtype == np.uint64
     )

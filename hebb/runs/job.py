@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -10,8 +11,8 @@ from pathlib import Path
 
 from ..errors import StorageError
 from ..storage import results, schema
-from ..storage.folder import RunFolder
-from ..storage.taskfile import read_status, read_task, write_task
+from ..storage.folder import RunFolder, lock
+from ..storage.taskfile import write_task
 from .environment import Progress, StopRequest, deadline
 from .executors import Executor
 from .plan import Plan
@@ -20,6 +21,9 @@ from .worker import compute, run_task
 __all__ = ["Outcome", "Summary", "run_job", "simulate"]
 
 _log = logging.getLogger("hebb")
+
+#: Seconds in which the ranks of a run that was killed must have died, so that --resume may follow at once.
+_PATIENCE = 5.0
 
 
 def simulate(
@@ -97,12 +101,13 @@ def run_job(
     """Run a job file on the ranks of executor; every rank calls this and gets the same summary.
 
     out: the run folder (default runs/<job name>). An existing run is continued only with resume, and only if it is the
-    same job: finished tasks are kept, unfinished ones continue from their checkpoint, failed ones are repeated.
+    same job: finished tasks are kept, unfinished and failed ones continue from their last checkpoint. Rank 0 holds the
+    lock of the folder from beginning to end, so that two runs never share one.
     log: called with (rank, number of ranks, path of log.txt) once the folder is known, to set up logging if wanted.
     Raises StorageError, ParameterError or DataError before anything is computed.
     """
-    with StopRequest().listening() as stop:
-        text, path, left, stop.end = executor.share(lambda: _prepare(Path(job_file), out, resume))
+    with StopRequest().listening() as stop, contextlib.ExitStack() as held:
+        text, path, left, stop.end = executor.share(lambda: _prepare(Path(job_file), out, resume, held))
         plan = Plan.from_text(text, str(job_file))
         folder = RunFolder.open(path)
         if log is not None:
@@ -112,11 +117,10 @@ def run_job(
         def work(index: int) -> Outcome:
             task = plan.tasks[index]
             file = folder.task_path(task.task_id)
-            unfinished = file.exists() and read_status(file)["status"] == "unfinished"
             begun = time.monotonic()
             record = run_task(
                 task,
-                read_task(file) if unfinished else None,
+                folder.read(task.task_id),
                 checkpoint=lambda item: write_task(file, item),
                 checkpoint_every=plan.checkpoint_every,
                 stop=stop,
@@ -129,11 +133,14 @@ def run_job(
         return executor.share(lambda: _finish(folder, ledger, stop.reason))
 
 
-def _prepare(job_file: Path, out, resume: bool) -> tuple[str, Path, list[str], float | None]:
-    """Check the job and its folder: (text, folder, task ids still to do, deadline)."""
+def _prepare(
+    job_file: Path, out, resume: bool, held: contextlib.ExitStack
+) -> tuple[str, Path, list[str], float | None]:
+    """Check the job and its folder, whose lock is left in held: (text, folder, task ids still to do, deadline)."""
     plan = Plan.from_toml(job_file)
     path = Path(out) if out is not None else Path("runs") / plan.name
     index = plan.index()
+    held.enter_context(lock(path, _PATIENCE if resume else 0.0))
     if (path / schema.PLAN_FILE).exists():
         folder = RunFolder.open(path)
         if folder.plan["digest"] != index["digest"]:
@@ -145,6 +152,7 @@ def _prepare(job_file: Path, out, resume: bool) -> tuple[str, Path, list[str], f
     else:
         folder = RunFolder.create(path, index, plan.text)
     folder.require_writable()
+    folder.clear_leftovers()
     statuses = folder.statuses()
     left = [task.task_id for task in plan.tasks if statuses.get(task.task_id, {}).get("status") != "done"]
     return plan.text, path, left, deadline(plan.walltime)

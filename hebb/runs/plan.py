@@ -62,8 +62,8 @@ SECONDS_PER_MEASUREMENT = 60e-6
 class Task:
     """One disorder sample at one parameter point: the unit of work.
 
-    task_id is made of the point's digest and the disorder number alone, so it survives any change of the job around it.
-    cost: estimated seconds on one core.
+    task_id is made of the point's digest and the disorder number alone, so it survives any change of the job around it;
+    job is the digest of all of it. cost: estimated seconds on one core.
     """
 
     task_id: str
@@ -76,6 +76,7 @@ class Task:
     start: object
     digest: str
     cost: float
+    job: str
 
     @property
     def n_measurements(self) -> int:
@@ -185,7 +186,7 @@ class Plan:
         require_kernels()
         seed = check_integer("seed", seed, 0, 2**63 - 1)
         start = sampling["start"] if start is None else start
-        checked, tasks, names = [], [], {}
+        checked, names = [], {}
         for model, temperature in points:
             temperature = check_real("temperature", temperature, 0.0)
             keys = ("replicas", "corruption", "dynamics", "order")
@@ -194,27 +195,28 @@ class Plan:
             point = digest({**model.parameters(), "temperature": temperature})
             if point[:12] in names:
                 raise ParameterError(
-                    f"points {names[point[:12]]} and {len(checked)} of the job are the same; remove the "
+                    f"points {names[point[:12]][0]} and {len(checked)} of the job are the same; remove the "
                     "repeated value from its list"
                 )
-            names[point[:12]] = len(checked)
-            cost = seconds_of(model, sampling)
-            tasks += [
-                Task(
-                    f"{point[:12]}-d{disorder:04d}",
-                    len(checked),
-                    disorder,
-                    seed,
-                    model,
-                    temperature,
-                    sampling,
-                    start,
-                    point,
-                    cost,
-                )
-                for disorder in range(sampling["disorder"])
-            ]
+            names[point[:12]] = len(checked), point
             checked.append((model, temperature))
+        job = _job_digest(checked, seed, sampling)
+        tasks = [
+            Task(
+                f"{name}-d{disorder:04d}",
+                place,
+                disorder,
+                seed,
+                *checked[place],
+                sampling,
+                start,
+                point,
+                seconds_of(checked[place][0], sampling),
+                job,
+            )
+            for name, (place, point) in names.items()
+            for disorder in range(sampling["disorder"])
+        ]
         return cls(name, seed, tuple(checked), tuple(tasks), dict(sampling), walltime, checkpoint_every, text)
 
     @property
@@ -222,13 +224,11 @@ class Plan:
         return {"name": self.name, "seed": self.seed, "sampling": dict(self.sampling)}
 
     def index(self) -> dict:
-        """The plan as plain data (storage.folder.RunFolder). Its digest names everything that decides the numbers: not
-        the job's name, nor wall time and checkpoints, which may change when a job is continued."""
-        points = [{**model.parameters(), "temperature": temperature} for model, temperature in self.points]
+        """The plan as plain data (storage.folder.RunFolder)."""
         return {
-            "digest": digest({"points": points, "seed": self.seed, "sampling": self.sampling}),
+            "digest": self.tasks[0].job,
             "job": self.job,
-            "points": points,
+            "points": _plain_points(self.points),
             "tasks": [[task.task_id, task.point, task.disorder] for task in self.tasks],
         }
 
@@ -237,6 +237,16 @@ class Plan:
         wanted = None if task_ids is None else set(task_ids)
         chosen = [i for i, task in enumerate(self.tasks) if wanted is None or task.task_id in wanted]
         return sorted(chosen, key=lambda i: -self.tasks[i].cost)
+
+
+def _plain_points(points: Iterable[tuple[object, float]]) -> list[dict]:
+    return [{**model.parameters(), "temperature": temperature} for model, temperature in points]
+
+
+def _job_digest(points, seed: int, sampling: Mapping) -> str:
+    """Names everything that decides the numbers: not the job's name, nor wall time and checkpoints, which may change when
+    a job is continued."""
+    return digest({"points": _plain_points(points), "seed": seed, "sampling": sampling})
 
 
 def sampling_settings(given: Mapping) -> dict:

@@ -20,43 +20,49 @@ __all__ = ["compute", "run_task"]
 _PATIENCE = 0.25
 
 
-def run_task(
-    task: Task,
-    record: TaskRecord | None = None,
-    *,
-    checkpoint: Callable[[TaskRecord], None] | None = None,
-    checkpoint_every: float = 300.0,
-    stop: Callable[[], bool] = lambda: False,
-) -> TaskRecord:
-    """Run a task to its end, or until stop() is true, and return its record (done, unfinished or failed).
+def run_task(task: Task, record: TaskRecord | None = None, **options) -> TaskRecord:
+    """`compute`, with an exception inside the task turned into a failed record: its traceback and the last checkpoint.
 
-    record: an unfinished record to continue, bit for bit as if it had never stopped; any other is started anew.
-    checkpoint(record) is called about every checkpoint_every seconds with a complete unfinished record. stop() is asked
-    after every step, so each visit makes some progress. An exception inside the task becomes a failed record with its
-    traceback; KeyboardInterrupt, and the StorageError of a checkpoint that cannot be written, are passed on.
+    KeyboardInterrupt, and the StorageError of a checkpoint that cannot be written, are passed on.
     """
     begun = time.monotonic()
+    record = _begin(task, record)
+    before = record.seconds
     try:
-        return compute(task, record, checkpoint=checkpoint, checkpoint_every=checkpoint_every, stop=stop)
+        return _advance(task, record, **options)
     except StorageError:
         raise
     except Exception:
-        failed = _new_record(task)
-        failed.status, failed.message, failed.seconds = "failed", traceback.format_exc(), time.monotonic() - begun
-        return failed
+        record.status, record.message = "failed", traceback.format_exc()
+        record.seconds = before + time.monotonic() - begun
+        return record
 
 
-def compute(
+def compute(task: Task, record: TaskRecord | None = None, **options) -> TaskRecord:
+    """Run a task to its end, or until stop() is true, and return its record (done or unfinished).
+
+    record: one with a snapshot, which is continued bit for bit as if it had never stopped; any other is started anew.
+    options: checkpoint(record) is called about every checkpoint_every seconds (300) with a complete unfinished record.
+    stop() is asked after every step, so each visit makes some progress.
+    """
+    return _advance(task, _begin(task, record), **options)
+
+
+def _begin(task: Task, record: TaskRecord | None) -> TaskRecord:
+    if record is None or record.status == "done" or not record.snapshot:
+        return _new_record(task)
+    record.status, record.message = "unfinished", ""
+    return record
+
+
+def _advance(
     task: Task,
-    record: TaskRecord | None = None,
+    record: TaskRecord,
     *,
     checkpoint: Callable[[TaskRecord], None] | None = None,
     checkpoint_every: float = 300.0,
     stop: Callable[[], bool] = lambda: False,
 ) -> TaskRecord:
-    """`run_task` without its safety net: exceptions come through."""
-    if record is None or record.status != "unfinished" or not record.snapshot:
-        record = _new_record(task)
     visit = _Visit(task, record)
     begun = last = time.monotonic()
     before = record.seconds
@@ -83,6 +89,7 @@ def _new_record(task: Task) -> TaskRecord:
         task.disorder,
         bin_length=task.bin_length,
         provenance=provenance.collect(),
+        job=task.job,
     )
 
 
@@ -123,24 +130,25 @@ class _Visit:
 
     def save(self) -> TaskRecord:
         """The record of this moment, with what it takes to continue."""
-        record = self._fill()
-        record.snapshot = {f"chain/{name}": np.asarray(array) for name, array in self.chain.snapshot().items()}
-        record.snapshot |= {f"bins/{name}": array for name, array in self.accumulators.snapshot().items()}
-        return record
+        snapshot = {f"chain/{name}": np.asarray(array) for name, array in self.chain.snapshot().items()}
+        snapshot |= {f"bins/{name}": array for name, array in self.accumulators.snapshot().items()}
+        return self._fill(snapshot)
 
     def close(self) -> TaskRecord:
         """The record of the finished task."""
-        record = self._fill()
-        record.status, record.snapshot = "done", {}
-        if self.task.sampling["keep_spins"]:
-            record.spins["final"] = self.chain.spins.copy()
+        final = {"final": self.chain.spins.copy()} if self.task.sampling["keep_spins"] else {}
+        record = self._fill({})
+        record.status, record.spins = "done", record.spins | final
         return record
 
-    def _fill(self) -> TaskRecord:
-        self.record.series = self.accumulators.bins()
-        self.record.sweeps_done = int(self.chain.sweeps_done)
-        self.record.lost, self.record.acceptance = bool(self.chain.lost), float(self.chain.acceptance)
-        return self.record
+    def _fill(self, snapshot: dict[str, np.ndarray]) -> TaskRecord:
+        """The record brought up to this moment at once: whatever fails before leaves it at the last checkpoint."""
+        series, sweeps_done = self.accumulators.bins(), int(self.chain.sweeps_done)
+        lost, acceptance = bool(self.chain.lost), float(self.chain.acceptance)
+        record = self.record
+        record.series, record.sweeps_done, record.snapshot = series, sweeps_done, snapshot
+        record.lost, record.acceptance = lost, acceptance
+        return record
 
 
 def _without(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -1,18 +1,87 @@
-"""The run folder: job.toml, plan.json, tasks/<id>.h5, log.txt and, after merging, results.h5."""
+"""The run folder: job.toml, plan.json, tasks/<id>.h5, log.txt and, after merging, results.h5; .lock while a run writes."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import json
 import os
-from collections.abc import Mapping
+import socket
+import time
+import warnings
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import StorageError
+from ..errors import HebbWarning, StorageError
 from . import schema
-from .taskfile import read_status, to_json
+from .taskfile import TaskRecord, read_status, read_task, temporary_beside, to_json
 
-__all__ = ["RunFolder"]
+__all__ = ["RunFolder", "lock"]
+
+
+@contextlib.contextmanager
+def lock(path: Path, patience: float = 0.0) -> Iterator[None]:
+    """Hold the run folder path, made if it is missing, against other runs. StorageError, naming the owner, if it is held.
+
+    The lock is the system's (flock): it ends with its process, however that dies, and what is left of the file does not
+    matter. patience: seconds to wait for an owner that is about to end. Readers and `hebb merge` do not ask for it.
+    """
+    path = Path(path)
+    end = time.monotonic() + patience
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        while (descriptor := _try_lock(path / schema.LOCK_FILE)) is None:
+            if time.monotonic() >= end:
+                raise StorageError(
+                    f"{path} is in use by {_owner(path / schema.LOCK_FILE)}; wait for it or stop it and continue with "
+                    "--resume, or choose another folder with --out"
+                )
+            time.sleep(0.05)
+    except OSError as error:
+        raise StorageError(
+            f"cannot write the run folder {path} ({error.strerror or error}); choose another with --out"
+        ) from error
+    try:
+        with contextlib.suppress(OSError):  # a full disk is noticed where it matters
+            os.truncate(descriptor, 0)
+            os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            (path / schema.LOCK_FILE).unlink()
+        os.close(descriptor)
+
+
+def _try_lock(file: Path) -> int | None:
+    """A descriptor that holds the lock, None if another process does."""
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), os.stat(file)):
+                return descriptor  # otherwise its last owner has just removed it: try again
+    except OSError as error:
+        if error.errno in (errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK):
+            warnings.warn(
+                f"the file system of {file.parent} has no locks; start only one run in it at a time",
+                HebbWarning,
+                stacklevel=4,
+            )
+            return descriptor
+        if error.errno not in (errno.EAGAIN, errno.EACCES):
+            os.close(descriptor)
+            raise
+    os.close(descriptor)
+    return None
+
+
+def _owner(file: Path) -> str:
+    with contextlib.suppress(OSError, ValueError):
+        if text := file.read_text(encoding="utf-8").strip():
+            return text
+    return "another process"
 
 
 @dataclass(frozen=True)
@@ -34,15 +103,21 @@ class RunFolder:
             raise StorageError(
                 f"{path} already holds a run; continue it with --resume or choose another folder with --out"
             )
+        tasks = path / schema.TASK_FOLDER
+        if tasks.is_dir() and any(tasks.iterdir()):
+            raise StorageError(
+                f"{tasks} holds files of a run whose {schema.PLAN_FILE} is missing; move them away or choose another "
+                "folder with --out"
+            )
         try:
             if (path / schema.JOB_FILE).exists() and (path / schema.JOB_FILE).read_text(encoding="utf-8") != job_text:
                 raise StorageError(
                     f"{path} holds another {schema.JOB_FILE}, which would be overwritten; choose another folder "
                     "with --out"
                 )
-            (path / schema.TASK_FOLDER).mkdir(parents=True, exist_ok=True)
+            tasks.mkdir(parents=True, exist_ok=True)
             (path / schema.JOB_FILE).write_text(job_text, encoding="utf-8")
-            temporary = path / (schema.PLAN_FILE + ".tmp")
+            temporary = temporary_beside(path / schema.PLAN_FILE)
             temporary.write_text(to_json({"hebb_schema": schema.SCHEMA_VERSION, **plan}), encoding="utf-8")
             os.replace(temporary, path / schema.PLAN_FILE)
         except OSError as error:
@@ -57,7 +132,7 @@ class RunFolder:
         path = Path(path)
         try:
             plan = json.loads((path / schema.PLAN_FILE).read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise StorageError(
                 f"{path} is not a run folder (it has no {schema.PLAN_FILE}); `hebb run JOB.toml --out DIR` makes one"
             ) from None
@@ -65,10 +140,21 @@ class RunFolder:
             raise StorageError(
                 f"{path / schema.PLAN_FILE} cannot be read ({error}); move the folder away and run the job again"
             ) from error
+        if not _is_plan(plan):
+            raise StorageError(
+                f"{path / schema.PLAN_FILE} is not a plan of hebb; move the folder away and run the job again"
+            )
         return cls(path, plan)
 
+    def clear_leftovers(self) -> None:
+        """Remove half-written files of a run that was killed. Only for who holds the lock."""
+        for left in (self.path / schema.TASK_FOLDER).glob("*.h5.*.tmp"):
+            left.unlink(missing_ok=True)
+
     def require_writable(self) -> None:
-        """StorageError now rather than after the first hour."""
+        """StorageError now rather than after the first hour. A missing folder of tasks is made."""
+        with contextlib.suppress(OSError):  # the probe says what is wrong
+            (self.path / schema.TASK_FOLDER).mkdir(exist_ok=True)
         for folder in (self.path, self.path / schema.TASK_FOLDER):
             probe = folder / f".probe{os.getpid()}"
             try:
@@ -93,5 +179,54 @@ class RunFolder:
 
     def statuses(self) -> dict[str, dict]:
         """task id -> scalar fields of its file (taskfile.read_status), for the tasks that have one, in job order."""
+        paths = self._files()
+        statuses = {task_id: read_status(path) for task_id, path in paths.items()}
+        for task_id, status in statuses.items():
+            self._check(paths[task_id], status["task_id"], status["job"])
+        return statuses
+
+    def records(self) -> Iterator[TaskRecord]:
+        """The records of the tasks that have a file, one after the other in job order."""
+        return (self.read(task_id) for task_id in self._files())
+
+    def read(self, task_id: str) -> TaskRecord | None:
+        """The record of a task, None if it has no file. StorageError if the file is another task's or another job's."""
+        path = self.task_path(task_id)
+        if not path.exists():
+            return None
+        record = read_task(path)
+        self._check(path, record.task_id, record.job)
+        return record
+
+    def _files(self) -> dict[str, Path]:
         paths = {task_id: self.task_path(task_id) for task_id, _, _ in self.plan["tasks"]}
-        return {task_id: read_status(path) for task_id, path in paths.items() if path.exists()}
+        return {task_id: path for task_id, path in paths.items() if path.exists()}
+
+    def _check(self, path: Path, task_id: str, job: str) -> None:
+        """Task names are made of the point alone: other jobs, with another seed or sampling, share them."""
+        if task_id != path.stem:
+            raise StorageError(
+                f"{path} holds task {task_id}; delete it and run the job again with --resume, which repeats only this task"
+            )
+        if job and job != self.plan["digest"]:
+            raise StorageError(
+                f"{path} was written by another job (seed, sampling or points differ); move it away and run the job "
+                "again with --resume, which repeats only this task"
+            )
+
+
+def _is_plan(plan) -> bool:
+    """Whether it has the shape that `RunFolder` promises."""
+    try:
+        points, tasks, job = plan["points"], plan["tasks"], plan["job"]
+        return (
+            isinstance(plan["digest"], str)
+            and isinstance(job["name"], str)
+            and isinstance(job["sampling"], dict)
+            and "seed" in job
+            and bool(points and tasks)
+            and all(isinstance(point, dict) for point in points)
+            and all(isinstance(name, str) and 0 <= at < len(points) and disorder >= 0 for name, at, disorder in tasks)
+        )
+    except (KeyError, TypeError, ValueError):
+        return False

@@ -15,7 +15,7 @@ from ..params import check_choice
 from ..statistics import Estimate, disorder_average, estimate
 from . import schema
 from .folder import RunFolder
-from .taskfile import TaskRecord, open_file, read_task, replace_file, to_json
+from .taskfile import TaskRecord, open_file, replace_file, to_json
 
 __all__ = ["Observable", "Results", "Table", "load", "load_arrays", "merge", "save_arrays"]
 
@@ -341,8 +341,7 @@ def merge(folder) -> Results:
     Cost: reads every finished task file; memory 8 bytes x measurements x chains x observables x tasks.
     """
     folder = RunFolder.open(Path(folder))
-    paths = [folder.task_path(task_id) for task_id, _, _ in folder.plan["tasks"]]
-    return Results.from_records(folder.plan, (read_task(path) for path in paths if path.exists()))
+    return Results.from_records(folder.plan, folder.records())
 
 
 def load(path) -> Results:

@@ -16,6 +16,7 @@ __all__ = [
     "DONE",
     "JOB",
     "JOB_FILE",
+    "LOCK_FILE",
     "LOG_FILE",
     "LOST",
     "MIGRATIONS",
@@ -45,6 +46,7 @@ MIGRATIONS: dict[int, Callable] = {}
 JOB_FILE = "job.toml"  # the job as it was run
 PLAN_FILE = "plan.json"  # its points and tasks, so that merging needs neither models nor data
 TASK_FOLDER = "tasks"  # <task id>.h5
+LOCK_FILE = ".lock"  # held while a run writes; see folder.lock
 LOG_FILE = "log.txt"
 RESULTS_FILE = "results.h5"
 

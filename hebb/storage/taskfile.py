@@ -1,7 +1,8 @@
 """One file per task: what a worker hands over, written whole or not at all.
 
-A file holds results, random-generator states and bin contents of the same instant. It is written beside the old one and
-then renamed over it, so a kill at any moment leaves either the old or the new file, never a mixture.
+A file holds results, random-generator states and bin contents of the same instant. It is written beside the old one,
+under a name of this process alone, and then renamed over it, so a kill at any moment leaves either the old or the new
+file, never a mixture.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +22,16 @@ from ..errors import StorageError
 from ..params import digest
 from . import schema
 
-__all__ = ["TaskRecord", "open_file", "read_status", "read_task", "replace_file", "to_json", "write_task"]
+__all__ = [
+    "TaskRecord",
+    "open_file",
+    "read_status",
+    "read_task",
+    "replace_file",
+    "temporary_beside",
+    "to_json",
+    "write_task",
+]
 
 
 @dataclass
@@ -30,7 +41,8 @@ class TaskRecord:
     parameters: the point (model keys, "kind", "temperature"). sampling: the settings of the chain. series: name ->
     (n_bins, R or pairs, ...), means of bins of bin_length measurements. lost: a planted state was left at some sweep.
     spins: "planted" (N,), "start" and "final" (R, N) int8, if they were asked for. snapshot: what continues the chain
-    bit for bit, while unfinished. message: the traceback of a failed task. seconds: time spent, all visits together.
+    bit for bit, while unfinished; of a failed task, its last checkpoint. message: the traceback of a failed task.
+    seconds: time spent, all visits together. job: digest of the job it belongs to ("" if it is not known).
     """
 
     task_id: str
@@ -49,6 +61,7 @@ class TaskRecord:
     message: str = ""
     seconds: float = 0.0
     provenance: dict = field(default_factory=dict)
+    job: str = ""
 
 
 _SIMPLE = {
@@ -62,7 +75,9 @@ _SIMPLE = {
     "acceptance": float,
     "message": str,
     "seconds": float,
+    "job": str,
 }
+_LATER = {"job": ""}  # what the first files lack
 _JSON = ("parameters", "sampling", "provenance")
 _GROUPS = {schema.SERIES: "series", schema.SPINS: "spins", schema.SNAPSHOT: "snapshot"}
 
@@ -82,7 +97,7 @@ def write_task(path: Path, record: TaskRecord) -> None:
 def read_task(path: Path) -> TaskRecord:
     """The record in path. StorageError, naming the remedy, if it is not a complete task file."""
     with open_file(path, schema.TASK) as file:
-        values = {name: kind(file.attrs[name]) for name, kind in _SIMPLE.items()}
+        values = _read_simple(file)
         values |= {name: json.loads(file.attrs[name]) for name in _JSON}
         values |= {name: _read_group(file, group) for group, name in _GROUPS.items()}
     return TaskRecord(**values)
@@ -91,7 +106,12 @@ def read_task(path: Path) -> TaskRecord:
 def read_status(path: Path) -> dict:
     """The scalar fields of a task file, without its arrays: cheap enough to ask of every file of a large job."""
     with open_file(path, schema.TASK) as file:
-        return {name: kind(file.attrs[name]) for name, kind in _SIMPLE.items()}
+        return _read_simple(file)
+
+
+def _read_simple(file: h5py.File) -> dict:
+    found = {name: kind(file.attrs[name]) for name, kind in _SIMPLE.items() if name in file.attrs or name not in _LATER}
+    return _LATER | found
 
 
 def _read_group(file: h5py.File, group: str) -> dict[str, np.ndarray]:
@@ -117,11 +137,16 @@ def to_json(value) -> str:
     return json.dumps(value, sort_keys=True, default=plain)
 
 
+def temporary_beside(path: Path) -> Path:
+    """A name beside path that no other process uses, whichever machine of a shared disk it runs on."""
+    return path.with_name(f"{path.name}.{socket.gethostname()}-{os.getpid()}.tmp")
+
+
 @contextlib.contextmanager
 def replace_file(path: Path, kind: str) -> Iterator[h5py.File]:
     """A new HDF5 file that appears under path, complete and on disk, when the block ends without an error."""
     path = Path(path)
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = temporary_beside(path)
     try:
         with h5py.File(temporary, "w", locking=False) as file:
             file.attrs["hebb_file"] = kind
@@ -131,8 +156,10 @@ def replace_file(path: Path, kind: str) -> Iterator[h5py.File]:
         os.replace(temporary, path)
         _to_disk(path.parent)  # the rename itself
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise StorageError(f"cannot write {path} ({error}); check the folder's permissions and free space") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)  # gone already, unless something went wrong
 
 
 def _to_disk(path: Path) -> None:
@@ -147,18 +174,15 @@ def _to_disk(path: Path) -> None:
 def open_file(path: Path, kind: str) -> Iterator[h5py.File]:
     """A file of this kind, open for reading. Whatever is wrong with it becomes one StorageError with a remedy."""
     path = Path(path)
-    remedy = {
-        schema.TASK: "delete it and run the job again with --resume, which repeats only this task",
-        schema.RESULTS: "delete it and run `hebb merge` on its folder, which writes it again",
-    }
-    remedy = remedy.get(kind, "it has to be written again")
     if not path.is_file():
         raise StorageError(f"there is no file {path}")
+    ours = _in_its_place(path, kind)
     try:
         with h5py.File(path, "r", locking=False) as file:
             found, version = str(file.attrs.get("hebb_file")), int(file.attrs.get("hebb_schema", 0))
             if found != kind:
-                raise StorageError(f"{path} is not a {kind} file of hebb; {remedy}")
+                raise StorageError(f"{path} is not a {kind} file of hebb; {_instead(path, kind)}")
+            ours = True
             if version > schema.SCHEMA_VERSION:
                 raise StorageError(
                     f"{path} was written by a newer hebb (layout {version}, this one knows up to "
@@ -166,7 +190,33 @@ def open_file(path: Path, kind: str) -> Iterator[h5py.File]:
                 )
             yield file if version == schema.SCHEMA_VERSION else _migrated(file, version)
     except (OSError, KeyError, ValueError, RuntimeError) as error:
+        if not ours and not h5py.is_hdf5(path):
+            raise StorageError(f"{path} is not an HDF5 file; {_instead(path, kind)}") from None
+        remedy = _REMEDIES.get(kind, "write it again") if ours else _instead(path, kind)
         raise StorageError(f"{path} is truncated or damaged ({_first_line(error)}); {remedy}") from error
+
+
+#: Only for files that hebb wrote and can write again.
+_REMEDIES = {
+    schema.TASK: "delete it and run the job again with --resume, which repeats only this task",
+    schema.RESULTS: "delete it and run `hebb merge` on its folder, which writes it again",
+}
+
+
+def _in_its_place(path: Path, kind: str) -> bool:
+    """Whether path is where hebb itself puts files of this kind in a run folder."""
+    if kind == schema.TASK:
+        return path.suffix == ".h5" and path.absolute().parent.name == schema.TASK_FOLDER
+    return kind == schema.RESULTS and path.name == schema.RESULTS_FILE
+
+
+def _instead(path: Path, kind: str) -> str:
+    if _in_its_place(path, kind):
+        return "it lies where one belongs: move it away and run the job again with --resume"
+    return {
+        schema.RESULTS: f"give a run folder or its {schema.RESULTS_FILE}",
+        schema.ARRAYS: "give a file that was saved as one",
+    }.get(kind, "give another one")
 
 
 def _migrated(file: h5py.File, version: int) -> h5py.File:

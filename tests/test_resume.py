@@ -1,0 +1,215 @@
+"""One run folder, one run: two processes, a kill, files of another job, and a task that fails half way."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import assert_same_datasets, clean_environment, run_hebb
+
+from hebb.errors import HebbWarning, StorageError
+from hebb.runs.executors import SerialExecutor
+from hebb.runs.job import run_job
+from hebb.runs.plan import Plan
+from hebb.runs.worker import run_task
+from hebb.sampling.chain import Chain
+from hebb.storage import folder as storage
+from hebb.storage.folder import lock
+from hebb.storage.taskfile import read_status, read_task, write_task
+
+JOB = """
+[job]
+name = "one"
+seed = 3
+[model]
+kind = "dense"
+n_spins = 48
+p_body = 4
+n_patterns = 500
+temperature = [0.4, 0.5]
+[sampling]
+disorder = 2
+replicas = 2
+thermalize = 20
+sweeps = 800
+measure_every = 2
+[run]
+checkpoint_every = "00:00:00"
+"""
+CALM = JOB.replace("00:00:00", "01:00:00")
+LONG = JOB.replace("disorder = 2", "disorder = 12")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with job.toml (a checkpoint at every measurement), calm.toml (none) and the undisturbed run."""
+    path = tmp_path_factory.mktemp("resume")
+    (path / "job.toml").write_text(LONG)
+    (path / "calm.toml").write_text(LONG.replace("00:00:00", "01:00:00"))
+    assert run_job(path / "calm.toml", SerialExecutor(), out=path / "undisturbed").done == 24
+    return path
+
+
+def started(place, name):
+    """A run in another process, once its first checkpoint is on disk."""
+    command = [sys.executable, "-m", "hebb", "run", "job.toml", "--out", name]
+    process = subprocess.Popen(command, cwd=place, env=clean_environment(), stderr=subprocess.DEVNULL)
+    limit = time.monotonic() + 60
+    while not list((place / name / "tasks").glob("*.h5")):
+        assert process.poll() is None and time.monotonic() < limit
+        time.sleep(0.01)
+    return process
+
+
+def test_a_folder_in_use_is_refused_until_its_owner_is_gone(place):
+    process = started(place, "shared")
+    try:
+        for arguments in (("--resume",), ()):
+            second = run_hebb("run", "calm.toml", "--out", "shared", *arguments, cwd=place)
+            assert second.returncode == 2 and second.stderr.count("\n") == 1, second.stderr
+            assert f"in use by process {process.pid} on {socket.gethostname()}" in second.stderr
+        for command in ("status", "merge"):
+            assert run_hebb(command, "shared", cwd=place).returncode == 0, "readers do not wait"
+        assert process.poll() is None, "the job is too short for this test"
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert (place / "shared" / ".lock").exists()
+    again = run_hebb("run", "calm.toml", "--out", "shared", "--resume", cwd=place)
+    assert again.returncode == 0, again.stderr
+    assert_same_datasets(place / "shared" / "results.h5", place / "undisturbed" / "results.h5")
+    assert not list((place / "shared").rglob("*.tmp")) and not (place / "shared" / ".lock").exists()
+
+
+CONTENDER = """
+import os, sys
+from hebb.storage.folder import lock
+for _ in range(60):
+    with lock(sys.argv[1], patience=60):
+        os.close(os.open(sys.argv[1] + "/inside", os.O_CREAT | os.O_EXCL))  # fails if somebody else is inside
+        os.unlink(sys.argv[1] + "/inside")
+"""
+
+
+def test_the_lock_lets_one_in_at_a_time(tmp_path):
+    command = [sys.executable, "-c", CONTENDER, str(tmp_path / "run")]
+    contenders = [subprocess.Popen(command, env=clean_environment()) for _ in range(3)]
+    assert [contender.wait(timeout=60) for contender in contenders] == [0, 0, 0]
+
+
+def test_waiting_for_an_owner_about_to_end(tmp_path):
+    with lock(tmp_path):
+        begun = time.monotonic()
+        with pytest.raises(StorageError, match=f"in use by process {os.getpid()} "), lock(tmp_path, patience=0.2):
+            pass
+        assert 0.2 <= time.monotonic() - begun < 5
+        (tmp_path / ".lock").write_text("")
+        with pytest.raises(StorageError, match="in use by another process"), lock(tmp_path):
+            pass
+    (tmp_path / ".lock").write_text("process 1 on nowhere")  # what a kill leaves
+    with lock(tmp_path):
+        pass
+    assert not (tmp_path / ".lock").exists()
+
+
+def test_a_file_system_without_locks_is_named_and_used(tmp_path, monkeypatch):
+    monkeypatch.setattr(storage.fcntl, "flock", lambda *_: (_ for _ in ()).throw(OSError(95, "not supported")))
+    with pytest.warns(HebbWarning, match="no locks; start only one run in it"), lock(tmp_path):
+        pass
+    monkeypatch.setattr(storage.fcntl, "flock", lambda *_: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+    with pytest.raises(StorageError, match="cannot write the run folder .*Input/output error"), lock(tmp_path):
+        pass
+
+
+def test_files_of_another_seed_are_not_adopted(place, tmp_path):
+    """Task names contain neither seed nor sampling; the files say what they belong to."""
+    (tmp_path / "other.toml").write_text(CALM.replace("seed = 3", "seed = 4").replace("800", "80"))
+    assert run_job(tmp_path / "other.toml", SerialExecutor(), out=tmp_path / "other").done == 4
+    (tmp_path / "new" / "tasks").mkdir(parents=True)
+    victim = sorted((place / "undisturbed" / "tasks").iterdir())[0]
+    (tmp_path / "new" / "tasks" / victim.name).write_bytes(victim.read_bytes())
+    with pytest.raises(StorageError, match="tasks holds files of a run whose plan.json is missing; move them away"):
+        run_job(tmp_path / "other.toml", SerialExecutor(), out=tmp_path / "new")
+    (tmp_path / "other" / "tasks" / victim.name).write_bytes(victim.read_bytes())
+    with pytest.raises(StorageError, match=f"{victim.name} was written by another job") as caught:
+        run_job(tmp_path / "other.toml", SerialExecutor(), out=tmp_path / "other", resume=True)
+    assert "move it away" in str(caught.value)
+    status = run_hebb("status", "other", cwd=tmp_path)
+    assert status.returncode == 2 and re.fullmatch(r"hebb: .* was written by another job .*\n", status.stderr)
+
+
+def test_a_lost_folder_of_tasks_is_made_again(tmp_path):
+    (tmp_path / "job.toml").write_text(CALM.replace("800", "80"))
+    run_job(tmp_path / "job.toml", SerialExecutor(), out=tmp_path / "run")
+    for path in (tmp_path / "run" / "tasks").iterdir():
+        path.unlink()
+    (tmp_path / "run" / "tasks").rmdir()
+    assert run_job(tmp_path / "job.toml", SerialExecutor(), out=tmp_path / "run", resume=True).done == 4
+
+
+def test_a_failed_task_keeps_its_last_checkpoint(tmp_path, monkeypatch):
+    """A failure late in a task costs what came after the last checkpoint, and the end is that of an undisturbed task."""
+    task = Plan.from_text(JOB.replace("800", "80")).tasks[0]
+    whole, true_measure, seen = run_task(task), Chain.measure, []
+    path = tmp_path / f"{task.task_id}.h5"
+
+    def fragile(self):
+        if self.sweeps_done == 60:
+            raise RuntimeError("bad luck")
+        return true_measure(self)
+
+    monkeypatch.setattr(Chain, "measure", fragile)
+    failed = run_task(task, checkpoint=lambda record: seen.append(record.sweeps_done), checkpoint_every=0.0)
+    assert failed.status == "failed" and "bad luck" in failed.message and failed.sweeps_done == seen[-1] == 58
+    assert len(failed.series["m"]) == 19 and failed.snapshot and failed.seconds > 0
+    write_task(path, failed)
+    again = run_task(task, read_task(path))
+    assert (again.status, again.sweeps_done) == ("failed", 58), "a second failure costs no more"
+    write_task(path, again)
+    assert read_status(path)["status"] == "failed"
+    monkeypatch.setattr(Chain, "measure", true_measure)
+    end = run_task(task, read_task(path))
+    assert (end.status, end.message, end.snapshot) == ("done", "", {}) and end.acceptance == whole.acceptance
+    assert all(end.series[name].tobytes() == array.tobytes() for name, array in whole.series.items())
+
+
+def test_a_failure_while_saving_leaves_the_checkpoint_before(monkeypatch):
+    """Series, random generators and counters of one record always belong together."""
+    task, true_bins = Plan.from_text(JOB.replace("800", "80")).tasks[0], Chain.snapshot
+    calls = []
+
+    def fragile(self):
+        calls.append(self.sweeps_done)
+        if len(calls) == 5:
+            raise RuntimeError("bad luck")
+        return true_bins(self)
+
+    whole = run_task(task)
+    monkeypatch.setattr(Chain, "snapshot", fragile)
+    failed = run_task(task, checkpoint=lambda record: None, checkpoint_every=0.0)
+    assert failed.status == "failed" and failed.sweeps_done == calls[3] < calls[4]
+    end = run_task(task, failed)
+    assert end.status == "done" and end.series["q"].tobytes() == whole.series["q"].tobytes()
+
+
+def test_a_job_resumes_failed_tasks_from_their_checkpoint(tmp_path, monkeypatch):
+    (tmp_path / "calm.toml").write_text(CALM.replace("800", "80"))
+    run_job(tmp_path / "calm.toml", SerialExecutor(), out=tmp_path / "reference")
+    (tmp_path / "job.toml").write_text(JOB.replace("800", "80"))
+    true_measure, sweeps = Chain.measure, []
+
+    def fragile(self):
+        if self.sweeps_done == 90 and self.instance.disorder == 1:
+            raise RuntimeError("bad luck")
+        return true_measure(self)
+
+    monkeypatch.setattr(Chain, "measure", fragile)
+    assert run_job(tmp_path / "job.toml", SerialExecutor(), out=tmp_path / "run").failed == 2
+    monkeypatch.setattr(Chain, "measure", lambda self: sweeps.append(self.sweeps_done) or true_measure(self))
+    assert run_job(tmp_path / "job.toml", SerialExecutor(), out=tmp_path / "run", resume=True).done == 4
+    assert sweeps == [90, 92, 94, 96, 98, 100] * 2
+    assert_same_datasets(tmp_path / "run" / "results.h5", tmp_path / "reference" / "results.h5")
