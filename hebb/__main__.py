@@ -7,14 +7,18 @@ for (one sentence on stderr); 3 stopped before the end, to be continued with --r
 from __future__ import annotations
 
 import argparse
+import contextlib
+import math
 import os
+import shlex
 import sys
 import traceback
+import warnings
 from collections import Counter
 from pathlib import Path
 
 from ._version import __version__
-from .errors import HebbError, NoSolution, ParameterError, StorageError
+from .errors import HebbError, HebbWarning, NoSolution, ParameterError, StorageError
 
 __all__ = ["main"]
 
@@ -34,12 +38,25 @@ examples:
 #: A comparison is off when a deviation exceeds this many standard errors.
 _WORST_Z = 5.0
 
+#: Points of a phase diagram: minutes of computing.
+_MOST_POINTS = 10**6
+
+#: As CITATION.cff has it, which an installed copy does not.
+_TITLE = "hebb: statistical mechanics of learning machines, simulated and solved side by side"
+_PAPERS = (
+    "models.Dense, theory.Dense: E. Agliari and others, Dense Hebbian neural networks: a replica symmetric picture of "
+    "supervised learning, arXiv:2212.00606 (2022)",
+    "P = 2: D. J. Amit, H. Gutfreund and H. Sompolinsky, Statistical mechanics of neural networks near saturation, "
+    "Annals of Physics 173, 30 (1987)",
+)
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; the process's exit code is returned."""
     options = _parser().parse_args(arguments)
     try:
-        return options.command(options)
+        with _one_line_warnings():
+            return options.command(options)
     except HebbError as error:
         return _complain(error)
     except KeyboardInterrupt:
@@ -54,6 +71,25 @@ def _complain(error: Exception) -> int:
     if _first_of_launcher():
         print(f"hebb: {error}", file=sys.stderr, flush=True)
     return 2
+
+
+@contextlib.contextmanager
+def _one_line_warnings():
+    """HebbWarnings like errors: one line, once, from one process."""
+    said = set()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", HebbWarning)
+        usual = warnings.showwarning
+
+        def say(message, category, *where, **more):
+            if not issubclass(category, HebbWarning):
+                usual(message, category, *where, **more)
+            elif str(message) not in said and _first_of_launcher():
+                said.add(str(message))
+                print(f"hebb: {message}", file=sys.stderr, flush=True)
+
+        warnings.showwarning = say
+        yield
 
 
 def _first_of_launcher() -> bool:
@@ -118,14 +154,13 @@ def _check(options) -> int:
 
     _use_data(options)
     plan = Plan.from_toml(options.job)
-    memory = max(model.memory_bytes(plan.sampling["replicas"]) for model, _ in plan.points)
     total = sum(task.cost for task in plan.tasks)
     longest = max(task.cost for task in plan.tasks)
     print(
         f"{plan.name}: {len(plan.points)} points x {plan.sampling['disorder']} disorder samples = "
         f"{len(plan.tasks)} tasks"
     )
-    print(f"memory: {_bytes(memory)} per rank")
+    print(f"memory: {_bytes(plan.bytes_per_rank)} per rank, {_bytes(plan.bytes_of_results)} to merge the results")
     print(
         f"time:   about {_duration(total)} on one core; the longest task {_duration(longest)}, so at most "
         f"{max(1, min(len(plan.tasks), int(total / longest)))} ranks are of use"
@@ -171,7 +206,7 @@ def _run(options) -> int:
 
 def _report(summary, executor, options) -> int:
     """Rank 0 says in one line how the run ended; the exit code for every rank."""
-    again = f"hebb run {options.job} --out {summary.folder} --resume"
+    again = f"hebb run {shlex.quote(options.job)} --out {shlex.quote(str(summary.folder))} --resume"
     if summary.reason:
         text, code = (
             f"stopped because {summary.reason}: {summary.done} of {summary.total} tasks are done; continue with: "
@@ -239,13 +274,18 @@ def _merge(options) -> int:
 
 
 def _compare(options) -> int:
-    from .compare import compare
+    from .compare import compare_results
+    from .storage.results import load
 
-    comparison = compare(options.folder)
+    results = load(options.folder)
+    if not results.done.any():
+        raise StorageError(f"{options.folder} has no finished task yet; see `hebb status`")
+    comparison = compare_results(results)
     print(comparison.table())
     if options.csv:
         _write(options.csv, comparison.write_csv)
-    _write(options.plot or Path(options.folder) / "compare.png", comparison.plot)
+    folder = Path(options.folder)
+    _write(options.plot or (folder if folder.is_dir() else folder.parent) / "compare.png", comparison.plot)
     return int(comparison.worst > _WORST_Z)
 
 
@@ -262,6 +302,11 @@ def _theory(options) -> int:
 
     theory = Dense(p_body=options.p_body, hamiltonian=options.hamiltonian)
     gamma, temperature = _range("--gamma", options.gamma), _range("--temperature", options.temperature)
+    if gamma.size * temperature.size > _MOST_POINTS:
+        raise ParameterError(
+            f"--gamma {options.gamma} and --temperature {options.temperature} span {gamma.size * temperature.size} "
+            f"points; at most {_MOST_POINTS} are solved at once"
+        )
     if gamma.size == temperature.size == 1:
         return _print_solutions(theory, float(gamma[0]), float(temperature[0]), options)
     for path in filter(None, (options.plot, options.save)):
@@ -290,7 +335,7 @@ def _theory(options) -> int:
 
 
 def _print_solutions(theory, gamma: float, temperature: float, options) -> int:
-    """One line per branch; NoSolution only if no branch exists."""
+    """One line per branch, and where retrieval ends at this temperature; NoSolution only if no branch exists."""
     if options.plot or options.save:
         raise ParameterError(
             "--plot and --save draw and store phase diagrams; give a range, for example --gamma 0:0.5:100"
@@ -311,23 +356,38 @@ def _print_solutions(theory, gamma: float, temperature: float, options) -> int:
     if not found:
         raise NoSolution("; ".join(missing))
     print(*missing, sep="\n", end="\n" if missing else "")
+    for name in ("spinodal", "transition"):
+        try:
+            line = getattr(theory, name)(temperature, ansatz=options.ansatz)
+        except NoSolution as error:
+            print(f"{name}: {error}")
+            continue
+        print(
+            f"{name}: gamma = {line.gamma:.10g} at temperature = {line.temperature:.10g}, m = {line.solution.m:.10g}  "
+            f"converged = {line.converged} (residual {line.residual:.1e})"
+        )
     return 0
 
 
 def _range(name: str, text: str):
-    """A number, or low:high:number as that many evenly spaced values."""
+    """A finite number, or low:high:number as that many evenly spaced values."""
     import numpy as np
 
     parts = text.split(":")
-    try:
+    low = high = math.nan
+    number = 1
+    with contextlib.suppress(ValueError):
         if len(parts) == 1:
-            return np.array([float(parts[0])])
-        low, high, number = float(parts[0]), float(parts[1]), int(parts[2])
-        if len(parts) == 3 and number >= 2 and low < high:
-            return np.linspace(low, high, number)
-    except (ValueError, IndexError):
-        pass
-    raise ParameterError(f"{name} {text} is neither a number nor low:high:number with low < high and number >= 2")
+            low = high = float(parts[0])
+        elif len(parts) == 3:
+            low, high, number = float(parts[0]), float(parts[1]), int(parts[2])
+    if not math.isfinite(high - low) or (len(parts) == 3 and not (number >= 2 and low < high)):
+        raise ParameterError(
+            f"{name} {text} is neither a number nor low:high:number with finite low < high and number >= 2"
+        )
+    if number > _MOST_POINTS:
+        raise ParameterError(f"{name} {text} has more than {_MOST_POINTS} values; take fewer")
+    return np.linspace(low, high, number)
 
 
 def _bench(options) -> int:
@@ -350,7 +410,8 @@ def _info(options) -> int:
                 print(f"  {key}: {item}")
         else:
             print(f"{name}: {value}")
-    print("cite: see CITATION.cff of the source tree; hebb", __version__)
+    print(f"cite: {_TITLE}, version {__version__}, and the papers whose models you used:")
+    print(*(f"  {paper}" for paper in _PAPERS), sep="\n")
     return 0
 
 

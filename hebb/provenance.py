@@ -12,19 +12,8 @@ import sys
 from pathlib import Path
 
 from ._version import __version__
-from .errors import HebbError
 
-__all__ = ["collect", "git_revision", "kernel_build", "require_kernels"]
-
-
-def require_kernels() -> None:
-    """HebbError in one sentence where the source tree has not been compiled."""
-    try:
-        import hebb.kernels.overlap  # noqa: F401
-    except ImportError as error:
-        raise HebbError(
-            f"the kernels of hebb are not compiled; run `make` or `pip install -e .` in the source tree ({error})"
-        ) from None
+__all__ = ["collect", "git_revision", "kernel_build"]
 
 
 def kernel_build() -> dict:

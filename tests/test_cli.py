@@ -236,19 +236,38 @@ def test_compare_judges_by_the_worst_z(folder, capsys, monkeypatch, worst, code)
         def plot(self, path):
             path.write_text("figure")
 
-    monkeypatch.setattr(compare, "compare", lambda path: Comparison())
-    (folder / "run").mkdir()
-    assert hebb(capsys, "compare", "run", "--csv", "t.csv") == (code, "the table\n", "")
-    assert (folder / "t.csv").read_text() == "csv" and (folder / "run/compare.png").read_text() == "figure"
-    code, _, err = hebb(capsys, "compare", "run", "--csv", "none/t.csv")
+    monkeypatch.setattr(compare, "compare_results", lambda results: Comparison())
+    assert hebb(capsys, "run", "tiny.toml")[0] == 0
+    assert hebb(capsys, "compare", "runs/tiny", "--csv", "t.csv") == (code, "the table\n", "")
+    assert (folder / "t.csv").read_text() == "csv" and (folder / "runs/tiny/compare.png").read_text() == "figure"
+    code, _, err = hebb(capsys, "compare", "runs/tiny", "--csv", "none/t.csv")
     assert code == 2 and err.startswith("hebb: cannot write none/t.csv") and err.count("\n") == 1
+    (folder / "runs/tiny/results.h5").rename(folder / "moved.h5")
+    hebb(capsys, "compare", "moved.h5")
+    assert (folder / "compare.png").read_text() == "figure", "the figure lies beside a results file"
+
+
+AGREEING = """
+[model]
+kind = "dense"
+n_spins = 128
+p_body = 4
+gamma = 0.08
+temperature = 0.5
+[sampling]
+disorder = 10
+thermalize = 100
+sweeps = 400
+"""
 
 
 def test_compare_of_a_real_run(folder, capsys):
-    assert hebb(capsys, "run", "tiny.toml")[0] == 0
-    code, out, err = hebb(capsys, "compare", "runs/tiny", "--csv", "t.csv")
-    assert code in (0, 1) and "theory" in out and err == "" and (folder / "t.csv").read_text().count("\n") > 2
-    assert (folder / "runs/tiny/compare.png").stat().st_size > 5000
+    """A point inside the domain of the theory agrees with it."""
+    (folder / "agreeing.toml").write_text(AGREEING)
+    assert hebb(capsys, "run", "agreeing.toml")[0] == 0
+    code, out, err = hebb(capsys, "compare", "runs/agreeing", "--csv", "t.csv")
+    assert code == 0 and "rms z" in out and err == "" and (folder / "t.csv").read_text().count("\n") > 2
+    assert (folder / "runs/agreeing/compare.png").stat().st_size > 5000
     assert "no file or folder" in refused(capsys, "compare", "nothing")
 
 

@@ -122,7 +122,7 @@ def test_longest_first_but_results_in_job_order(job):
         ("[0.4, 0.9]", "[]", "temperature is an empty list"),
         ("[0.4, 0.9]", "[0.4, 0.4]", "points 0 and 1 of the job are the same"),
         ("temperature = [0.4, 0.9]", "", "must give a temperature"),
-        ("disorder = 3", "disorder = 0", "disorder = 0 is not a whole number at least 1"),
+        ("disorder = 3", "disorder = 0", "disorder = 0 is not a whole number from 1"),
         ("disorder = 3", "disorder = 2.5", "disorder = 2.5 is not a whole number"),
         ("disorder = 3", "", r"\[sampling\] must give disorder"),
         ("measure_every = 2", "measure_every = 41", "nothing would be measured"),

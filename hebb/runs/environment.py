@@ -7,11 +7,14 @@ import os
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["Progress", "StopRequest", "configure_logging", "deadline"]
+from ..errors import HebbWarning
+
+__all__ = ["Progress", "StopRequest", "collected_warnings", "configure_logging", "deadline"]
 
 #: Seconds kept free before the end of the allotted time for writing checkpoints.
 _MARGIN = 30.0
@@ -82,6 +85,28 @@ def configure_logging(rank: int = 0, size: int = 1, path: Path | None = None) ->
         file = logging.FileHandler(path, encoding="utf-8")
         file.setFormatter(logging.Formatter(f"%(asctime)s {who}%(levelname)s %(message)s"))
         root.addHandler(file)
+
+
+@contextmanager
+def collected_warnings() -> Iterator[list[str]]:
+    """A list that holds, after the block, the text of every HebbWarning of it, each once.
+
+    If the block raises, they are issued after all: they may explain the error. Other warnings are always passed on.
+    """
+    texts: list[str] = []
+    caught: list = []
+    failed = True
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", HebbWarning)
+            yield texts
+        failed = False
+    finally:
+        for item in caught:
+            if failed or not issubclass(item.category, HebbWarning):
+                warnings.warn_explicit(item.message, item.category, item.filename, item.lineno)
+            elif str(item.message) not in texts:
+                texts.append(str(item.message))
 
 
 class Progress:

@@ -9,6 +9,7 @@ libraries spin in blocking calls and would take the processor from a rank that s
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import threading
@@ -29,6 +30,7 @@ __all__ = [
     "launched_ranks",
     "make_executor",
     "mpi_library",
+    "ranks_of_machine",
 ]
 
 #: Environment variables in which launchers tell a process how many ranks they started.
@@ -226,6 +228,14 @@ def launched_ranks() -> int | None:
     """The number of ranks a launcher says it started, None without a launcher."""
     values = [os.environ[name] for name in _LAUNCHERS if os.environ.get(name, "").isdigit()]
     return int(values[0]) if values else None
+
+
+def ranks_of_machine() -> int:
+    """The number of ranks on this machine as the launcher says; all of them where it tells only that."""
+    for name in ("MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE", "SLURM_TASKS_PER_NODE"):
+        if number := re.match("[1-9][0-9]*", os.environ.get(name, "")):  # Slurm writes "32(x4)"
+            return min(int(number[0]), launched_ranks() or 1)
+    return launched_ranks() or 1
 
 
 def check_launcher(size: int) -> None:

@@ -13,7 +13,7 @@ from ..errors import StorageError
 from ..storage import results, schema
 from ..storage.folder import RunFolder, lock
 from ..storage.taskfile import write_task
-from .environment import Progress, StopRequest, deadline
+from .environment import Progress, StopRequest, collected_warnings, deadline
 from .executors import Executor
 from .plan import Plan
 from .worker import compute, run_task
@@ -107,11 +107,14 @@ def run_job(
     Raises StorageError, ParameterError or DataError before anything is computed.
     """
     with StopRequest().listening() as stop, contextlib.ExitStack() as held:
-        text, path, left, stop.end = executor.share(lambda: _prepare(Path(job_file), out, resume, held))
-        plan = Plan.from_text(text, str(job_file))
+        with collected_warnings() as notes:  # there is no log yet, and every rank makes the same ones
+            text, path, left, stop.end = executor.share(lambda: _prepare(Path(job_file), out, resume, held))
+            plan = Plan.from_text(text, str(job_file))
         folder = RunFolder.open(path)
         if log is not None:
             log(executor.rank, executor.size, folder.log_path)
+        for note in notes if executor.rank == 0 else ():
+            _log.warning("%s", note)
         ledger = _Ledger(plan, len(left), executor)
 
         def work(index: int) -> Outcome:

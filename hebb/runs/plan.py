@@ -11,7 +11,10 @@ anything is drawn.
 from __future__ import annotations
 
 import itertools
+import math
+import re
 import tomllib
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +22,15 @@ from pathlib import Path
 import numpy as np
 
 from .. import models
-from ..errors import ParameterError, StorageError
-from ..params import check_choice, check_integer, check_keys, check_real, digest
-from ..provenance import require_kernels
+from ..errors import HebbWarning, ParameterError, StorageError
+from ..models.base import available_memory, kernel_module
+from ..params import check_choice, check_integer, check_keys, check_real, digest, shown
 from ..sampling.accumulators import bin_length_for
-from ..sampling.chain import Chain
+from ..sampling.chain import STARTS, Chain
+from .executors import ranks_of_machine
 
 __all__ = [
+    "MOST_TASKS",
     "SAMPLING",
     "SECONDS_PER_MEASUREMENT",
     "SECONDS_PER_PAIR",
@@ -34,6 +39,7 @@ __all__ = [
     "Task",
     "sampling_settings",
     "seconds_of",
+    "series_bytes",
 ]
 
 #: [sampling] keys and their defaults; ... marks a key that a job file must give.
@@ -56,6 +62,12 @@ _RUN = {"walltime": None, "checkpoint_every": "00:05:00"}
 SECONDS_PER_PAIR = 1 / 20e9
 SECONDS_PER_PROPOSAL = 15e-9
 SECONDS_PER_MEASUREMENT = 60e-6
+
+#: Every task is a file and a line of the plan.
+MOST_TASKS = 10**6
+
+#: A load that the integer number of patterns misses by more than this share is worth a word.
+_ROUNDED = 0.05
 
 
 @dataclass(frozen=True)
@@ -123,14 +135,18 @@ class Plan:
             text = Path(path).read_text(encoding="utf-8")
         except OSError as error:
             raise StorageError(f"cannot read the job file {path} ({error.strerror})") from error
-        return cls.from_text(text, str(path))
+        except UnicodeDecodeError:
+            raise StorageError(f"cannot read the job file {path} (it is not UTF-8 text)") from None
+        plan = cls.from_text(text, str(path))
+        plan.require_memory()
+        return plan
 
     @classmethod
     def from_text(cls, text: str, where: str = "the job file") -> Plan:
         """The plan of a job given as TOML text."""
         try:
             job = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+        except (ValueError, RecursionError) as error:  # ValueError also for integers of thousands of digits
             raise ParameterError(f"{where} is not valid TOML: {error}") from None
         check_keys(where, job, ("job", "model", "sampling", "run"))
         for section in ("model", "sampling"):
@@ -143,14 +159,15 @@ class Plan:
         check_keys("[job]", head, ("name", "seed"))
         check_keys("[run]", run, _RUN)
         name = head.get("name", Path(where).stem)
-        if not isinstance(name, str) or not name or set(name) & set("/\\\0") or name.startswith("."):
-            raise ParameterError(f"[job] name = {name!r} is not usable as the name of a folder")
+        if not isinstance(name, str) or not name.strip() or not name.isprintable() or set(name) & set("/\\") or name[0] == ".":
+            raise ParameterError(f"[job] name = {shown(name)} is not usable as the name of a folder")
+        sampling = sampling_settings(job["sampling"])
         walltime = None if run["walltime"] is None else _seconds("walltime", run["walltime"])
         return cls.build(
             name=name,
             seed=head.get("seed", 1),
-            points=_points(job["model"]),
-            sampling=sampling_settings(job["sampling"]),
+            points=_points(job["model"], MOST_TASKS // sampling["disorder"]),
+            sampling=sampling,
             walltime=walltime,
             checkpoint_every=_seconds("checkpoint_every", run["checkpoint_every"]),
             text=text,
@@ -162,13 +179,25 @@ class Plan:
 
         start may be an array of spins here, (N,) or (R, N) of +-1.
         """
+        if isinstance(model, models.Instance):
+            raise ParameterError(
+                "an instance is one disorder sample and a simulation draws its own; give the model, which is instance.model"
+            )
+        if not isinstance(model, models.Model):
+            raise ParameterError(
+                f"{shown(model)} is not a model; give one, for example models.Dense(n_spins=64, p_body=4, gamma=0.1)"
+            )
+        if start is None:
+            raise ParameterError(f"start = None is neither one of {', '.join(STARTS)} nor an array of +-1")
         named = isinstance(start, str)
         settings = sampling_settings({**sampling, "start": start if named else "array"})
         temperatures = np.atleast_1d(np.asarray(temperature, dtype=object))
         if temperatures.ndim != 1 or not len(temperatures):
-            raise ParameterError(f"temperature = {temperature!r} is neither a number nor a list of numbers")
+            raise ParameterError(f"temperature = {shown(temperature)} is neither a number nor a list of numbers")
         points = [(model, value) for value in temperatures]
-        return cls.build(name="simulate", seed=seed, points=points, sampling=settings, start=start)
+        plan = cls.build(name="simulate", seed=seed, points=points, sampling=settings, start=start)
+        plan.require_memory()
+        return plan
 
     @classmethod
     def build(
@@ -183,7 +212,7 @@ class Plan:
         start=None,
     ) -> Plan:
         """Check every point and lay out its tasks."""
-        require_kernels()
+        kernel_module()
         seed = check_integer("seed", seed, 0, 2**63 - 1)
         start = sampling["start"] if start is None else start
         checked, names = [], {}
@@ -218,6 +247,30 @@ class Plan:
             for disorder in range(sampling["disorder"])
         ]
         return cls(name, seed, tuple(checked), tuple(tasks), dict(sampling), walltime, checkpoint_every, text)
+
+    @property
+    def bytes_per_rank(self) -> int:
+        """What one task holds: its model and its series."""
+        replicas = self.sampling["replicas"]
+        return max(model.memory_bytes(replicas) + series_bytes(model, self.sampling) for model, _ in self.points)
+
+    @property
+    def bytes_of_results(self) -> int:
+        """What all tasks together leave, which merging holds at once."""
+        return self.sampling["disorder"] * sum(series_bytes(model, self.sampling) for model, _ in self.points)
+
+    def require_memory(self) -> None:
+        """ParameterError where this machine's memory cannot hold the tasks of its ranks, or the results."""
+        free, ranks = available_memory(), ranks_of_machine()
+        for needed, what, remedy in (
+            (ranks * self.bytes_per_rank, f"the tasks of {ranks} rank(s)", "lower replicas or the ranks per machine"),
+            (self.bytes_of_results, f"the results of {len(self.tasks)} tasks", "lower disorder, replicas or the points"),
+        ):
+            if needed > free:
+                raise ParameterError(
+                    f"{what} need {needed / 2**30:.3g} GiB of memory and {free / 2**30:.3g} GiB are free; raise "
+                    f"measure_every, or {remedy}"
+                )
 
     @property
     def job(self) -> dict:
@@ -257,7 +310,7 @@ def sampling_settings(given: Mapping) -> dict:
         raise ParameterError(f"[sampling] must give {' and '.join(missing)}")
     settings = {**SAMPLING, **given}
     for key, low in (("disorder", 1), ("replicas", 1), ("thermalize", 0), ("sweeps", 1), ("measure_every", 1)):
-        settings[key] = check_integer(key, settings[key], low)
+        settings[key] = check_integer(key, settings[key], low, MOST_TASKS if key == "disorder" else None)
     if settings["measure_every"] > settings["sweeps"]:
         raise ParameterError(
             f"measure_every = {settings['measure_every']} is more than sweeps = {settings['sweeps']}: "
@@ -265,7 +318,7 @@ def sampling_settings(given: Mapping) -> dict:
         )
     for key in ("tempering", "keep_spins"):
         if not isinstance(settings[key], bool):
-            raise ParameterError(f"{key} = {settings[key]!r} is not true or false")
+            raise ParameterError(f"{key} = {shown(settings[key])} is not true or false")
     if settings["tempering"]:
         raise ParameterError("tempering = true is not available in this version; leave it out or set it to false")
     check_choice("order", settings["order"], ("random", "sequential"))
@@ -280,8 +333,16 @@ def seconds_of(model, sampling: Mapping) -> float:
     return chains + measurements * SECONDS_PER_MEASUREMENT
 
 
-def _points(section: Mapping) -> list[tuple[object, float]]:
-    """(model, temperature) of every combination of the listed values in [model]."""
+def series_bytes(model, sampling: Mapping) -> int:
+    """Bytes that one task leaves: bins of four observables per replica and two per pair, and spins if they are kept."""
+    measurements, replicas = sampling["sweeps"] // sampling["measure_every"], sampling["replicas"]
+    bins = measurements // bin_length_for(measurements)
+    spins = (2 * replicas + 1) * model.n_spins if sampling["keep_spins"] else 0
+    return 8 * bins * (4 * replicas + replicas * (replicas - 1)) + spins
+
+
+def _points(section: Mapping, most: int) -> list[tuple[object, float]]:
+    """(model, temperature) of every combination of the listed values in [model]; ParameterError for more than most."""
     if "kind" not in section or isinstance(section["kind"], list):
         raise ParameterError('[model] must name one kind, for example kind = "dense"')
     known = models.keys(section["kind"])
@@ -292,7 +353,13 @@ def _points(section: Mapping) -> list[tuple[object, float]]:
         if value == []:
             raise ParameterError(f"[model] {key} is an empty list; give at least one value")
     choices = [value if isinstance(value, list) else [value] for value in section.values()]
-    points, built = [], {}
+    number = math.prod(map(len, choices))
+    if number > most:
+        raise ParameterError(
+            f"[model] spans {number} points, and with this many disorder samples a job holds at most {most} "
+            f"({MOST_TASKS} tasks); shorten a list or split the job"
+        )
+    points, built, rounded = [], {}, []
     for combination in itertools.product(*choices):
         keys = dict(zip(section, combination, strict=True))
         kind, temperature = keys.pop("kind"), keys.pop("temperature")
@@ -302,14 +369,25 @@ def _points(section: Mapping) -> list[tuple[object, float]]:
                 built[name] = models.from_keys(kind, keys)
             except TypeError as error:  # a key without default was left out
                 raise ParameterError(f"[model] is incomplete: {error}") from error
+            if "gamma" in keys and abs(built[name].gamma / keys["gamma"] - 1) > _ROUNDED:
+                rounded.append((keys["gamma"], built[name]))
         points.append((built[name], temperature))
+    if rounded:
+        asked, model = rounded[0]
+        others = f" (and {len(rounded) - 1} more loads are off by more than {_ROUNDED:.0%})" if rounded[1:] else ""
+        warnings.warn(
+            f"gamma = {asked:g} on {model.n_spins} spins rounds to n_patterns = {model.n_patterns}, a load of "
+            f"{model.gamma:.3g}{others}",
+            HebbWarning,
+            stacklevel=2,
+        )
     return points
 
 
 def _seconds(name: str, text) -> float:
     """Seconds of "HH:MM:SS"."""
-    parts = str(text).split(":")
-    if len(parts) != 3 or not all(part.isdigit() for part in parts) or int(parts[1]) > 59 or int(parts[2]) > 59:
-        raise ParameterError(f'{name} = {text!r} is not a time like "01:30:00" (hours:minutes:seconds)')
-    hours, minutes, seconds = map(int, parts)
+    found = re.fullmatch(r"([0-9]{1,6}):([0-5]?[0-9]):([0-5]?[0-9])", str(text))  # TOML has times, too
+    if not found:
+        raise ParameterError(f'{name} = {shown(text)} is not a time like "01:30:00" (hours:minutes:seconds)')
+    hours, minutes, seconds = map(int, found.groups())
     return 3600.0 * hours + 60.0 * minutes + seconds

@@ -109,14 +109,17 @@ class RunFolder:
                 f"{tasks} holds files of a run whose {schema.PLAN_FILE} is missing; move them away or choose another "
                 "folder with --out"
             )
+        job_file = path / schema.JOB_FILE
         try:
-            if (path / schema.JOB_FILE).exists() and (path / schema.JOB_FILE).read_text(encoding="utf-8") != job_text:
+            there = job_file.exists()
+            if there and job_file.read_text(encoding="utf-8", errors="replace") != job_text:
                 raise StorageError(
                     f"{path} holds another {schema.JOB_FILE}, which would be overwritten; choose another folder "
                     "with --out"
                 )
             tasks.mkdir(parents=True, exist_ok=True)
-            (path / schema.JOB_FILE).write_text(job_text, encoding="utf-8")
+            if not there:  # a run may live beside its own job file
+                job_file.write_text(job_text, encoding="utf-8")
             temporary = temporary_beside(path / schema.PLAN_FILE)
             temporary.write_text(to_json({"hebb_schema": schema.SCHEMA_VERSION, **plan}), encoding="utf-8")
             os.replace(temporary, path / schema.PLAN_FILE)
