@@ -1,4 +1,4 @@
-"""What several tests need: an mpiexec launcher, the command line as a process, and the false-alarm budget."""
+"""What several tests need: an mpiexec launcher, the command line here and as a process, and the false-alarm budget."""
 
 import math
 import os
@@ -57,6 +57,82 @@ def run_hebb(*arguments, cwd, env=None, timeout=120, ranks=None) -> subprocess.C
     return subprocess.run(
         command, cwd=cwd, env=env or clean_environment(), capture_output=True, text=True, timeout=timeout
     )
+
+
+#: A job of a second, for the command line.
+TINY = """
+[job]
+name = "tiny"
+seed = 5
+[model]
+kind = "dense"
+n_spins = 16
+p_body = 2
+n_patterns = 2
+temperature = [0.5, 0.8]
+[sampling]
+disorder = 2
+replicas = 2
+thermalize = 5
+sweeps = 400
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A working directory with tiny.toml."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_NTASKS", "SLURM_JOB_END_TIME", "HEBB_DATA"):
+        monkeypatch.setenv(name, "")  # so that it is put back even if a command sets it
+        monkeypatch.delenv(name)
+    (tmp_path / "tiny.toml").write_text(TINY)
+    return tmp_path
+
+
+def hebb(capsys, *arguments):
+    """(exit code, stdout, stderr) of one command in this process."""
+    from hebb.__main__ import main
+
+    code = main([str(argument) for argument in arguments])
+    output = capsys.readouterr()
+    return code, output.out, output.err
+
+
+def refused(capsys, *arguments):
+    """The one sentence of a command that must end with exit code 2."""
+    code, out, err = hebb(capsys, *arguments)
+    assert code == 2 and out == ""
+    assert err.startswith("hebb: ") and err.count("\n") == 1 and "Traceback" not in err and len(err) < 500
+    return err
+
+
+#: A job of two sizes, two temperatures and three samples.
+SMALL = """
+[job]
+name = "small"
+seed = 7
+[model]
+kind = "dense"
+n_spins = 24
+p_body = 3
+n_patterns = [5, 40]
+temperature = [0.4, 0.9]
+[sampling]
+disorder = 3
+replicas = 2
+thermalize = 5
+sweeps = 40
+measure_every = 2
+keep_spins = true
+"""
+
+
+@pytest.fixture
+def job(tmp_path):
+    """The path of small.toml."""
+    path = tmp_path / "small.toml"
+    path.write_text(SMALL)
+    return path
 
 
 def mpiexec() -> str:

@@ -6,52 +6,9 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT, clean_environment, run_hebb
+from conftest import ROOT, TINY, clean_environment, hebb, refused, run_hebb
 
 from hebb.__main__ import main
-
-JOB = """
-[job]
-name = "tiny"
-seed = 5
-[model]
-kind = "dense"
-n_spins = 16
-p_body = 2
-n_patterns = 2
-temperature = [0.5, 0.8]
-[sampling]
-disorder = 2
-replicas = 2
-thermalize = 5
-sweeps = 400
-"""
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """A working directory with tiny.toml."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_NTASKS", "SLURM_JOB_END_TIME", "HEBB_DATA"):
-        monkeypatch.setenv(name, "")  # so that it is put back even if a command sets it
-        monkeypatch.delenv(name)
-    (tmp_path / "tiny.toml").write_text(JOB)
-    return tmp_path
-
-
-def hebb(capsys, *arguments):
-    """(exit code, stdout, stderr) of one command in this process."""
-    code = main([str(argument) for argument in arguments])
-    output = capsys.readouterr()
-    return code, output.out, output.err
-
-
-def refused(capsys, *arguments):
-    """The one sentence of a command that must end with exit code 2."""
-    code, out, err = hebb(capsys, *arguments)
-    assert code == 2 and out == ""
-    assert err.startswith("hebb: ") and err.count("\n") == 1 and "Traceback" not in err and len(err) < 500
-    return err
 
 
 def test_from_check_to_merge(folder, capsys):
@@ -85,8 +42,8 @@ def test_from_check_to_merge(folder, capsys):
 @pytest.mark.parametrize("command", ["check", "run"])
 def test_a_wrong_job_is_refused_before_anything_is_written(folder, capsys, monkeypatch, command, old, new, message):
     monkeypatch.setenv("HEBB_DATA", str(folder / "nothing here"))
-    text = JOB.replace(old, new, 1)
-    assert text != JOB
+    text = TINY.replace(old, new, 1)
+    assert text != TINY
     (folder / "tiny.toml").write_text(text)
     assert message in refused(capsys, command, "tiny.toml")
     assert [path.name for path in folder.iterdir()] == ["tiny.toml"]
@@ -96,7 +53,7 @@ def test_missing_things(folder, capsys):
     assert "cannot read the job file none.toml" in refused(capsys, "run", "none.toml")
     for command in ("status", "merge"):
         assert "is not a run folder" in refused(capsys, command, "none")
-    (folder / "tiny.toml").write_text(JOB.replace("n_patterns = 2", 'n_patterns = 2\npatterns = "mnist"'))
+    (folder / "tiny.toml").write_text(TINY.replace("n_patterns = 2", 'n_patterns = 2\npatterns = "mnist"'))
     assert f"data folder '{folder}/nowhere' does not exist" in refused(capsys, "run", "tiny.toml", "--data", "nowhere")
 
 
@@ -115,7 +72,7 @@ def test_a_foreign_job_file_is_not_overwritten(folder, capsys):
     (folder / "mine" / "job.toml").write_text("precious")
     assert "mine" in refused(capsys, "run", "tiny.toml", "--out", "mine")
     assert (folder / "mine" / "job.toml").read_text() == "precious"
-    (folder / "job.toml").write_text(JOB)
+    (folder / "job.toml").write_text(TINY)
     assert hebb(capsys, "run", "job.toml", "--out", ".")[0] == 0, "a run may live beside its own job file"
 
 
@@ -141,7 +98,7 @@ def test_a_truncated_task_file_costs_nothing_but_itself(folder, capsys):
 def test_second_run_needs_resume(folder, capsys):
     assert hebb(capsys, "run", "tiny.toml")[0] == 0
     assert "--resume" in refused(capsys, "run", "tiny.toml")
-    (folder / "tiny.toml").write_text(JOB.replace("seed = 5", "seed = 6"))
+    (folder / "tiny.toml").write_text(TINY.replace("seed = 5", "seed = 6"))
     assert "different job" in refused(capsys, "run", "tiny.toml", "--resume")
 
 

@@ -1,54 +1,23 @@
-"""Plans, the worker loop and whole jobs on one rank."""
+"""The worker loop and whole jobs on one rank."""
 
 import json
-import logging
-import os
-import signal
-import time
 
 import numpy as np
 import pytest
-from conftest import assert_same_datasets
+from conftest import SMALL, assert_same_datasets
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hebb
 from hebb import models
-from hebb.errors import EnvironmentMismatch, HebbError, ParameterError, StorageError
-from hebb.params import digest
-from hebb.runs import environment, executors, worker
+from hebb.errors import StorageError
+from hebb.runs import environment, worker
 from hebb.runs.executors import SerialExecutor
 from hebb.runs.job import run_job
-from hebb.runs.plan import Plan, sampling_settings
+from hebb.runs.plan import Plan
 from hebb.runs.worker import run_task
 from hebb.sampling.chain import Chain
 from hebb.storage.taskfile import read_task, write_task
-
-JOB = """
-[job]
-name = "small"
-seed = 7
-[model]
-kind = "dense"
-n_spins = 24
-p_body = 3
-n_patterns = [5, 40]
-temperature = [0.4, 0.9]
-[sampling]
-disorder = 3
-replicas = 2
-thermalize = 5
-sweeps = 40
-measure_every = 2
-keep_spins = true
-"""
-
-
-@pytest.fixture
-def job(tmp_path):
-    path = tmp_path / "small.toml"
-    path.write_text(JOB)
-    return path
 
 
 def only_task(**changes):
@@ -67,103 +36,6 @@ def assert_same_record(one, two):
         assert left.keys() == right.keys()
         for name in left:
             assert left[name].tobytes() == right[name].tobytes() and left[name].shape == right[name].shape, name
-
-
-# ---- plans
-
-
-def test_lists_sweep_by_outer_product(job):
-    plan = Plan.from_toml(job)
-    assert [(model.n_patterns, temperature) for model, temperature in plan.points] == [
-        (5, 0.4),
-        (5, 0.9),
-        (40, 0.4),
-        (40, 0.9),
-    ]
-    assert len(plan.tasks) == 12 and [task.disorder for task in plan.tasks[:4]] == [0, 1, 2, 0]
-    assert plan.points[0][0] is plan.points[1][0], "one model serves all its temperatures"
-    assert plan.walltime is None and plan.checkpoint_every == 300 and plan.text == JOB
-
-
-def test_task_names_are_made_of_the_point_alone(job):
-    """Names survive more temperatures, another order, other sampling and another seed."""
-    names = {task.task_id: task.parameters for task in Plan.from_toml(job).tasks}
-    task = Plan.from_toml(job).tasks[4]
-    assert task.task_id == digest({**task.model.parameters(), "temperature": 0.9})[:12] + "-d0001"
-    changed = (
-        JOB.replace("[0.4, 0.9]", "[1.3, 0.9, 0.4]")
-        .replace("sweeps = 40", "sweeps = 60")
-        .replace("seed = 7", "seed = 8")
-    )
-    again = {task.task_id: task.parameters for task in Plan.from_text(changed).tasks}
-    assert names.items() <= again.items() and len(again) == 18
-
-
-def test_longest_first_but_results_in_job_order(job):
-    plan = Plan.from_toml(job)
-    order = plan.longest_first()
-    assert order == [6, 7, 8, 9, 10, 11, 0, 1, 2, 3, 4, 5]
-    assert plan.longest_first([plan.tasks[i].task_id for i in (2, 8)]) == [8, 2]
-
-
-@pytest.mark.parametrize(
-    "old, new, message",
-    [
-        ("n_spins", "n_spin", r"unknown key 'n_spin' in \[model\]; did you mean 'n_spins'"),
-        ("sweeps = 40", "sweps = 40", "unknown key 'sweps'.*did you mean 'sweeps'"),
-        ("seed = 7", "sede = 7", "unknown key 'sede'.*did you mean 'seed'"),
-        ("[sampling]", "[run]\nwaltime = 3\n[sampling]", "unknown key 'waltime'.*did you mean 'walltime'"),
-        ("[sampling]", "[samplings]", "unknown key 'samplings'.*did you mean 'sampling'"),
-        ("p_body = 3", "p_body = 1", "p_body = 1 is not a whole number"),
-        ("n_spins = 24", "n_spins = 24\ngamma = 0.1", "gamma = 0.1 and n_patterns"),
-        ("[0.4, 0.9]", "[0.4, 0.0]", "temperature = 0.0.*zero_temperature"),
-        ("[0.4, 0.9]", "[0.4, -1]", "temperature = -1 is not a number in"),
-        ("[0.4, 0.9]", "[0.4, nan]", "temperature = nan is not a number"),
-        ("[0.4, 0.9]", "[]", "temperature is an empty list"),
-        ("[0.4, 0.9]", "[0.4, 0.4]", "points 0 and 1 of the job are the same"),
-        ("temperature = [0.4, 0.9]", "", "must give a temperature"),
-        ("disorder = 3", "disorder = 0", "disorder = 0 is not a whole number from 1"),
-        ("disorder = 3", "disorder = 2.5", "disorder = 2.5 is not a whole number"),
-        ("disorder = 3", "", r"\[sampling\] must give disorder"),
-        ("measure_every = 2", "measure_every = 41", "nothing would be measured"),
-        ("replicas = 2", "tempering = true", "tempering = true is not available in this version"),
-        ("keep_spins = true", "keep_spins = 1", "keep_spins = 1 is not true or false"),
-        ("replicas = 2", 'order = "randon"', "did you mean 'random'"),
-        ("replicas = 2", 'start = "plantd"', "did you mean 'planted'"),
-        ("replicas = 2", 'dynamics = "glaubr"', "did you mean 'glauber'"),
-        ("replicas = 2", 'start = "corrupted"', "corruption"),
-        ('kind = "dense"', 'kind = "dence"', "did you mean 'dense'"),
-        ('kind = "dense"', "", "must name one kind"),
-        ("seed = 7", "seed = -1", "seed = -1"),
-        ('name = "small"', 'name = "../small"', "not usable as the name of a folder"),
-        ("[sampling]", '[run]\nwalltime = "1:0"\n[sampling]', "walltime = '1:0' is not a time"),
-        ("[sampling]", '[run]\nwalltime = "00:61:00"\n[sampling]', "is not a time"),
-        ("[model]", "[model", "not valid TOML"),
-        ("n_patterns = [5, 40]", "n_patterns = [5, 100000000000]", "GiB"),
-    ],
-)
-def test_bad_jobs_are_refused_in_one_sentence(old, new, message):
-    text = JOB.replace(old, new, 1)
-    assert text != JOB
-    with pytest.raises(HebbError, match=message) as caught:
-        Plan.from_text(text)
-    assert "\n" not in str(caught.value)
-
-
-def test_sampling_defaults():
-    assert sampling_settings({"disorder": 4, "thermalize": 0, "sweeps": 10.0}) == {
-        "disorder": 4,
-        "replicas": 2,
-        "start": "planted",
-        "corruption": None,
-        "thermalize": 0,
-        "sweeps": 10,
-        "measure_every": 1,
-        "dynamics": "metropolis",
-        "order": "random",
-        "tempering": False,
-        "keep_spins": False,
-    }
 
 
 # ---- the worker
@@ -284,21 +156,7 @@ def test_a_job_equals_simulate(job, tmp_path):
         "results.h5",
         "tasks",
     ]
-    assert (tmp_path / "run" / "job.toml").read_text() == JOB
-
-
-def test_simulate_checks_before_computing():
-    model = models.Dense(n_spins=24, p_body=3, n_patterns=5)
-    with pytest.raises(ParameterError, match="temperature = 0"):
-        hebb.simulate(model, temperature=[0.4, 0.0], disorder=2)
-    with pytest.raises(ParameterError, match="tempering"):
-        hebb.simulate(model, temperature=0.4, tempering=True)
-    with pytest.raises(TypeError):
-        hebb.simulate(model, temperature=0.4, sweps=3)
-    with pytest.raises(ParameterError, match="start of shape"):
-        hebb.simulate(model, temperature=0.4, start=np.ones(23))
-    result = hebb.simulate(model, temperature=0.4, disorder=2, sweeps=30, thermalize=0, start=np.ones(24, int), seed=2)
-    assert result.job["sampling"]["start"] == "array" and result["m"].samples.shape == (1, 2)
+    assert (tmp_path / "run" / "job.toml").read_text() == SMALL
 
 
 def test_an_existing_run_is_not_overwritten(job, tmp_path):
@@ -306,12 +164,12 @@ def test_an_existing_run_is_not_overwritten(job, tmp_path):
     before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*.h5")}
     with pytest.raises(StorageError, match="--resume"):
         run_job(job, SerialExecutor(), out=tmp_path / "run")
-    job.write_text(JOB.replace("seed = 7", "seed = 8"))
+    job.write_text(SMALL.replace("seed = 7", "seed = 8"))
     for resume in (False, True):
         with pytest.raises(StorageError, match="different job"):
             run_job(job, SerialExecutor(), out=tmp_path / "run", resume=resume)
     assert before == {path: path.read_bytes() for path in (tmp_path / "run").rglob("*.h5")}
-    job.write_text(JOB.replace('"small"', '"renamed"') + '[run]\nwalltime = "00:10:00"\n')
+    job.write_text(SMALL.replace('"small"', '"renamed"') + '[run]\nwalltime = "00:10:00"\n')
     assert run_job(job, SerialExecutor(), out=tmp_path / "run", resume=True).done == 12, "name and wall time may change"
 
 
@@ -344,77 +202,12 @@ def test_resume_repeats_only_what_is_missing(job, tmp_path, monkeypatch):
 def test_wall_time_and_resume(job, tmp_path):
     """A job whose wall time is over at once makes progress at every visit and ends like the undisturbed one."""
     run_job(job, SerialExecutor(), out=tmp_path / "reference")
-    job.write_text(JOB + '[run]\nwalltime = "00:00:00"\n')
+    job.write_text(SMALL + '[run]\nwalltime = "00:00:00"\n')
     summary = run_job(job, SerialExecutor(), out=tmp_path / "run")
     assert summary.done == 0 and "wall time" in summary.reason
-    job.write_text(JOB)
+    job.write_text(SMALL)
     assert run_job(job, SerialExecutor(), out=tmp_path / "run", resume=True).done == 12
     assert_same_datasets(tmp_path / "run" / "results.h5", tmp_path / "reference" / "results.h5")
-
-
-# ---- the world around
-
-
-def test_deadline(monkeypatch):
-    monkeypatch.delenv("SLURM_JOB_END_TIME", raising=False)
-    assert environment.deadline(None) is None
-    assert environment.deadline(3600, now=1000) == 1000 + 3600 - 30
-    assert environment.deadline(100, now=1000) == 1090, "a tenth of a short time is kept free"
-    monkeypatch.setenv("SLURM_JOB_END_TIME", "2000")
-    assert environment.deadline(None, now=1000) == 1970 and environment.deadline(3600, now=1000) == 1970
-    assert environment.deadline(500, now=1000) == 1470
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_first_signal_asks_the_second_interrupts(number):
-    before = signal.getsignal(number)
-    with environment.StopRequest().listening() as stop:
-        assert not stop()
-        os.kill(os.getpid(), number)
-        time.sleep(0.01)
-        assert stop() and signal.Signals(number).name in stop.reason
-        os.kill(os.getpid(), signal.SIGINT)  # Ctrl-C may come twice at once
-        time.sleep(environment._TWICE + 0.05)
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.5)
-    assert signal.getsignal(number) is before
-    assert environment.StopRequest(time.time() - 1)()
-
-
-def test_logging_goes_to_the_file_on_rank_0_only(tmp_path, capsys):
-    log = logging.getLogger("hebb")
-    environment.configure_logging(0, 2, tmp_path / "log.txt")
-    log.info("quiet")
-    log.warning("loud")
-    environment.configure_logging(1, 2, tmp_path / "log.txt")
-    log.error("from rank 1")
-    environment.configure_logging()
-    text = (tmp_path / "log.txt").read_text()
-    assert "[0] INFO quiet" in text and "[0] WARNING loud" in text and "rank 1" not in text
-    assert capsys.readouterr().err == "hebb: [0] loud\nhebb: [1] from rank 1\n"
-
-
-def test_progress_in_batch_is_one_line_a_minute(capsys):
-    progress = environment.Progress(4, 1, every=0.0)
-    progress.advance()
-    assert capsys.readouterr().err.startswith("hebb: 2 of 4 tasks, about 0.0 min left")
-    silent = environment.Progress(4, every=60.0)
-    silent.advance()
-    silent.close()
-    assert capsys.readouterr().err == ""
-
-
-@pytest.mark.parametrize("name", ["PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_NTASKS"])
-def test_size_one_worlds_are_refused(monkeypatch, name):
-    for other in ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_NTASKS"):
-        monkeypatch.delenv(other, raising=False)
-    assert executors.launched_ranks() is None and isinstance(executors.make_executor(), SerialExecutor)
-    monkeypatch.setenv(name, "4")
-    assert executors.launched_ranks() == 4
-    executors.check_launcher(4)
-    with pytest.raises(EnvironmentMismatch, match=f"started 4 ranks \\({name}\\) but MPI sees 1"):
-        executors.check_launcher(1)
 
 
 def test_plan_json_is_plain(job, tmp_path):

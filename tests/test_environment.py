@@ -1,0 +1,74 @@
+"""The world around a run: clocks, signals, logs, progress, launchers."""
+
+import logging
+import os
+import signal
+import time
+
+import pytest
+
+from hebb.errors import EnvironmentMismatch
+from hebb.runs import environment, executors
+from hebb.runs.executors import SerialExecutor
+
+
+def test_deadline(monkeypatch):
+    monkeypatch.delenv("SLURM_JOB_END_TIME", raising=False)
+    assert environment.deadline(None) is None
+    assert environment.deadline(3600, now=1000) == 1000 + 3600 - 30
+    assert environment.deadline(100, now=1000) == 1090, "a tenth of a short time is kept free"
+    monkeypatch.setenv("SLURM_JOB_END_TIME", "2000")
+    assert environment.deadline(None, now=1000) == 1970 and environment.deadline(3600, now=1000) == 1970
+    assert environment.deadline(500, now=1000) == 1470
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_first_signal_asks_the_second_interrupts(number):
+    before = signal.getsignal(number)
+    with environment.StopRequest().listening() as stop:
+        assert not stop()
+        os.kill(os.getpid(), number)
+        time.sleep(0.01)
+        assert stop() and signal.Signals(number).name in stop.reason
+        os.kill(os.getpid(), signal.SIGINT)  # Ctrl-C may come twice at once
+        time.sleep(environment._TWICE + 0.05)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.5)
+    assert signal.getsignal(number) is before
+    assert environment.StopRequest(time.time() - 1)()
+
+
+def test_logging_goes_to_the_file_on_rank_0_only(tmp_path, capsys):
+    log = logging.getLogger("hebb")
+    environment.configure_logging(0, 2, tmp_path / "log.txt")
+    log.info("quiet")
+    log.warning("loud")
+    environment.configure_logging(1, 2, tmp_path / "log.txt")
+    log.error("from rank 1")
+    environment.configure_logging()
+    text = (tmp_path / "log.txt").read_text()
+    assert "[0] INFO quiet" in text and "[0] WARNING loud" in text and "rank 1" not in text
+    assert capsys.readouterr().err == "hebb: [0] loud\nhebb: [1] from rank 1\n"
+
+
+def test_progress_in_batch_is_one_line_a_minute(capsys):
+    progress = environment.Progress(4, 1, every=0.0)
+    progress.advance()
+    assert capsys.readouterr().err.startswith("hebb: 2 of 4 tasks, about 0.0 min left")
+    silent = environment.Progress(4, every=60.0)
+    silent.advance()
+    silent.close()
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("name", ["PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_NTASKS"])
+def test_size_one_worlds_are_refused(monkeypatch, name):
+    for other in ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_NTASKS"):
+        monkeypatch.delenv(other, raising=False)
+    assert executors.launched_ranks() is None and isinstance(executors.make_executor(), SerialExecutor)
+    monkeypatch.setenv(name, "4")
+    assert executors.launched_ranks() == 4
+    executors.check_launcher(4)
+    with pytest.raises(EnvironmentMismatch, match=f"started 4 ranks \\({name}\\) but MPI sees 1"):
+        executors.check_launcher(1)
