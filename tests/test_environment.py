@@ -4,10 +4,11 @@ import logging
 import os
 import signal
 import time
+import warnings
 
 import pytest
 
-from hebb.errors import EnvironmentMismatch
+from hebb.errors import EnvironmentMismatch, HebbWarning
 from hebb.runs import environment, executors
 from hebb.runs.executors import SerialExecutor
 
@@ -50,6 +51,20 @@ def test_logging_goes_to_the_file_on_rank_0_only(tmp_path, capsys):
     text = (tmp_path / "log.txt").read_text()
     assert "[0] INFO quiet" in text and "[0] WARNING loud" in text and "rank 1" not in text
     assert capsys.readouterr().err == "hebb: [0] loud\nhebb: [1] from rank 1\n"
+
+
+def test_collected_warnings():
+    """HebbWarnings are kept, each once; other warnings pass; all of them if the block fails."""
+    with pytest.warns(RuntimeWarning, match="other"), environment.collected_warnings() as texts:
+        for text in ("one", "two", "one"):
+            warnings.warn(text, HebbWarning, stacklevel=1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.warn("other", RuntimeWarning, stacklevel=1)
+    assert texts == ["one", "two"]
+    with pytest.warns(HebbWarning, match="one"), pytest.raises(KeyError), environment.collected_warnings():
+        warnings.warn("one", HebbWarning, stacklevel=1)
+        raise KeyError
 
 
 def test_progress_in_batch_is_one_line_a_minute(capsys):

@@ -117,3 +117,20 @@ def test_simulate_checks_before_computing():
         hebb.simulate(model, temperature=0.4, start=np.ones(23))
     result = hebb.simulate(model, temperature=0.4, disorder=2, sweeps=30, thermalize=0, start=np.ones(24, int), seed=2)
     assert result.job["sampling"]["start"] == "array" and result["m"].samples.shape == (1, 2)
+
+
+@pytest.mark.parametrize("wrong", [None, "x", 3, models.Dense, {"n_spins": 4}])
+def test_simulate_wants_a_model(wrong):
+    model = models.Dense(n_spins=24, p_body=3, n_patterns=5)
+    with pytest.raises(ParameterError, match="is not a model; give one, for example models.Dense"):
+        hebb.simulate(wrong, temperature=0.4)
+    with pytest.raises(ParameterError, match="an instance is one disorder sample .* give the model, which is instance.model"):
+        hebb.simulate(model.draw(1), temperature=0.4)
+
+
+def test_a_start_that_is_none_is_named():
+    model = models.Dense(n_spins=24, p_body=3, n_patterns=5)
+    with pytest.raises(ParameterError, match="start = None is neither one of planted, random, corrupted nor an array"):
+        hebb.simulate(model, temperature=0.4, start=None)
+    with pytest.raises(ParameterError, match="start = 'array' is not one of"):
+        hebb.simulate(model, temperature=0.4, start="array")

@@ -374,7 +374,7 @@ def _points(section: Mapping, most: int) -> list[tuple[object, float]]:
         points.append((built[name], temperature))
     if rounded:
         asked, model = rounded[0]
-        others = f" (and {len(rounded) - 1} more loads are off by more than {_ROUNDED:.0%})" if rounded[1:] else ""
+        others = f"; models off by more than {_ROUNDED:.0%}: {len(rounded)}" if rounded[1:] else ""
         warnings.warn(
             f"gamma = {asked:g} on {model.n_spins} spins rounds to n_patterns = {model.n_patterns}, a load of "
             f"{model.gamma:.3g}{others}",
