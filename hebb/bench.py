@@ -14,6 +14,7 @@ import math
 import statistics
 import subprocess
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -229,8 +230,8 @@ def farm_tasks(n: int, sweeps: int, sleep: float) -> None:
 
 
 def _phase_diagram_row(n_points: int = 100, sample: int = 24) -> Row:
-    """A whole labelled diagram with lines, against one retrieval saddle point per grid point by scipy's root and quad; the
-    latter is timed on a random sample of points and scaled to the grid."""
+    """A whole labelled diagram with lines, against the two states and free energies that a label needs, point by point with
+    scipy's root and quad; the latter is timed on a random sample of points and scaled to the grid."""
     gamma, temperature = np.linspace(0.005, 0.5, n_points), np.linspace(0.01, 1.0, n_points)
     rng = np.random.default_rng(0)
     chosen = [(rng.choice(gamma), rng.choice(temperature)) for _ in range(sample)]
@@ -242,29 +243,39 @@ def _phase_diagram_row(n_points: int = 100, sample: int = 24) -> Row:
 
     def theirs() -> float:
         begin = time.perf_counter()
-        for g, t in chosen:
-            _pointwise(4, g, t)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # quad and root complain near the lines
+            for g, t in chosen:
+                _pointwise(4, g, t)
         return (time.perf_counter() - begin) * n_points**2 / sample
 
     return _row("RS phase diagram P=4, 100 x 100 points with lines", "diagrams/s", 1.0, ours,
                 "scipy root + quad per point", theirs, 50)
 
 
-def _pointwise(p: int, gamma: float, temperature: float):
-    """The RS retrieval saddle point with library routines only."""
+def _pointwise(p: int, gamma: float, temperature: float) -> list[float]:
+    """What a label needs, with library routines only: the RS states reached from retrieval and from a frozen start, and their
+    free energies."""
     from scipy.integrate import quad
     from scipy.optimize import root
 
     def expectation(function, field, width):
         def integrand(z):
-            return math.exp(-z * z / 2) / math.sqrt(2 * math.pi) * function(math.tanh((field + width * z) / temperature))
+            return math.exp(-z * z / 2) / math.sqrt(2 * math.pi) * function((field + width * z) / temperature)
 
         centre = min(max(-field / width, -8.0), 8.0) if width > 0 else 0.0
         return quad(integrand, -9, 9, points=[centre], limit=200)[0]
 
-    def equations(order):
-        m, q = order[0], min(max(order[1], 0.0), 1.0)
-        field, width = p / 2 * m ** (p - 1), math.sqrt(gamma * p * q ** (p - 1) / 2)
-        return [expectation(lambda t: t, field, width) - m, expectation(lambda t: t * t, field, width) - order[1]]
+    def effective_field(m, q):
+        return p / 2 * m ** (p - 1), math.sqrt(gamma * p * min(max(q, 0.0), 1.0) ** (p - 1) / 2)
 
-    return root(equations, [0.99, 0.98], tol=1e-8)
+    def equations(order):
+        field = effective_field(*order)
+        return [expectation(math.tanh, *field) - order[0], expectation(lambda x: math.tanh(x) ** 2, *field) - order[1]]
+
+    def free_energy(m, q):
+        log_cosh = expectation(lambda x: abs(x) + math.log1p(math.exp(-2 * abs(x))), *effective_field(m, q))
+        noise = gamma / (4 * temperature) * (1 - p * q ** (p - 1) + (p - 1) * q**p)
+        return (p - 1) / 2 * m**p - noise - temperature * log_cosh
+
+    return [free_energy(*root(equations, start, tol=1e-8).x) for start in ([0.99, 0.98], [0.0, 0.9])]
