@@ -195,7 +195,7 @@ def _run(options) -> int:
         if isinstance(error, HebbError):
             print(f"hebb: {error}", file=sys.stderr, flush=True)
         else:
-            traceback.print_exc()
+            print(traceback.format_exc(), end="", file=sys.stderr, flush=True)
         executor.abort(2)  # the other ranks would wait for ever
         return 2
     except KeyboardInterrupt:

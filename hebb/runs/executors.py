@@ -39,6 +39,9 @@ _LAUNCHERS = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_NTASKS")
 #: Seconds after which Python code between two kernel calls gives way to the task server.
 _SWITCH = 2e-4
 
+#: Seconds between the last words of a rank and its abort: launchers drop output that is still on its way.
+_FAREWELL = 0.5
+
 _WORK = 1  # index (or None) from rank 0, request (with the last outcome) to rank 0
 
 
@@ -190,6 +193,8 @@ class MPIExecutor:
             pause()
 
     def abort(self, code: int) -> None:
+        sys.stderr.flush()
+        time.sleep(_FAREWELL)
         self._comm.Abort(code)
 
 
