@@ -26,7 +26,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import norm, t
+from scipy.special import betaln, hyp2f1, ndtri_exp
+from scipy.stats import t
 
 from .errors import NoSolution, ParameterError
 from .finite_size import free_overlap, load_of, mapped_point, paramagnet_energy
@@ -218,7 +219,13 @@ def _row(results: Results, index: int, name: str, prediction: Prediction | None,
 def normal_score(deviation: float, samples: int) -> float:
     """A deviation in units of an error that was itself estimated from so many samples (Student's t with samples - 1 degrees
     of freedom) as the normal deviate of the same probability: 5 error bars are 4.3 with 32 samples and 2.9 with 4."""
-    return math.copysign(float(norm.isf(t.sf(abs(deviation), samples - 1))), deviation)
+    half = (samples - 1) / 2
+    if abs(deviation) < 20:
+        tail = t.logsf(abs(deviation), samples - 1)
+    else:  # the incomplete beta function behind it, where that underflows
+        w = 2 * half / (2 * half + deviation**2)
+        tail = half * math.log(w) - math.log(2 * half) - betaln(half, 0.5) + math.log(hyp2f1(half, 0.5, half + 1, w))
+    return math.copysign(-float(ndtri_exp(tail)), deviation)
 
 
 def _skewed(results: Results, index: int, m: float) -> tuple[str, ...]:

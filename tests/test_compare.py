@@ -290,6 +290,12 @@ def test_normal_score_has_the_false_alarm_rate_of_a_normal_deviate(samples):
     np.testing.assert_allclose(norm.sf(normal_score(3.0, samples)), t.sf(3.0, samples - 1))
 
 
+@pytest.mark.parametrize("samples", [2, 32, 400])
+def test_normal_score_of_huge_deviations_is_finite_and_joins_smoothly(samples):
+    below, above, huge = (normal_score(x, samples) for x in (19.999999, 20.000001, 1e4))
+    assert 0 < above - below < 1e-5 and above < huge < math.inf
+
+
 def test_a_point_the_theory_refuses_does_not_hide_the_others():
     model = models.Dense(n_spins=20, p_body=20, n_patterns=3)
     results = simulate(model, temperature=1.0, disorder=2, sweeps=20, thermalize=2, seed=1)
