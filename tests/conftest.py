@@ -173,3 +173,11 @@ def ar1(rng: np.random.Generator, memory: float, shape: tuple[int, ...]) -> np.n
     noise = rng.standard_normal(shape) * math.sqrt(1 - memory**2)
     noise[..., 0] = rng.standard_normal(shape[:-1])
     return lfilter([1.0], [1.0, -memory], noise, axis=-1)
+
+
+def dense_point(n_spins, p_body, n_patterns, temperature, hamiltonian="distinct"):
+    """The parameters of one point of a job, as results hold them."""
+    from hebb import models
+
+    model = models.Dense(n_spins, p_body, n_patterns=n_patterns, hamiltonian=hamiltonian)
+    return model.parameters() | {"temperature": temperature}
