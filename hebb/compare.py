@@ -240,7 +240,7 @@ def _skewed(results: Results, index: int, m: float) -> tuple[str, ...]:
 def predict(point: dict, sampling: dict, theories: dict | None = None) -> Prediction:
     """What theory says of a point of a job. Raises NoSolution with the reason where it says nothing."""
     if point["kind"] != "dense" or "patterns" in point or "fields" in point:
-        raise NoSolution("no theory for given or real patterns")
+        raise NoSolution("no theory for given patterns, images or fields")
     if sampling["dynamics"] == "zero_temperature":
         raise NoSolution("a quench at T = 0 is not an equilibrium state")
     theories = {} if theories is None else theories

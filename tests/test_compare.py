@@ -49,8 +49,8 @@ def relabelled(results, **parameters):
 def test_points_without_theory_say_why():
     point = dense_point(128, 4, 5000, 0.45)
     for change, sampling, reason in (
-        ({"patterns": "digits"}, PLANTED, "no theory for given or real patterns"),
-        ({"fields": {}}, PLANTED, "no theory for given or real patterns"),
+        ({"patterns": "digits"}, PLANTED, "no theory for given patterns, images or fields"),
+        ({"fields": {}}, PLANTED, "no theory for given patterns, images or fields"),
         ({}, PLANTED | {"dynamics": "zero_temperature"}, "quench"),
         ({}, {"start": "corrupted", "dynamics": "metropolis"}, "start = 'corrupted'"),
         ({"p_body": 3, "hamiltonian": "naive", "temperature": 5.0}, RANDOM, "random-field term"),
@@ -275,7 +275,7 @@ def test_figure_of_the_paramagnet(paramagnet, tmp_path):
 
 def test_figure_of_images(images, tmp_path):
     comparison = compare_results(images)
-    assert {row.excluded for row in comparison.rows} == {"no theory for given or real patterns"} and not comparison.theories
+    assert {row.excluded for row in comparison.rows} == {"no theory for given patterns, images or fields"} and not comparison.theories
     figure = comparison_figure(comparison)
     figure.savefig(tmp_path / "images.png")
     pictures = [ax.images[0].get_array() for ax in figure.axes if ax.images]
