@@ -50,7 +50,7 @@ def main(json_path: str | None = None) -> list[Row]:
     print(f"instruction set: {kernel_module().instruction_set()}; one core; median of {ROUNDS} rounds measured in turns\n")
     for row in rows:
         goal = "" if row.target is None else f" (target {row.target:g})"
-        beside = (f"   {row.baseline_name} {row.baseline:.4g}   ratio {row.ratio:.1f}{goal}" if math.isfinite(row.ratio)
+        beside = (f"   {row.baseline_name} {row.baseline:.4g}   ratio {row.ratio:.3g}{goal}" if math.isfinite(row.ratio)
                   else f"   {row.baseline_name} not measured")
         print(f"{row.what}\n    hebb {row.hebb:.4g} {row.unit}{beside}")
     for name in missing:
