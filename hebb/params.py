@@ -102,33 +102,78 @@ class DenseLaw:
 
     p_body: interaction order P >= 2. hamiltonian: "distinct" (elementary symmetric polynomial of the overlap, the model
     of the theory) or "naive" (coinciding indices kept, a different model at high load). protocol: "storage" stores the
-    patterns themselves.
+    patterns themselves, "supervised" the average of M noisy examples of each, "unsupervised" every example by itself.
+    r: quality, an entry of an example agrees with its pattern with probability (1+r)/2; n_examples: M. Without M the
+    dataset is the Gaussian limit of many examples, known by its entropy rho alone (unsupervised: and by r).
     """
 
     p_body: int
     protocol: str = "storage"
     hamiltonian: str = "distinct"
-
-    def __post_init__(self):
-        object.__setattr__(self, "p_body", check_integer("p_body", self.p_body, 2, 20))
-        check_choice("hamiltonian", self.hamiltonian, HAMILTONIANS)
-        check_choice("protocol", self.protocol, PROTOCOLS)
-        if self.protocol != "storage":
-            raise ParameterError(f"protocol = {self.protocol!r} is not available in this version; use 'storage'")
+    r: float = 1.0
+    n_examples: int | None = None
+    rho: float = 0.0
 
     @classmethod
     def from_keywords(cls, p_body, r=None, n_examples=None, rho=None, protocol=None, hamiltonian="distinct") -> DenseLaw:
-        """The record of the keywords that `hebb.theory.Dense` and `hebb.models.Dense` share."""
-        r = None if r is None else check_real("r", r, 0.0, 1.0, remedy="1 is a dataset without noise")
-        rho = None if rho is None else check_real("rho", rho, 0.0)
-        n_examples = None if n_examples is None else check_integer("n_examples", n_examples, 1)
+        """The record of the keywords that `hebb.theory.Dense` and `hebb.models.Dense` share. Raises ParameterError."""
+        p_body = check_integer("p_body", p_body, 2, 20)
+        check_choice("hamiltonian", hamiltonian, HAMILTONIANS)
+        r = None if r is None else check_real("r", r, 0.0, 1.0, open_low=True,
+                                              remedy="1 is a dataset without noise, 0 would say nothing")
+        rho = None if rho is None else check_real("rho", rho, 0.0, 1e12)
+        n_examples = None if n_examples is None else check_integer("n_examples", n_examples, 1, 10**9)
         noiseless = r in (None, 1.0) and n_examples is None and rho in (None, 0.0)
         if protocol is None:
             protocol = "storage" if noiseless else "supervised"
-        if check_choice("protocol", protocol, PROTOCOLS) == "storage" and not noiseless:
-            raise ParameterError(f"r = {r!r}, n_examples = {n_examples!r}, rho = {rho!r} describe a noisy dataset, which "
-                                 "protocol = 'storage' does not have; leave them out")
-        return cls(p_body=p_body, protocol=protocol, hamiltonian=hamiltonian)
+        if check_choice("protocol", protocol, PROTOCOLS) == "storage":
+            if not noiseless:
+                raise ParameterError(f"r = {shown(r)}, n_examples = {shown(n_examples)}, rho = {shown(rho)} describe a noisy "
+                                     "dataset, which protocol = 'storage' does not have; leave them out")
+            return cls(p_body, hamiltonian=hamiltonian)
+        if r is not None and r < 1e-6:
+            raise ParameterError(f"r = {r!r} is not a number in [1e-06, 1]; examples this noisy say nothing")
+        if (n_examples is None) == (rho is None):
+            raise ParameterError(f"n_examples = {shown(n_examples)} and rho = {shown(rho)}: protocol = {protocol!r} takes "
+                                 "exactly one of them; give r and n_examples (exact), or rho (the limit of many examples)")
+        if r is None and (rho is None or protocol == "unsupervised"):
+            raise ParameterError(f"r = None: protocol = {protocol!r} with {'n_examples' if rho is None else 'rho'} needs the "
+                                 "quality r of its examples, a number in ]0, 1]")
+        if rho is None:
+            return cls(p_body, protocol, hamiltonian, r, n_examples, (1 - r * r) / (n_examples * r * r))
+        if r is not None and protocol == "supervised":
+            raise ParameterError(f"r = {r!r} and rho = {rho!r} given together; supervised data take r and n_examples (exact) or "
+                                 "rho alone (the limit of many examples, in which r drops out)")
+        if r == 1.0 and rho > 0:
+            raise ParameterError(f"r = 1.0 and rho = {rho!r} contradict each other: examples without noise have rho = 0")
+        return cls(p_body, protocol, hamiltonian, 1.0 if r is None else r, None, rho)
+
+    @property
+    def gaussian(self) -> bool:
+        """Whether the dataset is the Gaussian limit of many examples."""
+        return self.protocol != "storage" and self.n_examples is None
+
+    @property
+    def effective_examples(self) -> float:
+        """M, which in the Gaussian limit follows from r and rho and need not be whole (infinite at rho = 0)."""
+        if self.n_examples is not None:
+            return float(self.n_examples)
+        return (1 - self.r**2) / (self.rho * self.r**2) if self.rho > 0 else math.inf
+
+    def tuple_entropy(self, order: int) -> float:
+        """rho_k = (1 - r^2k)/(M r^2k): the entropy of products of k entries of one example (rho_1 = rho)."""
+        if self.protocol == "storage" or self.r == 1.0:
+            return self.rho
+        power = self.r ** (2 * order)
+        return (1 - power) / (self.effective_examples * power)
+
+    @property
+    def signal(self) -> float:
+        """kappa in the condensed energy -(N/2) kappa nt^P with nt = E[u s] (theory/dense: supervised (1+rho)^(-P/2),
+        unsupervised (1+rho_P)^(-1/2), P = 2 unsupervised 1/(1+rho)); 1 without a dataset."""
+        if self.protocol == "unsupervised" and self.p_body > 2:
+            return (1 + self.tuple_entropy(self.p_body)) ** -0.5
+        return (1 + self.rho) ** (-self.p_body / 2)
 
 
 def load(n_patterns: float, n_spins: int, p_body: int) -> float:

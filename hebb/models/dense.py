@@ -47,6 +47,8 @@ class Dense(Model):
     def __init__(self, n_spins=None, p_body=2, gamma=None, n_patterns=None, patterns=None, r=None, n_examples=None, rho=None,
                  protocol=None, hamiltonian="distinct", threshold=0.5, order="random", fields=None):
         self.law = DenseLaw.from_keywords(p_body, r, n_examples, rho, protocol, hamiltonian)
+        if self.law.protocol != "storage":
+            raise ParameterError(f"protocol = {self.law.protocol!r} is not available in this version; use 'storage'")
         self.p_body, self.hamiltonian, self.protocol = self.law.p_body, self.law.hamiltonian, self.law.protocol
         self.threshold = check_real("threshold", threshold, 0.0, 1.0)
         self.order = check_choice("order", order, ("random", "file"))

@@ -51,6 +51,8 @@ class Dense:
 
     def __init__(self, p_body=4, r=None, n_examples=None, rho=None, protocol=None, hamiltonian="distinct"):
         self.law = DenseLaw.from_keywords(p_body, r, n_examples, rho, protocol, hamiltonian)
+        if self.law.protocol != "storage":
+            raise ParameterError(f"protocol = {self.law.protocol!r} is not available in this version; use 'storage'")
         self.branches = Branches(self.law)
         self._folds: dict[float, Fold] = {}
 
