@@ -1,6 +1,7 @@
 """Images as patterns: the IDX reader, what a broken folder says, and what the results say was used."""
 
 import gzip
+import hashlib
 import os
 import struct
 import warnings
@@ -93,8 +94,9 @@ def test_a_folder_of_images(tmp_path, zipped):
     write(folder, "train-labels-idx1-ubyte", idx(np.arange(6)), zipped)
     (folder / "README.txt").write_text("not an image")
     found = load_images(str(folder))
-    assert found.name == "letters" and found.images.dtype == np.float64
-    np.testing.assert_array_equal(found.images, images / 255.0)
+    assert found.name == "letters" and found.pixels.dtype == np.uint8 and found.white == 255 and len(found) == 6
+    np.testing.assert_array_equal(found.pixels, images)
+    np.testing.assert_array_equal(found.grey(slice(2, 4)), images[2:4].reshape(2, 20) / 255.0)
     np.testing.assert_array_equal(found.labels, np.arange(6))
 
 
@@ -103,7 +105,7 @@ def test_several_files_are_joined_in_alphabetical_order(tmp_path):
         write(tmp_path, f"{name}-images-idx3-ubyte", idx(pictures(seed=seed)))
         write(tmp_path, f"{name}-labels.idx1-ubyte", idx([seed] * 6))
     found = load_images(str(tmp_path))
-    np.testing.assert_array_equal(found.images, np.concatenate([pictures(seed=1), pictures(seed=2)]) / 255.0)
+    np.testing.assert_array_equal(found.pixels, np.concatenate([pictures(seed=1), pictures(seed=2)]))
     assert found.labels is None, "labels of another spelling belong to no image file"
 
 
@@ -112,7 +114,7 @@ def test_a_file_beside_its_own_archive_counts_once(tmp_path):
     write(tmp_path, "t10k-images-idx3-ubyte", idx(pictures()), zipped=True)
     write(tmp_path, "t10k-labels-idx1-ubyte", idx(np.arange(6)))
     found = load_images(str(tmp_path))
-    assert len(found.images) == len(found.labels) == 6
+    assert len(found) == len(found.labels) == 6
 
 
 def test_broken_folders_say_what_is_wrong(tmp_path):
@@ -141,8 +143,8 @@ def test_named_sets_are_looked_for_in_their_subfolder_and_in_the_folder(tmp_path
     monkeypatch.setenv("HEBB_DATA", str(tmp_path))
     fashion, mnist = load_images("fashion-mnist"), load_images("mnist")
     assert (fashion.name, mnist.name) == ("fashion-mnist", "mnist")
-    np.testing.assert_array_equal(fashion.images, pictures(seed=5) / 255.0)
-    np.testing.assert_array_equal(mnist.images, pictures(seed=6) / 255.0)
+    np.testing.assert_array_equal(fashion.pixels, pictures(seed=5))
+    np.testing.assert_array_equal(mnist.pixels, pictures(seed=6))
     assert load_images("mnist", str(tmp_path)).sha256 == mnist.sha256 != fashion.sha256
 
 
@@ -150,7 +152,7 @@ def test_digits_stand_in_for_a_named_set_with_a_warning():
     for name in ("mnist", "fashion-mnist"):
         with pytest.warns(HebbWarning, match=f"no data folder given for '{name}': using scikit-learn's 8x8 digits"):
             images = load_images(name)
-        assert images.name == "digits" and images.images.shape == (1797, 8, 8)
+        assert images.name == "digits" and images.pixels.shape == (1797, 8, 8)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert load_images("digits").sha256 == images.sha256
@@ -163,7 +165,7 @@ def test_a_folder_named_later_is_used(tmp_path, monkeypatch):
         load_images("mnist")
     write(tmp_path, "t10k-images-idx3-ubyte", idx(pictures()))
     monkeypatch.setenv("HEBB_DATA", str(tmp_path))
-    assert load_images("mnist").images.shape == (6, 4, 5)
+    assert load_images("mnist").pixels.shape == (6, 4, 5)
 
 
 def test_results_say_which_images_were_used():
@@ -190,18 +192,32 @@ def test_parameters_of_digits_are_stable():
 
 
 def test_binarisation():
-    images = ImageSet("grey", np.array([[[0.0, 0.25], [0.5, 1.0]]]), None)
+    images = ImageSet("grey", np.array([[[0, 1], [2, 4]]], np.uint8), None, white=4)
+    assert images.grey().tolist() == [[0, 0.25, 0.5, 1]]
     assert images.binarised(0.5).tolist() == [[-1, -1, -1, 1]], "only above the threshold"
     assert images.binarised(0.25).tolist() == [[-1, -1, 1, 1]]
     assert images.binarised(0.0).tolist() == [[-1, 1, 1, 1]]
     assert images.binarised(1.0).tolist() == [[-1, -1, -1, -1]] and images.binarised(0.5).dtype == np.int8
+    assert images.binarised(np.array([0.5, 0.2, 0.5, 0.9])).tolist() == [[-1, 1, -1, 1]], "a threshold of each pixel"
+
+
+def test_many_images_are_binarised_and_named_as_few():
+    """They are worked through in parts, so that floating point never holds a whole set."""
+    pixels = np.random.default_rng(3).integers(0, 256, (2345, 3, 4), dtype=np.uint8)
+    images = ImageSet("many", pixels, None)
+    grey = pixels.reshape(2345, 12) / 255.0
+    chosen = np.random.default_rng(4).permutation(2345)[:1500]
+    np.testing.assert_array_equal(images.binarised(0.3), np.where(grey > 0.3, 1, -1))
+    np.testing.assert_array_equal(images.binarised(0.3, chosen), np.where(grey[chosen] > 0.3, 1, -1))
+    np.testing.assert_array_equal(images.median(chosen), np.median(grey[chosen], axis=0))
+    assert images.sha256 == hashlib.sha256(grey).hexdigest()[:16]
 
 
 def test_patterns_are_binarised_images():
     digits = load_images("digits")
     for threshold in (0.5, 0.3):
         model = models.Dense(patterns="digits", n_patterns=5, order="file", threshold=threshold)
-        np.testing.assert_array_equal(model.draw(1).patterns, np.where(digits.images[:5].reshape(5, 64) > threshold, 1, -1))
+        np.testing.assert_array_equal(model.draw(1).patterns, np.where(digits.grey()[:5] > threshold, 1, -1))
 
 
 def test_order():
@@ -244,9 +260,9 @@ def test_a_misspelt_set_is_a_missing_folder():
 @pytest.mark.skipif("HEBB_DATA" not in os.environ, reason="HEBB_DATA names no folder of IDX files")
 def test_real_mnist():
     images = load_images("mnist")
-    assert images.name == "mnist" and images.images.shape[1:] == (28, 28) and len(images.images) >= 10_000
+    assert images.name == "mnist" and images.pixels.shape[1:] == (28, 28) and len(images) >= 10_000
     assert images.labels is not None and set(images.labels) == set(range(10))
-    assert images.images.min() == 0 and images.images.max() == 1 and 0.12 < images.images.mean() < 0.14
+    assert images.pixels.min() == 0 and images.pixels.max() == 255 and 0.12 < images.pixels.mean() / 255 < 0.14
     model = models.Dense(patterns="mnist", n_patterns=20, p_body=4)
     patterns = model.draw(1).patterns
     assert model.n_spins == 784 and patterns.shape == (20, 784) and 0.05 < np.mean(patterns == 1) < 0.25

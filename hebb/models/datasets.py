@@ -20,24 +20,53 @@ from ..errors import DataError, EnvironmentMismatch, HebbWarning
 __all__ = ["ImageSet", "load_images", "read_idx"]
 
 NAMED = ("mnist", "fashion-mnist")
+_CHUNK = 1000  # images at a time in floating point
 
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """images: (n, rows, columns) float64 in [0, 1]; labels: (n,) int or None; name and sha256 identify them in results."""
+    """pixels: (n, rows, columns) uint8 from 0 to `white`; the grey level of a pixel is pixel/white in [0, 1].
+    labels: (n,) int or None. name and sha256 (of the grey levels as float64) identify the set in results."""
 
     name: str
-    images: np.ndarray
+    pixels: np.ndarray
     labels: np.ndarray | None
+    white: int = 255
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    @property
+    def n_pixels(self) -> int:
+        """Pixels of one image."""
+        return self.pixels[0].size
 
     @functools.cached_property
     def sha256(self) -> str:
-        return hashlib.sha256(np.ascontiguousarray(self.images)).hexdigest()[:16]
+        found = hashlib.sha256()
+        for start in range(0, len(self), _CHUNK):
+            found.update(self.grey(slice(start, start + _CHUNK)))
+        return found.hexdigest()[:16]
 
-    def binarised(self, threshold: float, chosen=slice(None)) -> np.ndarray:
-        """(n, rows * columns) int8 of the chosen images: +1 where the pixel exceeds threshold, -1 elsewhere."""
-        images = self.images[chosen]
-        return np.where(images.reshape(len(images), -1) > threshold, 1, -1).astype(np.int8)
+    def grey(self, chosen=slice(None)) -> np.ndarray:
+        """(n, rows * columns) float64 grey levels in [0, 1] of the chosen images: eight times the memory of their pixels."""
+        pixels = self.pixels[chosen]
+        return pixels.reshape(len(pixels), -1) / float(self.white)
+
+    def median(self, chosen=slice(None)) -> np.ndarray:
+        """(rows * columns,) median grey level of every pixel over the chosen images."""
+        pixels = self.pixels[chosen]
+        return np.median(pixels.reshape(len(pixels), -1), axis=0) / float(self.white)
+
+    def binarised(self, threshold, chosen=slice(None)) -> np.ndarray:
+        """(n, rows * columns) int8 of the chosen images: +1 where the grey level exceeds threshold, a number or one per
+        pixel, -1 elsewhere."""
+        chosen = np.arange(len(self))[chosen]
+        signs = np.full((len(chosen), self.n_pixels), -1, np.int8)
+        for start in range(0, len(chosen), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            signs[part][self.grey(chosen[part]) > threshold] = 1
+        return signs
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -102,7 +131,7 @@ def _folder(root: Path, name: str) -> ImageSet:
     images = np.concatenate(stacks)
     if known is not None and len(known) != len(images):
         raise DataError(f"{str(root)!r} holds {len(images)} images and {len(known)} labels; copy the files again")
-    return ImageSet(name, images / 255.0, known)
+    return ImageSet(name, images, known)
 
 
 @functools.cache
@@ -113,4 +142,4 @@ def _digits() -> ImageSet:
         raise EnvironmentMismatch("the 8x8 digits need scikit-learn; install hebb[images], or name a folder of IDX files by "
                                   "--data or HEBB_DATA") from None
     data = load_digits()
-    return ImageSet("digits", data.images / 16.0, data.target)
+    return ImageSet("digits", data.images.astype(np.uint8), data.target, white=16)

@@ -57,7 +57,7 @@ class Dense(Model):
         given_bits = None
         if isinstance(patterns, (str, os.PathLike)):
             self.images = load_images(os.fspath(patterns))
-            n_spins = self._size(n_spins, self.images.images[0].size, f"the images of {self.images.name!r}")
+            n_spins = self._size(n_spins, self.images.n_pixels, f"the images of {self.images.name!r}")
         elif patterns is not None:
             given_bits = pack(patterns)
             self.array = given_bits.unpack()
@@ -68,8 +68,8 @@ class Dense(Model):
         self.n_spins = check_integer("n_spins", n_spins, max(2, self.p_body), 10**9,
                                      remedy=f"a {self.p_body}-body interaction needs at least {self.p_body} spins")
         self.n_patterns = self._count(gamma, n_patterns)
-        if self.images is not None and self.n_patterns > len(self.images.images):
-            raise ParameterError(f"n_patterns = {self.n_patterns} exceeds the {len(self.images.images)} images of "
+        if self.images is not None and self.n_patterns > len(self.images):
+            raise ParameterError(f"n_patterns = {self.n_patterns} exceeds the {len(self.images)} images of "
                                  f"{self.images.name!r}; lower it or give more images")
         self.fields = None if fields is None else self._check_fields(fields)
         self.memory_bytes()
@@ -133,7 +133,7 @@ class Dense(Model):
             return Instance(self, rademacher(self.n_patterns, self.n_spins, stream), self.fields, disorder)
         chosen = np.arange(self.n_patterns)
         if self.order == "random":
-            chosen = stream.permutation(len(self.images.images))[:self.n_patterns]
+            chosen = stream.permutation(len(self.images))[:self.n_patterns]
         return Instance(self, pack(self.images.binarised(self.threshold, chosen)), self.fields, disorder)
 
     @property
