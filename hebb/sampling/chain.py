@@ -12,7 +12,7 @@ from ..models.patterns import as_numbers
 from ..params import check_choice, check_integer, check_real, digest
 from ..streams import Purpose, generator
 
-__all__ = ["Chain", "sample"]
+__all__ = ["Chain", "check_start", "sample", "starting_spins"]
 
 DYNAMICS = ("metropolis", "glauber", "zero_temperature")
 ORDERS = ("random", "sequential")
@@ -44,13 +44,12 @@ class Chain:
         self.planted = instance.condensed
         self._watched = isinstance(start, str) and start == "planted"
         point = point or digest({**instance.model.parameters(), "temperature": self.temperature})
-        keys = ((Purpose.START, instance.model.disorder_key), (Purpose.DYNAMICS, point))
-        streams = [[generator(seed, purpose, key, instance.disorder, r) for r in range(replicas)] for purpose, key in keys]
-        self._generators = streams[1]
+        self._generators = [generator(seed, Purpose.DYNAMICS, point, instance.disorder, r) for r in range(replicas)]
         self.kernel = instance.kernel()
-        self.kernel.load(self._planted_start(streams[0][0])[None])
+        planted, spins = starting_spins(instance, start, corruption, replicas, seed)
+        self.kernel.load(planted[None])
         self.planted_energy = float(self.kernel.energy[0])
-        self.kernel.load(np.array([self._start(start, corruption, replicas, r, stream) for r, stream in enumerate(streams[0])]))
+        self.kernel.load(spins)
         self.sweeps_done = 0
         self._accepted = np.zeros(replicas, np.int64)
         self._lowest = np.full(replicas, instance.n_spins, np.int64)
@@ -68,29 +67,7 @@ class Chain:
         else:
             check_real("temperature", temperature, 0.0, open_low=True,
                        remedy=f"dynamics = {dynamics!r} needs temperature > 0; at 0 use dynamics = 'zero_temperature'")
-        if isinstance(start, str):
-            check_choice("start", start, STARTS)
-        else:
-            _given_start(start, model.n_spins, replicas)
-        if isinstance(start, str) and start == "corrupted":
-            check_real("corruption", corruption, 0.0, 0.5, remedy="give the fraction of flipped spins of a corrupted start")
-        elif corruption is not None:
-            raise ParameterError(f"corruption = {corruption!r} has no meaning with start = {start!r}; use start = 'corrupted'")
-
-    def _planted_start(self, stream: np.random.Generator) -> np.ndarray:
-        """(N,) int8: the condensed pattern with vanishing entries replaced by random signs."""
-        signs = 1 - 2 * stream.integers(0, 2, self.instance.n_spins, dtype=np.int8)
-        return np.where(self.planted == 0, signs, self.planted).astype(np.int8)
-
-    def _start(self, start, corruption, replicas: int, r: int, stream: np.random.Generator) -> np.ndarray:
-        if not isinstance(start, str):
-            return _given_start(start, self.instance.n_spins, replicas)[r]
-        if start == "random":
-            return 1 - 2 * stream.integers(0, 2, self.instance.n_spins, dtype=np.int8)
-        spins = self._planted_start(stream)
-        if start == "corrupted":
-            spins = np.where(stream.random(self.instance.n_spins) < corruption, -spins, spins).astype(np.int8)
-        return spins
+        check_start(model, start, corruption, replicas)
 
     def advance(self, n_sweeps: int) -> None:
         """n_sweeps sweeps of N proposals of every replica."""
@@ -152,6 +129,42 @@ class Chain:
         self.sweeps_done = int(snapshot["sweeps_done"])
         self._accepted = np.array(snapshot["accepted"], np.int64)
         self._lowest = np.array(snapshot["lowest"], np.int64)
+
+
+def check_start(model: Model, start, corruption, replicas: int) -> None:
+    """Raise ParameterError for a start that R chains of this model cannot have."""
+    if isinstance(start, str):
+        check_choice("start", start, STARTS)
+    else:
+        _given_start(start, model.n_spins, replicas)
+    if isinstance(start, str) and start == "corrupted":
+        check_real("corruption", corruption, 0.0, 0.5, remedy="give the fraction of flipped spins of a corrupted start")
+    elif corruption is not None:
+        raise ParameterError(f"corruption = {corruption!r} has no meaning with start = {start!r}; use start = 'corrupted'")
+
+
+def starting_spins(instance: Instance, start, corruption, replicas: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """A planted configuration (N,) and the starts (R, N) of checked settings, int8; streams as in `Chain`."""
+    streams = [generator(seed, Purpose.START, instance.model.disorder_key, instance.disorder, r) for r in range(replicas)]
+    n, pattern = instance.n_spins, instance.condensed
+
+    def signs(stream: np.random.Generator) -> np.ndarray:
+        return 1 - 2 * stream.integers(0, 2, n, dtype=np.int8)
+
+    def planted(stream: np.random.Generator) -> np.ndarray:
+        drawn = signs(stream)
+        return np.where(pattern == 0, drawn, pattern).astype(np.int8)
+
+    reference = planted(streams[0])
+    if not isinstance(start, str):
+        return reference, _given_start(start, n, replicas)
+    if start == "random":
+        return reference, np.array([signs(stream) for stream in streams])
+    spins = np.array([planted(stream) for stream in streams])
+    if start == "corrupted":
+        flipped = np.array([stream.random(n) < corruption for stream in streams])
+        spins = np.where(flipped, -spins, spins).astype(np.int8)
+    return reference, spins
 
 
 def _given_start(start, n_spins: int, replicas: int) -> np.ndarray:
