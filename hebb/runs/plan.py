@@ -26,7 +26,8 @@ from ..errors import HebbWarning, ParameterError, StorageError
 from ..models.base import available_memory, kernel_module
 from ..params import check_choice, check_integer, check_keys, check_real, digest, shown
 from ..sampling.accumulators import bin_length_for
-from ..sampling.chain import STARTS, Chain
+from ..sampling.chain import Chain
+from ..sampling.starts import STARTS
 from .executors import ranks_of_machine
 
 __all__ = [
