@@ -1,4 +1,4 @@
-"""Figures: curves of theory with points of simulation, z-scores, phase diagrams with the simulated points, images.
+"""Figures: curves of theory with points of simulation, z-scores, phase diagrams with the simulated points.
 
 Everything is drawn on plain matplotlib figures, without a window system and without touching a user's settings.
 """
@@ -9,41 +9,33 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import resources
 
 import numpy as np
-from matplotlib import style
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator
 
 from .compare import Comparison, Row
 from .errors import NoSolution
 from .finite_size import load_of, mapped_point
-from .storage.results import Results
+from .pictures import COLORS, house_style, image_figure
 
-__all__ = ["comparison_figure", "restoration_figure"]
+__all__ = ["comparison_figure"]
 
 _CLIPPED_Z = 8.0
-_COLORS = ("#1f4e79", "#c8553d", "#3a7d44", "#8d5a97", "#d99a2b", "#5c6b73")
 _TITLES = {"m": "overlap $m$", "energy": "energy per spin", "energy_cv": "energy per spin", "q": "overlap of replicas $q$"}
-
-
-def _style():
-    return style.context(str(resources.files("hebb") / "hebb.mplstyle"))
 
 
 def comparison_figure(comparison: Comparison) -> Figure:
     """One column per (P, Hamiltonian), or one row if there is only one: an order parameter along the sweep, z-scores, the
     phase diagram with the points.
 
-    Jobs on images, for which there is no theory, get `restoration_figure`.
+    Jobs on images, for which there is no theory, get those of `hebb.pictures`.
     """
     if not comparison.theories:
-        return restoration_figure(comparison.results)
+        return image_figure(comparison.results)
     groups: dict[tuple[int, str], list[Row]] = {}
     for row in comparison.rows:
         groups.setdefault((row.point["p_body"], row.point["hamiltonian"]), []).append(row)
-    with _style():
+    with house_style():
         if len(groups) == 1:
             figure = Figure(figsize=(14, 4.3), layout="constrained")
             axes = figure.subplots(1, 3, squeeze=False).T
@@ -97,7 +89,7 @@ def _draw_curves(ax, theory, rows: list[Row]) -> None:
     sizes = sorted({row.point["n_spins"] for row in rows})
     markers = dict(zip(sizes, itertools.cycle("osD^v<>p*h")))
     for number, fixed in enumerate(sorted({sweep.fixed(row) for row in rows})):
-        color = _COLORS[number % len(_COLORS)]
+        color = COLORS[number % len(COLORS)]
         here = [row for row in rows if sweep.fixed(row) == fixed]
         if retrieval:
             _theory_line(ax, theory, here, sweep, color)
@@ -160,9 +152,9 @@ def _draw_z(ax, rows: list[Row]) -> None:
         here = [row for row in compared if row.observable == name]
         x = [sweep.x(row) for row in here]
         raw = np.clip([row.z_unmapped for row in here], -_CLIPPED_Z, _CLIPPED_Z)
-        ax.plot(x, raw, "o", markerfacecolor="none", markeredgecolor=_COLORS[number % len(_COLORS)], alpha=0.45, markersize=4)
+        ax.plot(x, raw, "o", markerfacecolor="none", markeredgecolor=COLORS[number % len(COLORS)], alpha=0.45, markersize=4)
         rms = math.sqrt(np.mean([row.z**2 for row in here]))
-        ax.plot(x, np.clip([row.z for row in here], -_CLIPPED_Z, _CLIPPED_Z), "o", color=_COLORS[number % len(_COLORS)],
+        ax.plot(x, np.clip([row.z for row in here], -_CLIPPED_Z, _CLIPPED_Z), "o", color=COLORS[number % len(COLORS)],
                 label=f"{name}: rms {rms:.2f}")
     ax.plot([], [], "o", markerfacecolor="none", markeredgecolor="0.5",
             label=f"infinite-size theory (clipped at {_CLIPPED_Z:g})")
@@ -179,72 +171,3 @@ def _draw_diagram(ax, theory, rows: list[Row]) -> None:
     for (gamma, temperature), row in points.items():
         lost = bool(row.excluded) and row.branch == "retrieval"
         ax.plot(gamma, temperature, "x" if lost else "o", color="black", markerfacecolor="white", markersize=4.5, zorder=5)
-
-
-def restoration_figure(results: Results) -> Figure:
-    """How well corrupted images are restored as their number grows, one curve per P and temperature, and examples: stored,
-    corrupted, restored. Needs a job whose start is "corrupted"; the examples need keep_spins = true."""
-    orders = sorted({point["p_body"] for point in results.points})
-    temperatures = sorted({point["temperature"] for point in results.points})
-    with _style():
-        figure = Figure(figsize=(11, 4.6), layout="constrained")
-        left, right = figure.subfigures(1, 2, width_ratios=(1, 1.15))
-        ax = left.subplots()
-        for number, (p, temperature) in enumerate(itertools.product(orders, temperatures)):
-            chosen = [i for i, point in enumerate(results.points)
-                      if (point["p_body"], point["temperature"]) == (p, temperature)]
-            k = [results.points[i]["n_patterns"] for i in chosen]
-            name = f"P = {p}" + (f", T = {temperature:g}" if len(temperatures) > 1 else "")
-            estimates = [results["m"].estimate(i) for i in chosen]
-            ax.errorbar(k, [e.mean for e in estimates], [e.raw_error for e in estimates], fmt="o-",
-                        color=_COLORS[number % len(_COLORS)], label=name)
-        corruption = results.job["sampling"].get("corruption")
-        if corruption is not None:
-            ax.axhline(1 - 2 * corruption, color="0.5", linestyle="--", linewidth=1, label=f"start ({corruption:.0%} flipped)")
-        alike = _mean_overlap([spins["planted"] for spins in results.spins.values()])
-        if alike is not None:
-            ax.axhline(alike, color="0.5", linestyle=":", linewidth=1, label="two different images")
-        ax.set(xscale="log", xlabel="images stored $K$", ylabel="overlap $m$ with the stored image", ylim=(None, 1.03))
-        ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        ax.xaxis.set_minor_locator(NullLocator())
-        ax.xaxis.set_major_formatter("{x:g}")
-        ax.legend()
-        images = results.points[0].get("patterns", "patterns")
-        ax.set_title(f"restoring {images if isinstance(images, str) else 'patterns'} (N = {results.points[0]['n_spins']})")
-        _draw_examples(right, results, orders)
-        return figure
-
-
-def _mean_overlap(patterns: list[np.ndarray]) -> float | None:
-    """Mean overlap of two different stored images; None if none were kept. Rademacher patterns would give 0."""
-    distinct = np.unique(np.array(patterns), axis=0).astype(float)
-    if len(distinct) < 2:
-        return None
-    total = distinct.sum(axis=0)
-    n, size = distinct.shape[1], len(distinct)
-    return float((total @ total - n * size) / (n * size * (size - 1)))
-
-
-def _draw_examples(figure, results: Results, orders: list[int]) -> None:
-    kept = sorted({results.points[point]["n_patterns"] for point, _ in results.spins})
-    if not kept:
-        return
-    shown = [kept[0], kept[len(kept) // 3], kept[-1]] if len(kept) > 2 else kept
-    n = results.points[0]["n_spins"]
-    width = next((w for w in (math.isqrt(n),) if w * w == n), n)
-    titles = ["stored", "corrupted", *[f"restored, P = {p}" for p in orders]]
-    axes = figure.subplots(len(shown), len(titles), squeeze=False)
-    for line, k in enumerate(shown):
-        here = {at: spins for at, spins in results.spins.items() if results.points[at[0]]["n_patterns"] == k}
-        samples = sorted({disorder for _, disorder in here})
-        pictures = {results.points[point]["p_body"]: spins for (point, disorder), spins in sorted(here.items(), reverse=True)
-                    if disorder == samples[line % len(samples)]}
-        first = next(iter(pictures.values()))
-        row = [first["planted"], first["start"][0], *[pictures[p]["final"][0] if p in pictures else None for p in orders]]
-        for ax, picture, title in zip(axes[line], row, titles, strict=True):
-            ax.set_axis_off()
-            if picture is not None:
-                ax.imshow(np.reshape(picture, (-1, width)), cmap="gray_r", vmin=-1, vmax=1, interpolation="nearest")
-            if line == 0:
-                ax.set_title(title, fontsize=8)
-        axes[line, 0].text(-0.15, 0.5, f"K = {k}", rotation=90, va="center", ha="right", transform=axes[line, 0].transAxes)

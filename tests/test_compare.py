@@ -16,7 +16,8 @@ from hebb import models, simulate
 from hebb.compare import Comparison, Row, compare, compare_results, normal_score, predict
 from hebb.errors import NoSolution
 from hebb.params import patterns_at_load
-from hebb.plotting import comparison_figure, restoration_figure
+from hebb.pictures import restoration_figure
+from hebb.plotting import comparison_figure
 from hebb.runs.plan import Plan
 from hebb.runs.worker import compute
 from hebb.storage.results import Results

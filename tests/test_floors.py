@@ -23,6 +23,7 @@ FLOORS = {
     "runs": 5,
     "compare": 6,
     "finite_size": 6,
+    "pictures": 6,
     "plotting": 6,
     "__main__": 7,
     "bench": 7,
