@@ -346,7 +346,7 @@ def test_missing_branches_name_the_nearest_point():
     (lambda: theory(3, "naive").glass_temperature(1.0), "random-field"),
     (lambda: theory(4).phase_diagram([0.3, 0.1], [0.1, 0.2]), "increasing array"),
     (lambda: theory(4).phase_diagram([0.1], 0.3), "temperature"), (lambda: Dense(p_body=1), "p_body"),
-    (lambda: Dense(p_body=4, r=0.8, n_examples=10), "not available"),
+    (lambda: Dense(p_body=4, r=0.8), "exactly one of them"),
     (lambda: Dense(hamiltonian="full"), "hamiltonian"),
     (lambda: theory(4).curve(0.3, branch="glass"), "gamma_max"), (lambda: theory(4).curve(0.3, points=1), "points"),
 ])

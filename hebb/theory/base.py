@@ -71,6 +71,7 @@ class Curve:
     temperature: float
     gamma: np.ndarray
     m: np.ndarray
+    n: np.ndarray
     q: np.ndarray
     C: np.ndarray
     free_energy: np.ndarray

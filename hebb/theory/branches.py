@@ -116,13 +116,19 @@ class Branches:
 
     @cached_property
     def transition_v(self) -> float:
-        """atanh(n) at gamma = 0 where retrieval and paramagnet have equal free energies (P = 2: 0, at T = 1)."""
-        p = self.law.p_body
-        if p == 2:
+        """h/T at u = 1 and gamma = 0 where retrieval and paramagnet have equal free energies (P = 2: 0, at T = 1)."""
+        if self.law.p_body == 2:
             return 0.0
-        return float(bracketed_root(
-            lambda v, _: (p - 1) / 2 * np.tanh(v) ** p - self.retrieval.start_line(v) * np.log(np.cosh(v)),
-            self.retrieval.start_v, 2.0 * p)[0])
+
+        def gain(v, _=None):
+            """[f(retrieval) - f(paramagnet)]/T: v n (P-1)/P - E ln cosh(v u)."""
+            average = self.retrieval.low_load(v)
+            n = self.equations.mean_size - average.loss
+            return (1 - 1 / self.law.p_body) * v * n - (average.L - math.log(2))
+
+        v = self.retrieval.start_v * np.geomspace(1, 1e3, 400)
+        lower = int(np.argmax(gain(v) < 0))
+        return float(bracketed_root(gain, v[lower - 1], v[lower])[0])
 
     @cached_property
     def top_transition(self) -> float:
@@ -130,9 +136,10 @@ class Branches:
         return float(self.low_load_state(self.transition_v).temperature[0])
 
     def low_load_state(self, v: float) -> States:
-        """The gamma = 0 retrieval state with n = tanh v, at the temperature at which it is one."""
-        temperature = float(self.retrieval.start_line(v)) if v > 0 else 1.0
-        return self.equations.states(math.tanh(v), 1 / (temperature * math.cosh(v) ** 2), 0.0, temperature)
+        """The gamma = 0 retrieval state with h/T = v u, at the temperature at which it is one."""
+        temperature = float(self.retrieval.start_line(v))
+        average = self.retrieval.low_load(v)
+        return self.equations.states(self.equations.mean_size - average.loss, average.C / temperature, 0.0, temperature)
 
     def lines(self, low: float, high: float) -> dict[str, TracedLine]:
         """The lines of a phase diagram between two temperatures, traced at temperatures of their own.

@@ -1,7 +1,7 @@
 """Branches of saddle points followed without iteration, and the folds where they end.
 
 A branch at fixed temperature is explicit once the order parameter, rather than the load, is chosen: the overlap n fixes
-the signal A(n), the monotone equation E tanh((A + sigma z)/T) = n fixes sigma, quadrature gives C and q, and the load
+the signal A(n), the monotone equation E u tanh((A u + sigma z)/T) = n fixes sigma, quadrature gives C and q, and the load
 follows from sigma^2 = gamma v(C, T). A fold is then simply a maximum of gamma along the branch, and nothing has to
 converge near it. Many temperatures are followed at once.
 """
@@ -26,13 +26,15 @@ _GRID = 128           # points per temperature on which the first fold is looked
 
 
 class Fold(NamedTuple):
-    """Where a branch ends, one element per temperature; NaN where there is no branch at all."""
+    """Where a branch ends, one element per temperature; NaN where there is no branch at all, or no fold on it."""
 
     temperature: np.ndarray
     gamma: np.ndarray
-    n: np.ndarray
+    n: np.ndarray              # E[u s], here and below
     C: np.ndarray
-    n_start: np.ndarray        # overlap at gamma = 0
+    n_start: np.ndarray        # limit gamma -> 0 of the branch, and its C and y
+    C_start: np.ndarray
+    y_start: np.ndarray
     determinant: np.ndarray    # what should vanish at the fold
 
     def rows(self, index) -> Fold:
@@ -77,32 +79,55 @@ def invert_line(loads, line: Line, gamma: float, *, lowest: bool = False) -> flo
 
 
 class RetrievalBranch:
-    """States with n > 0, labelled by y = erfinv(n): y is large at small load and decreases along the branch.
+    """States with n > 0, labelled by y = erfinv(n/E|u|): y is large at small load and decreases along the branch.
 
-    In y the T = 0 branch is simply sigma = A/(sqrt(2) y), and overlaps exponentially close to 1 stay resolved.
+    In y the T = 0 branch without a dataset is simply sigma = A/(sqrt(2) y), and overlaps exponentially close to the
+    largest stay resolved.
     """
 
     def __init__(self, equations: ReplicaSymmetric):
         self.equations = equations
         self._p = equations.p_body
-        self.start_v, self.start_temperature = self._low_load_limit()
+        self._size = equations.mean_size
+        self._line_v, self._line_temperature = self._low_load_line()
+        top = int(np.argmax(self._line_temperature))
+        self.start_v, self.start_temperature = float(self._line_v[top]), float(self._line_temperature[top])
 
-    def _low_load_limit(self):
-        """gamma = 0: n = tanh v on the line T(v) = (P/2) tanh^(P-1)(v)/v, whose maximum is the limit of retrieval."""
+    def _low_load_line(self):
+        """Points of the gamma = 0 line T(v), its highest included: beyond it there is no retrieval.
+
+        P = 2: T falls from T(0) = 1 for every dataset.
+        """
+        sizes = self.equations.dataset.sizes
+        v = np.geomspace(1e-3 / max(1.0, sizes.max()), 40 / min(1.0, sizes[sizes > 0].min()), 512)
         if self._p == 2:
-            return 0.0, 1.0
-        # dT/dv = 0  <=>  (P-1) 2v = sinh 2v
-        v = bracketed_root(lambda v, _: (self._p - 1) * 2 * v - np.sinh(2 * v), 0.5, 10.0 + self._p)[0]
-        return float(v), float(self.start_line(v))
+            v = np.concatenate([[0.0], v])
+        line = self.start_line(v)
+        top = int(np.argmax(line))
+        if self._p == 2 or top in (0, v.size - 1):
+            return v, line
+        exact = bracketed_root(lambda v, _: self._line_slope(v), v[top - 1], v[top + 1])
+        return np.insert(v, top, exact), np.insert(line, top, self.start_line(exact))
+
+    def low_load(self, v):
+        """Averages of a spin without noise in the field v u at unit temperature."""
+        return self.equations.dataset.averages(v, 0.0, 1.0)
 
     def start_line(self, v):
-        """Temperature of the gamma = 0 state with n = tanh v, v > 0."""
-        return self._p / 2 * np.tanh(v) ** (self._p - 1) / v
+        """Temperature T(v) = A(n)/v of the gamma = 0 state whose fields are h/T = v u, that is n = E u tanh(v u)."""
+        v = np.asarray(v, float)
+        field = self.equations.amplitude(self._size - self.low_load(v).loss)
+        return np.divide(field, v, out=np.ones_like(v), where=v > 0)
+
+    def _line_slope(self, v):
+        """Has the sign of dT/dv: (P-1) v n'(v) - n."""
+        average = self.low_load(v)
+        return (self._p - 1) * v * average.gain - (self._size - average.loss)
 
     def start_overlaps(self, temperature):
-        """v = atanh(n) of the two gamma = 0 states, lower (unstable) and upper (retrieval), for T < start_temperature.
+        """v of the two gamma = 0 states, lower (unstable) and upper (retrieval), for T < start_temperature.
 
-        T = 0 gives 0 and infinity.
+        Upper is the largest v of the line at T, lower the next one. T = 0 gives 0 and infinity.
         """
         temperature = np.asarray(temperature, float)
         upper = np.full(temperature.shape, np.inf)
@@ -110,67 +135,116 @@ class RetrievalBranch:
         warm = np.flatnonzero(temperature > 0)
         if warm.size:
             T = temperature[warm]
+            v, above = self._line_v, self._line_temperature > T[:, None]
+            inner = v.size - 1 - np.argmax(above[:, ::-1], axis=1)           # last point of the line above T
+            last = np.maximum(v[inner], 1e-9 / self._size)
 
             def excess(v, rows):
-                return self._p / 2 * np.tanh(v) ** (self._p - 1) - T[rows] * v
+                return self.equations.amplitude(self._size - self.low_load(v).loss) - T[rows] * v
 
-            low = np.full(T.shape, max(self.start_v, 1e-9))
-            upper[warm] = bracketed_root(excess, low, np.maximum(self._p / (2 * T), low) * (1 + 1e-12))
+            far = self.equations.amplitude(self._size) / T
+            upper[warm] = bracketed_root(excess, last, np.maximum(far, last) * (1 + 1e-12))
             if self._p > 2:
-                tiny = 1e-3 * np.minimum((T / self._p) ** (1 / (self._p - 2)), low)
-                lower[warm] = bracketed_root(excess, tiny, low)
+                below = ~above & (np.arange(v.size) < inner[:, None])
+                outer = v.size - 1 - np.argmax(below[:, ::-1], axis=1)       # next point below T, if there is one
+                some = below.any(axis=1)
+                slope = self.equations.amplitude(self.equations.second_moment)
+                bound = (T / slope) ** (1 / (self._p - 2)) * (1 - 1e-9)      # n <= v E u^2
+                inner = np.where(some, np.minimum(outer + 1, inner), 0)
+                found = bracketed_root(excess, np.where(some, v[outer], bound), v[inner])
+                lower[warm] = np.where(np.isnan(found), bound, found)        # where n(v) vanishes to rounding
         return lower, upper
 
+    def without_load(self, temperature):
+        """(n, C) of the gamma = 0 state, C infinite at T = 0 if u can vanish; NaN where there is none."""
+        temperature = np.ravel(temperature).astype(float)
+        n, C = np.full((2, temperature.size), np.nan)
+        rows = np.flatnonzero(temperature < self.start_temperature)
+        T = temperature[rows]
+        v = self.start_overlaps(T)[1]
+        n[rows] = self._size - np.where(T > 0, self.low_load(np.where(T > 0, v, 0.0)).loss, 0.0)
+        C[rows] = self.equations.averages(n[rows], 0.0, 0.0, T).C
+        return n, C
+
     def window(self, temperature):
-        """Ends (y_low, y_high) of the branch; y_high is cut where the overlap is 1 to rounding."""
+        """Ends (y_low, y_high) of the branch; y_high is cut where the overlap is the largest to rounding."""
         lower, upper = self.start_overlaps(temperature)
-        complement = 2 / (np.exp(np.minimum(2 * upper, 700)) + 1)
-        return erfinv(np.tanh(lower)), np.minimum(erfcinv(complement), _SHARPEST)
+        cold = np.isinf(upper)
+        missing = np.where(cold, 0.0, self.low_load(np.where(cold, 0.0, upper)).loss) / self._size
+        reached = 1 - self.low_load(lower).loss / self._size
+        return erfinv(reached), np.minimum(erfcinv(missing), _SHARPEST)
 
     def follow(self, y, temperature, *, tolerance: float = 1e-15):
         """(n, sigma, C, gamma, determinant) at the points y of the branch; tolerance: last relative step of sigma."""
         y, temperature = (np.ravel(item).astype(float) for item in np.broadcast_arrays(y, temperature))
-        n, target = erf(y), np.log(erfc(y))
+        n, missing = self._size * erf(y), self._size * erfc(y)
+        target = np.log(missing)
         a = self.equations.amplitude(n)
-        sharp = a / (np.sqrt(2) * y)                    # sigma at T = 0, an upper bound at T > 0
+        average_of = self.equations.dataset.averages
+        # sigma at T = 0, an upper bound at T > 0: for datasets by Jensen's inequality
+        sharp = a / (np.sqrt(2) * y) * (self.equations.second_moment / self._size)
         thermal = sharp**2 - (np.pi * temperature) ** 2 / 12
         start = np.sqrt(np.maximum(thermal, 0.01 * sharp**2))
 
         def excess(sigma, rows):
-            average = field_averages(a[rows], sigma, temperature[rows])
-            return np.log(average.loss) - target[rows], -sigma * average.C_a / average.loss
+            average = average_of(a[rows], sigma, temperature[rows])
+            loss = np.maximum(average.loss, _TINY)
+            return np.log(loss) - target[rows], -sigma * average.slope / loss
 
         sigma = increasing_root(excess, 0.0, sharp * (1 + 1e-15), start, tolerance=tolerance)
-        average = field_averages(a, sigma, temperature)
+        average = average_of(a, sigma, temperature)
         gamma = self.equations.noise.load(sigma, average.C, temperature)
         return n, sigma, average.C, gamma, self.equations.determinant(average, n, average.C, gamma, temperature)
 
     def fold(self, temperature) -> Fold:
-        """The first fold met from gamma = 0, for an array of temperatures (T >= start_temperature: NaN).
+        """The first fold met from gamma = 0, for an array of temperatures.
 
-        Further maxima of gamma(n) at small n (a second lobe of saddles) are not part of the branch.
+        NaN for T >= start_temperature, and where the branch has no fold. Further maxima of gamma(n) at small n (a
+        second lobe of saddles) are not part of the branch.
         """
         temperature = np.atleast_1d(np.asarray(temperature, float))
-        out = np.full((5, temperature.size), np.nan)
+        out = np.full((7, temperature.size), np.nan)
         alive = np.flatnonzero(temperature < self.start_temperature)
         if alive.size:
             T = temperature[alive]
             y_low, y_high = self.window(T)
             fractions = 1 - (np.arange(_GRID) + 0.5) / _GRID
             y = y_low[:, None] + (y_high - y_low)[:, None] * fractions
-            determinant = self.follow(y, T[:, None], tolerance=1e-8)[4].reshape(y.shape)
-            first = np.argmax(determinant <= 0, axis=1)
+            _, _, response, _, determinant = (item.reshape(y.shape) for item in
+                                              self.follow(y, T[:, None], tolerance=1e-8))
+            n_start, C_start, y_start, begin = self._start(T, y, y_high, response)
+            met = (determinant <= 0) & (np.arange(_GRID) >= begin[:, None])
+            first = np.argmax(met, axis=1)
             rows = np.arange(alive.size)
 
             def slope(point, index):
                 return self.follow(point, T[index])[4]
 
-            ends = y[rows, first], y[rows, np.maximum(first - 1, 0)]
-            root = bracketed_root(slope, *ends)
-            n, _, C, gamma, left = self.follow(root, T)
-            start = np.tanh(self.start_overlaps(T)[1])
-            out[:, alive] = gamma, n, C, start, left
+            before = np.where(first > begin, y[rows, np.maximum(first - 1, 0)], y_start)
+            root = bracketed_root(slope, y[rows, first], np.where(met.any(axis=1), before, np.nan))
+            found = np.flatnonzero(np.isfinite(root))
+            n, _, C, gamma, left = self.follow(root[found], T[found])
+            out[:, alive[found]] = gamma, n, C, n_start[found], C_start[found], y_start[found], left
         return Fold(temperature, *out)
+
+    def _start(self, temperature, y, y_high, response):
+        """(n, C, y) where gamma = 0 on the branch, and the first point of each row of the grid y behind it.
+
+        This is the gamma = 0 state, unless its C exceeds the limit of the noise (P = 2: spins of small u are freer
+        than the noise allows and freeze at any load): then the branch begins with sigma > 0 where C is the limit.
+        """
+        limit = self.equations.noise.response_limit
+        n, C = self.without_load(temperature)
+        start, begin = y_high.copy(), np.zeros(n.size, int)
+        freed = np.flatnonzero(C >= limit)
+        if freed.size and np.isfinite(limit):
+            T = temperature[freed]
+            begin[freed] = np.argmax(response[freed] < limit, axis=1)
+            outer = np.where(begin[freed] > 0, y[freed, begin[freed] - 1], y_high[freed])
+            start[freed] = bracketed_root(lambda y, rows: self.follow(y, T[rows])[2] - limit,
+                                          y[freed, begin[freed]], outer)
+            n[freed], C[freed] = self._size * erf(start[freed]), limit
+        return n, C, start, begin
 
     def solve(self, gamma, temperature, fold: Fold):
         """(n, C) of the branch for arrays of loads and temperatures; NaN beyond the fold.
@@ -181,27 +255,31 @@ class RetrievalBranch:
         """
         gamma, temperature = (np.ravel(item).astype(float) for item in np.broadcast_arrays(gamma, temperature))
         n, C = np.full(gamma.size, np.nan), np.full(gamma.size, np.nan)
-        rows = np.flatnonzero(gamma <= fold.gamma)
+        idle = np.flatnonzero(gamma == 0)
+        n[idle], C[idle] = self.without_load(temperature[idle])
+        rows = np.flatnonzero((gamma > 0) & (gamma <= fold.gamma))
         if not rows.size:
             return n, C
-        g, T, n_fold, n_start = gamma[rows], temperature[rows], fold.n[rows], fold.n_start[rows]
+        g, T = gamma[rows], temperature[rows]
+        n_fold, n_start = fold.n[rows], fold.n_start[rows]
         inverse = np.divide(1, T, out=np.full(T.shape, np.inf), where=T > 0)
-        C_start = np.divide(1 - n_start**2, T, out=np.zeros(T.shape), where=T > 0)
+        C_limit = np.minimum(self.equations.noise.response_limit, inverse)
+        C_start = np.where(np.isfinite(fold.C_start[rows]), fold.C_start[rows], fold.C[rows])
         share = np.sqrt(np.maximum(0, 1 - g / fold.gamma[rows]))
         x = n_fold + (n_start - n_fold) * share
-        c = fold.C[rows] + (C_start - fold.C[rows]) * share
-        C_limit = np.minimum(self.equations.noise.response_limit, inverse)
+        c = np.minimum(fold.C[rows] + (C_start - fold.C[rows]) * share, C_limit * (1 - 1e-9))
 
         def residual(n, C, index):
             return self.equations.residual(n, C, g[index], T[index])
 
-        x, c, _ = newton_pairs(residual, x, c, ((0.0, 1.5), (0.0, C_limit)))
+        x, c, _ = newton_pairs(residual, x, c, ((0.0, 1.5 * self._size), (0.0, C_limit)))
         left = residual(x, c, np.arange(rows.size))
-        astray = ~(np.maximum(np.abs(left[0]), np.abs(left[1])) < 1e-13) | (x < n_fold * (1 - 1e-12))
+        error = np.maximum(np.abs(left[0]) / max(1.0, self._size), np.abs(left[1]) / np.maximum(1, c))
+        astray = ~(error < 1e-13) | (x < n_fold * (1 - 1e-12))
         lost = np.flatnonzero(astray)
         if lost.size:
-            y_fold, y_high = erfinv(n_fold[lost]), self.window(T[lost])[1]
-            y = bracketed_root(lambda y, index: self.follow(y, T[lost][index])[3] - g[lost][index], y_fold, y_high)
+            y_fold, y_start = erfinv(n_fold[lost] / self._size), fold.y_start[rows[lost]]
+            y = bracketed_root(lambda y, index: self.follow(y, T[lost][index])[3] - g[lost][index], y_fold, y_start)
             y = np.where(np.isnan(y), y_fold, y)           # rounding may put the end of the bracket on the wrong side
             x[lost], _, c[lost], *_ = self.follow(y, T[lost])
         n[rows], C[rows] = x, c
@@ -248,7 +326,7 @@ class GlassBranch:
         """The load above which the branch exists at each temperature."""
         temperature = np.asarray(temperature, float)
         if self._hopfield:
-            return np.where(temperature > 1, (temperature - 1) ** 2, 0.0)
+            return self._noise.onset(temperature)
         return self.onset_ratio * temperature**2
 
     def onset_error(self, temperature):
@@ -261,7 +339,10 @@ class GlassBranch:
     def onset_temperature(self, gamma: float) -> float:
         """The temperature below which the branch exists at this load (infinite with a random field)."""
         if self._hopfield:
-            return 1 + float(np.sqrt(gamma))
+            reach = gamma * np.array([1.0, self._noise.total])       # of one mode, and of all with the first's strength
+            if self._noise.total == 1:
+                return 1 + float(np.sqrt(gamma))
+            return float(bracketed_root(lambda T, _: self._noise.onset(T) - gamma, *(1 + np.sqrt(reach)))[0])
         return float(np.sqrt(gamma / self.onset_ratio)) if self.onset_ratio > 0 else np.inf
 
     def solve(self, gamma, temperature):
@@ -294,7 +375,7 @@ class GlassBranch:
                 low = np.sqrt(gamma * self._noise.g(0.0, 1) / 2)
             return low / wide, high * wide
         # C < sqrt(2/pi)/sigma bounds sigma from above; where C = 1 is reached at finite width, gamma = 0 there
-        high = np.sqrt(gamma) + np.sqrt(2 / np.pi)
+        high = np.sqrt(gamma * self._noise.total) + np.sqrt(2 / np.pi)
         low = 1e-4 * temperature
         cold = np.flatnonzero(temperature < 1)
         if cold.size:

@@ -51,8 +51,6 @@ class Dense:
 
     def __init__(self, p_body=4, r=None, n_examples=None, rho=None, protocol=None, hamiltonian="distinct"):
         self.law = DenseLaw.from_keywords(p_body, r, n_examples, rho, protocol, hamiltonian)
-        if self.law.protocol != "storage":
-            raise ParameterError(f"protocol = {self.law.protocol!r} is not available in this version; use 'storage'")
         self.branches = Branches(self.law)
         self._folds: dict[float, Fold] = {}
 
@@ -102,8 +100,8 @@ class Dense:
         states = self.branches.states(branch, gamma, np.full(points, temperature), folds)
         kept = np.isfinite(states.C)              # the onset itself is not part of the glass
         values = {name: getattr(states, name)[kept] for name in States._fields}
-        fields = ("gamma", "q", "C", "free_energy", "entropy", "energy", "replicon", "residual")
-        return Curve(branch, ansatz, temperature, m=values["n"], **{name: values[name] for name in fields})
+        fields = ("gamma", "m", "n", "q", "C", "free_energy", "entropy", "energy", "replicon", "residual")
+        return Curve(branch, ansatz, temperature, **{name: values[name] for name in fields})
 
     # ---- lines -------------------------------------------------------------------------------------------------------
 
@@ -219,7 +217,7 @@ class Dense:
             raise ParameterError(f"kind = {kind!r} needs ansatz = '1RSB', which is not available in this version; "
                                  "use kind = 'continuous' (P = 2 or even naive P)")
         if self.law.p_body == 2:
-            temperature = 1 + math.sqrt(gamma)
+            temperature = self.branches.glass.onset_temperature(gamma)
         elif self.law.hamiltonian == "naive" and self.law.p_body % 2 == 0:
             temperature = math.sqrt(gamma * self.branches.equations.noise.g(0.0, 2) / 2)
         else:
@@ -315,7 +313,7 @@ def _solution(branch, states: States, *, marginal: bool = False) -> Solution:
         values["q"] = 0.0                                   # 1 - T (1/T) may round
     stable = extremum and values["replicon"] > 0 and not marginal
     converged = values["residual"] < TOLERANCE and (marginal or shift < SHIFT_TOLERANCE)
-    return Solution(branch=branch, ansatz="RS", m=values["n"], stable=stable, converged=converged, **values)
+    return Solution(branch=branch, ansatz="RS", stable=stable, converged=converged, **values)
 
 
 def _boundary(kind, solution: Solution, left, *, gamma=None, other=None) -> Boundary:

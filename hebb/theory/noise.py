@@ -13,26 +13,53 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.polynomial import polynomial as poly
 
+from ..params import DenseLaw
+
 __all__ = ["HopfieldNoise", "MixtureNoise", "noise_law"]
 
 
-def noise_law(p_body: int, hamiltonian: str):
+def noise_law(law: DenseLaw):
     """The noise of P-body patterns: `HopfieldNoise` for P = 2, else a mixture with the covariance g(q).
 
     distinct: g = q^P. naive (coinciding indices kept): z^P = sum_k c_k He_k(z) with c_k = P!/(2^j j! k!), j = (P-k)/2,
     and every Hermite piece has a variance of the same order in N, so g(q) = sum_{k>=1} (c_k^2 k!/P!) q^k. For P = 2 the
     two differ by a constant.
+
+    A supervised dataset changes nothing: averaged entries, normalised, have unit variance. Unsupervised, the M examples
+    a of one pattern enter one by one; k-tuples of two of them have the overlap r^2k q^k (q^k if they are the same), so
+    piece k carries R_k/R_P with R_k = r^2k + (1-r^2k)/M, which is 1 for distinct indices.
     """
-    if p_body == 2:
-        return HopfieldNoise()
-    covariance = np.zeros(p_body + 1)
-    covariance[p_body] = 1.0
-    if hamiltonian == "naive":
-        for k in range(p_body - 2, 0, -2):
-            j = (p_body - k) // 2
-            c = math.factorial(p_body) / (2**j * math.factorial(j) * math.factorial(k))
-            covariance[k] = c * c * math.factorial(k) / math.factorial(p_body)
+    p = law.p_body
+    if p == 2:
+        return HopfieldNoise(*_example_modes(law))
+    covariance = np.zeros(p + 1)
+    covariance[p] = 1.0
+    if law.hamiltonian == "naive":
+        for k in range(p - 2, 0, -2):
+            j = (p - k) // 2
+            c = math.factorial(p) / (2**j * math.factorial(j) * math.factorial(k))
+            covariance[k] = c * c * math.factorial(k) / math.factorial(p)
+            if law.protocol == "unsupervised":
+                covariance[k] *= _tuple_power(law, k) / _tuple_power(law, p)
     return MixtureNoise(tuple(covariance))
+
+
+def _tuple_power(law: DenseLaw, order: int) -> float:
+    """R_k = r^2k + (1-r^2k)/M: mean over two examples of one pattern of the product of their k-tuples."""
+    power = law.r ** (2 * order)
+    return power + (1 - power) / law.effective_examples
+
+
+def _example_modes(law: DenseLaw):
+    """(eigenvalues, traces) of the covariance of one pattern's examples, P = 2, in units of M R.
+
+    Unsupervised: 1 once (their average) and rho/(1+rho) with multiplicity M-1 (their differences); traces are the
+    eigenvalues times their multiplicities and add up to 1/R = 1/(r^2 (1+rho)).
+    """
+    if law.protocol == "unsupervised" and law.rho > 0 and law.effective_examples > 1:
+        differences = law.rho / (1 + law.rho)
+        return (1.0, differences), (1.0, (law.effective_examples - 1) * differences)
+    return (1.0,), (1.0,)
 
 
 @dataclass(frozen=True)
@@ -95,7 +122,15 @@ class HopfieldNoise:
 
     free_energy = (1/2) [1 + T ln(1-C) - q/(1-C) + q C/(1-C)^2], replicon = (1-C)^2 - alpha E sech^4/T^2.
     The constant 1/2 removes the diagonal couplings.
+
+    Unsupervised data: patterns come as several modes of strength l <= 1 and trace t (l times the multiplicity), and
+    with x = l C each contributes t l q/(1-x)^2 to the variance, (t/2) [1 + (T/l) ln(1-x) - q/(1-x) + q x/(1-x)^2] to
+    the free energy (the constants add up to 1/2R, the diagonal) and (1-C)^2 t l/(1-x)^2 to what multiplies
+    alpha E sech^4/T^2 in the replicon.
     """
+
+    strengths: tuple[float, ...] = (1.0,)
+    traces: tuple[float, ...] = (1.0,)
 
     @property
     def response_limit(self) -> float:
@@ -103,22 +138,56 @@ class HopfieldNoise:
         return 1.0
 
     def variance(self, C, temperature):
-        return (1 - temperature * C) / (1 - C) ** 2
+        return (1 - temperature * C) * self._power(C) / (1 - C) ** 2
 
     def variance_slope(self, C, temperature):
-        return (2 - temperature - temperature * C) / (1 - C) ** 3
+        q = 1 - temperature * C
+        return sum(t * s * (2 * s * q - temperature * (1 - s * C)) / (1 - s * C) ** 3 for s, t in self._modes())
 
     def free_energy(self, C, temperature):
         q = 1 - temperature * C
-        return (1 + temperature * np.log1p(-C) - q / (1 - C) + q * C / (1 - C) ** 2) / 2
+        # every term vanishes as x^2: no constant is subtracted, however large the traces
+        return sum(t * (temperature * C * _log_remainder(s * C) + q * (s * C / (1 - s * C)) ** 2)
+                   for s, t in self._modes()) / 2
 
     def entropy(self, C, temperature):
-        return -(np.log1p(-C) + C / (1 - C)) / 2
+        """Contribution to the entropy, -d(free energy)/dT at fixed q, variance terms included."""
+        return -sum(t * C * (_log_remainder(s * C) + s * C / (1 - s * C)) for s, t in self._modes()) / 2
 
     def replicon_parts(self, C, temperature, load, D):
         """(quiet, drop): replicon = quiet - drop/T, with D = E sech^4 / T; drop stays finite at T = 0."""
-        return (1 - C) ** 2, load * D
+        return (1 - C) ** 2, load * D * self._power(C)
 
     def load(self, sigma, C, temperature):
-        q = 1 - temperature * C
+        q = (1 - temperature * C) * self._power(C)
         return np.divide((sigma * (1 - C)) ** 2, q, out=np.zeros_like(q), where=q > 0)
+
+    def onset(self, temperature):
+        """Load at which the replicon of the paramagnet (q = 0, C = 1/T) vanishes; 0 for T <= 1."""
+        T = np.maximum(temperature, 1.0)
+        return (T - 1) ** 2 / self._power(1 / T)
+
+    @property
+    def total(self) -> float:
+        """sum of trace times strength: the variance per unit load and overlap without response."""
+        return sum(s * t for s, t in self._modes())
+
+    def _modes(self):
+        return zip(self.strengths, self.traces, strict=True)
+
+    def _power(self, C):
+        """(1-C)^2 sum t l/(1-l C)^2, which is 1 where examples have one mode."""
+        if len(self.strengths) == 1:
+            return np.ones_like(C)
+        return sum(t * s * ((1 - C) / (1 - s * C)) ** 2 for s, t in self._modes())
+
+
+def _log_remainder(x):
+    """1 + ln(1-x)/x for x < 1, which starts as -x/2, to full relative precision."""
+    x = np.asarray(x, float)
+    small = np.abs(x) < 0.03
+    y = np.where(small, x, 0.0)
+    series = -y * (1 / 2 + y * (1 / 3 + y * (1 / 4 + y * (1 / 5 + y * (1 / 6 + y * (1 / 7 + y * (1 / 8 + y * (
+        1 / 9 + y * (1 / 10 + y * (1 / 11 + y / 12))))))))))
+    safe = np.where(small, 0.5, x)
+    return np.where(small, series, 1 + np.log1p(-safe) / safe)

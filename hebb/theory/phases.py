@@ -51,7 +51,7 @@ class PhaseDiagram:
         rows, columns = np.nonzero(exists)
         states = branches.states("retrieval", gamma[columns], temperature[rows], folds.rows(rows))
         m, replicon = np.full(labels.shape, np.nan), np.full(labels.shape, np.nan)
-        m[exists], replicon[exists] = states.n, states.replicon
+        m[exists], replicon[exists] = states.m, states.replicon
         lines = branches.lines(temperature[0], temperature[-1])
         law = branches.law
         title = f"dense, P = {law.p_body}" + ("" if law.hamiltonian == "distinct" else f", {law.hamiltonian}")
