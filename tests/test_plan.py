@@ -99,6 +99,8 @@ def test_sampling_defaults():
         "sweeps": 10,
         "measure_every": 1,
         "dynamics": "metropolis",
+        "expansion": None,
+        "damping": None,
         "order": "random",
         "tempering": False,
         "keep_spins": False,

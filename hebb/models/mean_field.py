@@ -21,6 +21,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.polynomial import Polynomial
 
+from .base import Instance
+
 __all__ = ["MeanFieldEnergy"]
 
 _BLOCK = 2**17  # entries of one block of rows: 1 MiB, which stay in cache from the first product to the last
@@ -46,6 +48,13 @@ class MeanFieldEnergy:
         self.mean = 0.0
         if hamiltonian == "naive":
             self.mean = float(self.energy_and_field(np.zeros((1, rows.shape[1])))[0][0])
+
+    @classmethod
+    def of(cls, instance: Instance) -> MeanFieldEnergy:
+        """The energy of one disorder sample of a dense network."""
+        model = instance.model
+        prefactor = math.factorial(model.p_body) / (2 * model.n_spins ** (model.p_body - 1))
+        return cls(instance.patterns, model.p_body, prefactor, model.hamiltonian, instance.fields)
 
     def energy_and_field(self, m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Total energies (R,) and fields -dE/dm (R, N) of magnetisations m (R, N)."""

@@ -41,14 +41,18 @@ def simulate(
     order: str = "random",
     corruption: float | None = None,
     keep_spins: bool = False,
+    expansion: str | None = None,
+    damping: float | None = None,
 ) -> results.Results:
     """Simulate model at one temperature or a list of them, here and now, and return the results.
 
     disorder: disorder samples per temperature (the same ones at every temperature). replicas: chains on each of them.
     thermalize, sweeps, measure_every: in sweeps of n_spins proposals. start: "planted" | "random" | "corrupted" (each
     spin flipped with probability `corruption`) | an array of +-1, (N,) or (R, N). dynamics: "metropolis" | "glauber" |
-    "zero_temperature". order: "random" | "sequential" choice of spins. keep_spins: keep start and final configurations
-    in `Results.spins`. The numbers are those of a job file with the same keys, bit for bit.
+    "zero_temperature" | "plefka" (mean-field magnetisations instead of spins, with `expansion` and `damping` as in
+    `hebb.sampling.plefka.Plefka`; a sweep is one parallel update). order: "random" | "sequential" choice of spins.
+    keep_spins: keep start and final configurations in `Results.spins`. The numbers are those of a job file with the same keys,
+    bit for bit.
     Raises ParameterError before computing for anything out of range.
     """
     plan = Plan.from_keywords(
@@ -66,6 +70,8 @@ def simulate(
         order=order,
         corruption=corruption,
         keep_spins=keep_spins,
+        expansion=expansion,
+        damping=damping,
     )
     return results.Results.from_records(plan.index(), (compute(task) for task in plan.tasks))
 

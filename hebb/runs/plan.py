@@ -26,7 +26,8 @@ from ..errors import HebbWarning, ParameterError, StorageError
 from ..models.base import available_memory, kernel_module
 from ..params import check_choice, check_integer, check_keys, check_real, digest, shown
 from ..sampling.accumulators import bin_length_for
-from ..sampling.chain import Chain
+from ..sampling.chain import Chain, chain_class
+from ..sampling.plefka import Plefka
 from ..sampling.starts import STARTS
 from .executors import ranks_of_machine
 
@@ -53,10 +54,13 @@ SAMPLING = {
     "sweeps": ...,  # sweeps with measurements
     "measure_every": 1,  # sweeps between measurements; sweeps // measure_every are taken
     "dynamics": "metropolis",
+    "expansion": None,  # mean_field | tap, for dynamics = "plefka"
+    "damping": None,  # share of the old magnetisation kept, for dynamics = "plefka"
     "order": "random",  # random | sequential choice of spins
     "tempering": False,
     "keep_spins": False,  # store start and final configurations
 }
+_OF_CHAINS = ("replicas", "corruption", "dynamics", "order", "expansion", "damping")
 _RUN = {"walltime": None, "checkpoint_every": "00:05:00"}
 
 #: Rough speed of one core, for ordering tasks and for `hebb check`: only ratios matter for the order.
@@ -103,16 +107,15 @@ class Task:
     def parameters(self) -> dict:
         return {**self.model.parameters(), "temperature": self.temperature}
 
-    def chain(self) -> Chain:
+    def chain(self) -> Chain | Plefka:
         """Draw the disorder and the start."""
-        keys = ("replicas", "corruption", "dynamics", "order")
-        return Chain(
+        return chain_class(self.sampling["dynamics"])(
             self.model.draw(seed=self.seed, disorder=self.disorder),
             temperature=self.temperature,
             start=self.start,
             seed=self.seed,
             point=self.digest,
-            **{key: self.sampling[key] for key in keys},
+            **{key: self.sampling[key] for key in _OF_CHAINS},
         )
 
 
@@ -219,8 +222,8 @@ class Plan:
         checked, names = [], {}
         for model, temperature in points:
             temperature = check_real("temperature", temperature, 0.0)
-            keys = ("replicas", "corruption", "dynamics", "order")
-            Chain.check(model, temperature=temperature, start=start, **{key: sampling[key] for key in keys})
+            settings = {key: sampling[key] for key in _OF_CHAINS}
+            chain_class(settings["dynamics"]).check(model, temperature=temperature, start=start, **settings)
             model.memory_bytes(sampling["replicas"])
             point = digest({**model.parameters(), "temperature": temperature})
             if point[:12] in names:

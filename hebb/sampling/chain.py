@@ -8,13 +8,15 @@ import numpy as np
 
 from ..errors import ParameterError
 from ..models.base import Instance, Model, available_memory
-from ..params import check_choice, check_integer, check_real, digest
+from ..params import check_choice, check_integer, check_real, digest, shown
 from ..streams import Purpose, generator
+from .plefka import Plefka
 from .starts import check_start, starting_spins
 
-__all__ = ["Chain", "sample"]
+__all__ = ["Chain", "chain_class", "sample"]
 
-DYNAMICS = ("metropolis", "glauber", "zero_temperature")
+RULES = ("metropolis", "glauber", "zero_temperature")
+DYNAMICS = (*RULES, "plefka")
 ORDERS = ("random", "sequential")
 _LOST_BELOW = 0.5
 
@@ -29,13 +31,15 @@ class Chain:
     order: sites visited at "random" or "sequential".
     seed, point: the streams are keyed by (seed, point, disorder sample, replica); point is the digest of model and
         temperature, so that no chain depends on what else is run. Starts are keyed like the disorder (`disorder_key`).
+    expansion, damping: options of dynamics = "plefka" (`hebb.sampling.plefka`), refused here.
     Raises ParameterError. Cost of one sweep: R N K spin-pattern pairs.
     """
 
     def __init__(self, instance: Instance, temperature: float, replicas: int = 2, start="planted", corruption=None,
-                 dynamics: str = "metropolis", order: str = "random", seed: int = 0, point: str | None = None):
+                 dynamics: str = "metropolis", order: str = "random", seed: int = 0, point: str | None = None,
+                 expansion=None, damping=None):
         self.check(instance.model, temperature=temperature, replicas=replicas, start=start, corruption=corruption,
-                   dynamics=dynamics, order=order, seed=seed)
+                   dynamics=dynamics, order=order, seed=seed, expansion=expansion, damping=damping)
         self.instance = instance
         self.temperature = float(temperature)
         self.order = order
@@ -55,9 +59,13 @@ class Chain:
 
     @staticmethod
     def check(model: Model, *, temperature, replicas=2, start="planted", corruption=None, dynamics="metropolis",
-              order="random", seed=0) -> None:
+              order="random", seed=0, expansion=None, damping=None) -> None:
         """Raise ParameterError for settings no chain of this model can have. Nothing is drawn."""
-        check_choice("dynamics", dynamics, DYNAMICS)
+        check_choice("dynamics", dynamics, RULES)
+        for name, value in (("expansion", expansion), ("damping", damping)):
+            if value is not None:
+                raise ParameterError(f"{name} = {shown(value)} has no meaning with dynamics = {dynamics!r}; "
+                                     "it belongs to 'plefka'")
         check_choice("order", order, ORDERS)
         check_integer("seed", seed, 0)
         check_integer("replicas", replicas, 1, 1024)
@@ -73,12 +81,16 @@ class Chain:
         self.kernel.sweep(n_sweeps, self.temperature, self._generators, self.rule, self.order)
         self.sweeps_done += n_sweeps
 
-    def measure(self) -> dict[str, np.ndarray]:
-        """The observables of the present configurations; "m", "abs_m", "energy", "energy_cv" (R,) and "q", "abs_q" (pairs,).
+    def sample(self, n_samples: int, thin: int) -> np.ndarray:
+        """The next configurations (n_samples, R, N) int8, one after every thin sweeps."""
+        return self.kernel.sample(n_samples, thin, self.temperature, self._generators, self.rule, self.order)
 
-        m is the signed overlap with the condensed pattern; energies are per spin; energy_cv is the energy minus that of
-        the planted configuration in the same sample plus the mean of the latter over samples (-f_N/2 for distinct
-        indices): the same mean as energy with a far smaller scatter near the planted state; it is left out where that mean
+    def measure(self) -> dict[str, np.ndarray]:
+        """The observables of the present configurations; "m", "abs_m", "n", "energy", "energy_cv" (R,) and "q", "abs_q" (pairs,).
+
+        m is the signed overlap with the condensed pattern, n that with its average example over r (1 + rho), left out
+        without a dataset; energies are per spin; energy_cv is the energy minus that of
+        the planted configuration in the same sample plus the mean of the latter over samples (`Dense.planted_energy`): the same mean as energy with a far smaller scatter near the planted state; it is left out where that mean
         is not known (given patterns, images, fields). Pairs run (0,1), (0,2), ...
         """
         n = self.instance.n_spins
@@ -87,6 +99,8 @@ class Chain:
         spins = self.kernel.spins.astype(np.float32)  # products and sums of +-1 are exact up to 2^24 spins
         q = np.array([float(np.dot(spins[a], spins[b])) / n for a, b in itertools.combinations(range(len(spins)), 2)])
         seen = {"m": m, "abs_m": np.abs(m), "energy": energy, "q": q, "abs_q": np.abs(q)}
+        if self.instance.learned is not None:
+            seen["n"] = spins @ self.instance.learned / n
         if self.instance.model.planted_energy is not None:
             seen["energy_cv"] = energy + (self.instance.model.planted_energy - self.planted_energy / n)
         return seen
@@ -130,22 +144,29 @@ class Chain:
         self._lowest = np.array(snapshot["lowest"], np.int64)
 
 
+def chain_class(dynamics) -> type:
+    """The class whose `check` and constructor take these dynamics; ParameterError if there is none."""
+    return Plefka if check_choice("dynamics", dynamics, DYNAMICS) == "plefka" else Chain
+
+
 def sample(instance: Instance, temperature: float, n_samples: int = 1000, thin: int = 1, thermalize: int = 0,
            replicas: int = 1, dynamics: str = "metropolis", start="random", corruption=None, order: str = "random",
-           seed: int = 0) -> np.ndarray:
+           seed: int = 0, expansion=None, damping=None) -> np.ndarray:
     """Configurations (n_samples, R, N) int8 of R independent chains, one every `thin` sweeps after `thermalize` sweeps.
 
     Arguments as in `Chain`. Consecutive configurations are correlated unless thin exceeds the autocorrelation time.
+    dynamics = "plefka" draws no configurations: the magnetisations (float64) of `Plefka` after the same numbers of updates.
     """
     if not isinstance(instance, Instance):
         raise ParameterError(f"sample needs one disorder sample, not {type(instance).__name__}; give model.draw(seed)")
     n_samples = check_integer("n_samples", n_samples, 1)
     thin = check_integer("thin", thin, 1)
     thermalize = check_integer("thermalize", thermalize, 0)
-    needed = n_samples * check_integer("replicas", replicas, 1, 1024) * instance.n_spins
+    kind = chain_class(dynamics)
+    needed = n_samples * check_integer("replicas", replicas, 1, 1024) * instance.n_spins * (8 if kind is Plefka else 1)
     if needed > available_memory():
         raise ParameterError(f"n_samples = {n_samples} needs {needed / 2**30:.3g} GiB and {available_memory() / 2**30:.3g} GiB "
                              "are free; take fewer, with a larger thin")
-    chain = Chain(instance, temperature, replicas, start, corruption, dynamics, order, seed)
+    chain = kind(instance, temperature, replicas, start, corruption, dynamics, order, seed, None, expansion, damping)
     chain.advance(thermalize)
-    return chain.kernel.sample(n_samples, thin, chain.temperature, chain._generators, chain.rule, chain.order)
+    return chain.sample(n_samples, thin)
