@@ -6,8 +6,8 @@
 Every phi_j is even, so fields h >= 0 are enough, and phi_j - h stays bounded: all exponentials below are of bounded
 arguments and all sums have positive terms, whatever x. The innermost step is a closed form of error functions at T = 0
 and the same form plus a thermal correction, an integral over |h'|/T, at T > 0. The other steps are trapezoidal sums on
-uniform grids, whose error is exponentially small: exp(-2 pi w/step) for singularities at distance w from the real axis
-and exp(-2 pi^2 s^2/step^2) for the Gaussian itself. The law of the field of level j, tilted by exp(x_j phi_j), follows
+uniform grids, whose error is exponentially small: exp(y^2/2 - 2 pi y/step) for a unit Gaussian times a function without
+singularities up to the distance y from the real axis. The law of the field of level j, tilted by exp(x_j phi_j), follows
 from the transposed sums, so that all derivatives come from one sweep inwards and one outwards.
 """
 
@@ -22,8 +22,7 @@ from scipy.special import log_ndtr, ndtr
 __all__ = ["NestedAverages", "nested_averages"]
 
 _REACH = 8.5                  # standard deviations kept: the normal law beyond has weight 2e-17
-_PER_WIDTH = 0.17             # step/w: exp(-2 pi w/step) = 9e-17
-_PER_SIGMA = 0.6              # step/s: exp(-2 pi^2 s^2/step^2) = 2e-24, as the tilt spoils part of it
+_DIGITS = 37.0                # minus the logarithm of the relative error of a trapezoidal sum
 _BLOCK = 2**21                # array elements worked on at once
 
 
@@ -64,7 +63,6 @@ class _Rules:
     """Nodes of the outermost average and grids of the levels 1..k-1, shared by all points of a block up to scale."""
 
     def __init__(self, a, s, x, temperature, finer):
-        refine = 0.6 if finer else 1.0
         reach = _REACH + 1.5 * finer
         self.finer = finer
         variance, levels = s**2, x.shape[1]
@@ -75,12 +73,11 @@ class _Rules:
         spread = np.sqrt(np.cumsum(variance, axis=1))
         self.steps, self.counts = [None] * levels, [0] * levels
         for j in range(levels - 1, 0, -1):
-            self.steps[j] = refine * np.minimum(_PER_WIDTH * width, _PER_SIGMA * s[:, j])
+            self.steps[j] = s[:, j] * _unit_step(width / s[:, j], finer)
             top = a.max(axis=1) + drift[:, j - 1] + reach * spread[:, j]
             self.counts[j] = 2 + int(np.ceil((top / self.steps[j]).max()))
             width = np.maximum(width, np.pi * s[:, j] / (2 * x[:, j - 1] * s[:, j] + 0.9))
-        with np.errstate(divide="ignore"):
-            step = refine * np.minimum(_PER_SIGMA, _PER_WIDTH * width / s[:, 0]).min()
+        step = _unit_step(width / np.maximum(s[:, 0], 1e-300), finer).min()
         if not s[:, 0].any():
             z, density = np.zeros(1), np.ones(1)
         else:
@@ -100,6 +97,13 @@ class _Rules:
         weight = np.repeat(self.steps[j][:, None], index.size, axis=1)
         weight[:, 0] /= 2
         return self.steps[j][:, None] * index, weight
+
+
+def _unit_step(width, finer):
+    """Step of the trapezoidal rule for a unit Gaussian times a function with singularities at this distance."""
+    digits = 2 * _DIGITS if finer else _DIGITS
+    y = np.minimum(width, np.sqrt(2 * digits))                     # beyond, the Gaussian itself limits the step
+    return 2 * np.pi * y / (digits + y * y / 2)
 
 
 def _sweep(rules, a, weights, s, x, temperature):

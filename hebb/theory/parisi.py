@@ -261,7 +261,7 @@ class Parisi:
         return best, taken
 
     def _report(self, point, columns, equations, jacobian, count) -> Saddles:
-        p, T = self.law.p_body, point.temperature
+        T = point.temperature
         values = self.evaluate(point, finer=True)
         q = point.overlaps
         changes = np.concatenate([(values.nt - point.nt)[:, None], values.Q[:, :-1] - point.q,
