@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hebb.errors import DataError, ParameterError
+from hebb.models.archetypes import find_archetypes
 from hebb.models.datasets import ImageSet, load_images
-from hebb.models.images import correlations, find_archetypes, threshold_of
+from hebb.models.images import ImageModel, correlations, threshold_of
 from hebb.models.remedies import whitened
 
 pytest.importorskip("sklearn")
@@ -157,7 +158,9 @@ def test_what_cannot_be_drawn():
     with pytest.raises(ParameterError, match="n_patterns = 4 exceeds the 3 classes of 'random'"):
         found.require(4, 1, "random")
     with pytest.raises(ParameterError, match="held_out = 1.0 is not a number in"):
-        find_archetypes(images, "class", 0.5, 1.0)
+        ImageModel(images, 3, archetypes="class", held_out=1.0)
+    with pytest.raises(ParameterError, match="held_out = 0.5 has no meaning for single images; give archetypes"):
+        ImageModel(images, 3, held_out=0.5)
     with pytest.raises(ParameterError, match="archetypes = 'clases' is not one of class, prototypes; did you mean 'class'"):
         find_archetypes(images, "clases", 0.5, 0.5)
     with pytest.raises(DataError, match="have no labels .*; add them, or leave archetypes out"):

@@ -1,129 +1,130 @@
-"""What real images are noisy examples of: archetypes, the examples drawn for them, the cues kept back for testing.
+"""Images as the patterns of a model: single ones, or archetypes with their examples and the cues kept back for testing.
 
-An archetype is the majority, pixel by pixel, of the binarised training images of its group: of all +-1 vectors the one with
-the largest mean overlap r with them. Groups are the classes ("class") or the k-means clusters within them ("prototypes").
-Where r and the second moment of the averages are quoted for images, they are measured on the training images, not chosen:
-
-    r_mu = (1/N) sum_i |p_i^mu|,    R(M) = < p^2 + (1 - p^2) (n - M)/(M (n - 1)) >_{mu, i}
-
-with p_i^mu the mean of pixel i over the n training images of group mu, of which M different ones are averaged. The theory
-assumes independent, unbiased archetypes whose examples err independently with one rate; images are correlated, mostly dark, and
-err at the edges of their shapes. `correlations` says by how much; no z-score is claimed for images.
+The theory assumes independent, unbiased patterns whose examples err independently with one rate. Images are correlated, mostly
+dark, and err at the edges of their shapes. `correlations` says by how much; no z-score is claimed for images.
 """
 
 from __future__ import annotations
 
 import functools
-import math
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import DataError, EnvironmentMismatch, ParameterError
-from ..params import check_choice, check_real, digest
-from ..streams import Purpose, generator
+from ..errors import ParameterError
+from ..params import DenseLaw, check_choice, check_integer, check_real
+from .archetypes import Archetypes, find_archetypes
 from .datasets import ImageSet
 
-__all__ = ["ARCHETYPES", "Archetypes", "Choice", "correlations", "find_archetypes", "threshold_of"]
+__all__ = ["ImageModel", "ImageSample", "correlations", "threshold_of"]
 
-ARCHETYPES = ("class", "prototypes")
-_SPLIT = 0  # the seed of the split into training and held-out images: one split for all runs
+_HELD_OUT = 0.2
+_SURVEYED = 1000  # single images among which correlations are measured
 
 
 @dataclass(frozen=True)
-class Choice:
-    """What one disorder sample uses of the groups, most of it by number of image. groups: (K,), the condensed one first;
-    examples: (K, M); cues: (n,), held-out images of the condensed group."""
+class ImageSample:
+    """The images of one disorder sample. patterns: (K, N) int8, single images or archetypes, the condensed one first. With
+    archetypes also labels (K,), the class of each; cues (n, N) int8, held-out images of the condensed group; examples
+    (K, M, N) int8, or None where the archetypes themselves are stored."""
 
-    groups: np.ndarray
-    examples: np.ndarray
-    cues: np.ndarray
+    patterns: np.ndarray
+    labels: np.ndarray | None = None
+    cues: np.ndarray | None = None
+    examples: np.ndarray | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class Archetypes:
-    """G groups of images and their archetypes.
+class ImageModel:
+    """What a model does with a set of images: K single images as patterns, or K archetypes with M examples each.
 
-    rows: (G, N) int8, the archetypes. labels: (G,) the class of each group. means: (G, N) mean of the binarised training
-    images. training, held_out: G arrays of image numbers, disjoint. level: grey level above which a pixel is +1, a number or
-    (N,). kind: "class" | "prototypes".
+    Arguments as in `hebb.models.Dense`. Raises ParameterError or DataError.
     """
 
-    images: ImageSet
-    kind: str
-    level: float | np.ndarray
-    labels: np.ndarray
-    means: np.ndarray
-    training: tuple[np.ndarray, ...]
-    held_out: tuple[np.ndarray, ...]
+    def __init__(self, images: ImageSet, n_patterns: int, threshold=0.5, order="random", archetypes=None, held_out=None,
+                 n_examples=None):
+        self.images, self.n_patterns, self.n_examples = images, n_patterns, n_examples
+        self.threshold, self.order = threshold_of(threshold), check_choice("order", order, ("random", "file"))
+        self.archetypes: Archetypes | None = None
+        if archetypes is None:
+            if held_out is not None:
+                raise ParameterError(f"held_out = {held_out!r} has no meaning for single images; give archetypes = 'class'")
+            if n_patterns > len(images):
+                raise ParameterError(f"n_patterns = {n_patterns} exceeds the {len(images)} images of {images.name!r}; lower it "
+                                     "or give more images")
+            return
+        self.held_out = check_real("held_out", _HELD_OUT if held_out is None else held_out, 0.0, 0.9,
+                                   remedy="it is the share of each class that is kept for testing")
+        number = n_patterns if archetypes == "prototypes" else None
+        self.archetypes = find_archetypes(images, archetypes, self.threshold, self.held_out, number)
+        self.archetypes.require(n_patterns, n_examples or 1, order)
 
     @functools.cached_property
-    def rows(self) -> np.ndarray:
-        """(G, N) int8; a pixel on which the images are divided equally is dark."""
-        return np.where(self.means > 0, 1, -1).astype(np.int8)
+    def level(self) -> float | np.ndarray:
+        """The grey level above which a pixel is +1, a number or (N,)."""
+        if self.archetypes is not None:
+            return self.archetypes.level
+        return self.images.median() if self.threshold == "median" else self.threshold
+
+    def parameters(self) -> dict:
+        known = {"patterns": self.images.name, "images_sha256": self.images.sha256, "threshold": self.threshold,
+                 "order": self.order}
+        if self.archetypes is not None:
+            known |= {"archetypes": self.archetypes.kind, "held_out": self.held_out}
+            if self.archetypes.kind == "prototypes":  # k-means of another library version may differ
+                known["archetypes_sha256"] = hashlib.sha256(self.archetypes.rows).hexdigest()[:16]
+            if self.n_examples is not None:
+                known["n_examples"] = self.n_examples
+        return known
 
     @property
-    def n_groups(self) -> int:
-        return len(self.labels)
+    def disorder_names(self) -> tuple[str, ...]:
+        """The parameters that decide which images a sample uses: neither K, M nor the threshold is among them, so that
+        what is compared at different K or M is compared on the same images (prototypes: at the same K)."""
+        own = () if self.archetypes is None else ("archetypes", "held_out")
+        if own and self.archetypes.kind == "prototypes":
+            own += ("archetypes_sha256",)
+        return ("images_sha256", "order", *own)
 
-    @functools.cached_property
-    def quality(self) -> np.ndarray:
-        """(G,) r of each group: mean overlap of its training images with its archetype."""
-        return np.abs(self.means).mean(axis=1)
+    def draw(self, stream: np.random.Generator) -> ImageSample:
+        """The images of one disorder sample."""
+        found = self.archetypes
+        if found is None:
+            chosen = np.arange(self.n_patterns)
+            if self.order == "random":
+                chosen = stream.permutation(len(self.images))[:self.n_patterns]
+            return ImageSample(self.images.binarised(self.level, chosen))
+        choice = found.choose(stream, self.n_patterns, self.n_examples or 0, self.order)
+        examples = found.binarised(choice.examples) if self.n_examples else None
+        return ImageSample(found.rows[choice.groups], found.labels[choice.groups], found.binarised(choice.cues), examples)
+
+    def law(self, p_body: int, protocol: str, hamiltonian: str) -> DenseLaw:
+        """The law with r as measured, the mean over the groups; supervised, also with rho = R(M)/r^2 - 1 as measured."""
+        m = check_integer("n_examples", self.n_examples, 1)
+        r = float(self.archetypes.quality.mean())
+        plain = DenseLaw.from_keywords(p_body, r, m, None, protocol, hamiltonian)
+        rho = max(0.0, self.archetypes.second_moment(m) / r**2 - 1) if protocol == "supervised" else plain.rho
+        return DenseLaw(p_body, protocol, hamiltonian, r, m, rho)
 
     @functools.cached_property
     def mean_image(self) -> np.ndarray:
-        """(N,) mean of the binarised training images by Laplace's rule of succession, n/(n+2) times the plain mean: inside
-        ]-1, 1[, so that a pixel that never changes keeps a trace of its field when the mean is subtracted."""
-        sizes = np.array([len(group) for group in self.training])
-        return sizes @ self.means / (sizes.sum() + 2)
+        """(N,) what remedy "centred" subtracts: `Archetypes.mean_image`, or the same mean over all single images."""
+        if self.archetypes is not None:
+            return self.archetypes.mean_image
+        return self.images.binarised(self.level).sum(axis=0, dtype=float) / (len(self.images) + 2)
 
-    def second_moment(self, n_examples: int, centred: bool = False) -> float:
-        """R: mean square of the averages of n_examples different training images, over groups, pixels and draws; with
-        centred, of the averages minus `mean_image`."""
-        sizes = np.array([[len(group)] for group in self.training])
-        left = (sizes - n_examples) / (n_examples * np.maximum(1, sizes - 1))
-        kept = self.means - self.mean_image if centred else self.means
-        return float(np.mean(kept**2 + (1 - self.means**2) * left))
-
-    def choose(self, stream: np.random.Generator, n_groups: int, n_examples: int, order: str) -> Choice:
-        """The groups (order "random": drawn, "file": by class), examples and cues of one disorder sample. The draws do not
-        depend on n_groups and n_examples: more examples keep those that were there."""
-        groups = stream.permutation(self.n_groups) if order == "random" else np.arange(self.n_groups)
-        if self.kind == "prototypes":  # one of every class before the second of any
-            seen = {label: 0 for label in self.labels}
-            turn = np.empty(self.n_groups, int)
-            for place, group in enumerate(groups):
-                turn[place] = seen[self.labels[group]]
-                seen[self.labels[group]] += 1
-            groups = groups[np.argsort(turn, kind="stable")]
-        shuffled = [(stream.permutation(known), stream.permutation(kept))
-                    for known, kept in zip(self.training, self.held_out, strict=True)]
-        return Choice(groups[:n_groups], np.array([shuffled[g][0][:n_examples] for g in groups[:n_groups]]),
-                      shuffled[groups[0]][1])
-
-    def binarised(self, chosen: np.ndarray) -> np.ndarray:
-        """(..., N) int8 of the images of these numbers."""
-        return self.images.binarised(self.level, chosen.ravel()).reshape(*chosen.shape, -1)
-
-    def require(self, n_groups: int, n_examples: int, order: str) -> None:
-        """ParameterError where a disorder sample of these sizes cannot always be drawn."""
-        if n_groups > self.n_groups:
-            raise ParameterError(f"n_patterns = {n_groups} exceeds the {self.n_groups} classes of {self.images.name!r}; lower "
-                                 "it, or divide the classes by archetypes = 'prototypes'")
-        possible = range(self.n_groups if order == "random" or self.kind == "prototypes" else n_groups)
-        fewest = min(possible, key=lambda group: len(self.training[group]))
-        found = len(self.training[fewest])
-        if n_examples > found:
-            what = "class" if self.kind == "class" else "a prototype of class"
-            raise ParameterError(
-                f"n_examples = {n_examples} exceeds the {found} training images of {what} {self.labels[fewest]} of "
-                f"{self.images.name!r}, which keeps {len(self.held_out[fewest])} for testing; lower n_examples or held_out")
-
-    @property
-    def n_cues(self) -> int:
-        """Held-out images that every group has at least."""
-        return min(map(len, self.held_out))
+    @functools.cached_property
+    def measured(self) -> dict[str, float]:
+        """What was found in the images, as numbers: `correlations` of all archetypes, or of at most 1000 single images spread
+        evenly over the set; with archetypes also r (mean over the groups, lowest and highest) and the numbers of images."""
+        found = self.archetypes
+        if found is None:
+            chosen = np.unique(np.linspace(0, len(self.images) - 1, _SURVEYED).astype(int))
+            return correlations(self.images.binarised(self.level, chosen))
+        r = found.quality
+        return {"r": float(r.mean()), "r_lowest": float(r.min()), "r_highest": float(r.max()),
+                "training_images": sum(map(len, found.training)), "held_out_images": sum(map(len, found.held_out)),
+                **correlations(found.rows)}
 
 
 def threshold_of(value) -> float | str:
@@ -131,58 +132,6 @@ def threshold_of(value) -> float | str:
     if isinstance(value, str):
         return check_choice("threshold", value, ("median",))
     return check_real("threshold", value, 0.0, 1.0)
-
-
-@functools.lru_cache(maxsize=4)
-def find_archetypes(images: ImageSet, kind: str, threshold, held_out: float, n_archetypes: int | None = None) -> Archetypes:
-    """Archetypes of a set of images.
-
-    kind: "class" (one per class) or "prototypes" (at least n_archetypes clusters, the same number in every class).
-    threshold: grey level, or "median": of each pixel over the training images. held_out: share of every class, in [0, 1[,
-    that is kept for testing; which images that are depends on the images alone.
-    Raises ParameterError or DataError. Cost: O(images x pixels); prototypes: k-means on every class.
-    """
-    check_choice("archetypes", kind, ARCHETYPES)
-    held_out = check_real("held_out", held_out, 0.0, 0.9, remedy="it is the share of each class that is kept for testing")
-    if images.labels is None:
-        raise DataError(f"archetypes = {kind!r} needs to know the classes, and the images of {images.name!r} have no labels "
-                        "(*-labels-idx1-ubyte beside every image file); add them, or leave archetypes out")
-    classes = [np.flatnonzero(images.labels == label) for label in np.unique(images.labels)]
-    split = generator(_SPLIT, Purpose.DISORDER, digest({"images_sha256": images.sha256, "split": "held out"}))
-    shuffled = [split.permutation(members) for members in classes]
-    kept = [members[: round(held_out * len(members))] for members in shuffled]
-    known = [members[round(held_out * len(members)):] for members in shuffled]
-    for members in known:
-        if not len(members):
-            raise ParameterError(f"held_out = {held_out:g} leaves no training image of a class; lower it")
-    level = images.median(np.sort(np.concatenate(known))) if threshold == "median" else threshold
-    labels = np.unique(images.labels)
-    if kind == "prototypes":
-        each = math.ceil(n_archetypes / len(labels))
-        labels = np.repeat(labels, each)
-        known, kept = _clusters(images, level, known, kept, each)
-    means = np.array([images.binarised(level, np.sort(members)).mean(axis=0) for members in known])
-    return Archetypes(images, kind, level, labels, means, tuple(known), tuple(kept))
-
-
-def _clusters(images: ImageSet, level, known: list, kept: list, each: int) -> tuple[list, list]:
-    """Every class divided by k-means on its binarised training images, its held-out images with the nearest centre."""
-    try:
-        from sklearn.cluster import KMeans
-    except ImportError:
-        raise EnvironmentMismatch("archetypes = 'prototypes' needs scikit-learn; install hebb[images], or use archetypes = "
-                                  "'class'") from None
-    training, testing = [], []
-    for members, rest in zip(known, kept, strict=True):
-        rows = images.binarised(level, members).astype(np.float32)
-        if len(np.unique(rows, axis=0)) < each:
-            raise ParameterError(f"a class of {images.name!r} has fewer than {each} different training images, one for each "
-                                 "prototype; lower n_patterns or held_out")
-        means = KMeans(each, n_init=4, random_state=0).fit(rows)
-        training += [members[means.labels_ == number] for number in range(each)]
-        nearest = means.predict(images.binarised(level, rest).astype(np.float32)) if len(rest) else rest
-        testing += [rest[nearest == number] for number in range(each)]
-    return training, testing
 
 
 def correlations(rows: np.ndarray) -> dict[str, float]:
