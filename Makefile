@@ -10,7 +10,7 @@ EXTRAS ?= mpi,test
 RANKS ?= 2
 DEMO ?= demo
 BIN := $(VENV)/bin
-SOURCES := setup.py pyproject.toml $(wildcard cython_kernels/*.pyx cython_kernels/*.pxd cython_kernels/*.h)
+SOURCES := setup.py pyproject.toml $(wildcard cython_kernels/*.pyx cython_kernels/*.px[di] cython_kernels/*.h)
 
 .PHONY: all demo test lint clean
 

@@ -28,18 +28,23 @@ def cythonize():
     from Cython import __version__ as cython_version
     from Cython.Build import cythonize as run
 
-    extension = Extension(
-        "hebb.kernels.overlap",
-        ["cython_kernels/overlap.pyx"],
-        depends=["cython_kernels/simd.h", "cython_kernels/acceptance.h", "cython_kernels/bitgen.pxd"],
-        include_dirs=[numpy.get_include(), "cython_kernels"],
-        define_macros=[
-            ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
-            ("HEBB_FLAGS", f'"{" ".join(flags)}"'),
-            ("HEBB_CYTHON", f'"{cython_version}"'),
-        ],
-        extra_compile_args=flags,
-    )
+    shared = ["chain.pxi", "bitgen.pxd", "acceptance.h", "instruction_sets.h"]
+    kernels = {"overlap": ["simd.h"], "real_patterns": ["real_simd.h", "real_simd_body.h"]}
+    extensions = [
+        Extension(
+            f"hebb.kernels.{name}",
+            [f"cython_kernels/{name}.pyx"],
+            depends=[f"cython_kernels/{header}" for header in shared + headers],
+            include_dirs=[numpy.get_include(), "cython_kernels"],
+            define_macros=[
+                ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
+                ("HEBB_FLAGS", f'"{" ".join(flags)}"'),
+                ("HEBB_CYTHON", f'"{cython_version}"'),
+            ],
+            extra_compile_args=flags,
+        )
+        for name, headers in kernels.items()
+    ]
     directives = {
         "language_level": 3,
         "boundscheck": debug,
@@ -47,13 +52,13 @@ def cythonize():
         "cdivision": True,
         "initializedcheck": debug,
     }
-    return run([extension], compiler_directives=directives)
+    return run(extensions, compiler_directives=directives)
 
 
 setup(
     packages=["hebb", "hebb.models", "hebb.sampling", "hebb.theory", "hebb.storage", "hebb.runs", "hebb.kernels"],
     package_dir={"hebb": "hebb", "hebb.kernels": "cython_kernels"},
-    package_data={"hebb": ["hebb.mplstyle", "py.typed"], "hebb.kernels": ["*.pyi", "*.pxd", "*.h"]},
+    package_data={"hebb": ["hebb.mplstyle", "py.typed"], "hebb.kernels": ["*.pyi", "*.pxd", "*.pxi", "*.h"]},
     ext_modules=cythonize(),
 )
 if platform.machine() not in ("x86_64", "AMD64", "aarch64", "arm64"):

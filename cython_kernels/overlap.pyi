@@ -20,7 +20,8 @@ class OverlapKernel:
     n_replicas: int
     instruction_set: str
     proposed: int
-    def __init__(self, minus: NDArray[np.uint8], n_patterns: int, tables: Any, fields: ArrayLike | None = None,
+    def __init__(self, minus: NDArray[np.uint8], n_patterns: int, tables: Any, condensed: ArrayLike,
+                 fields: ArrayLike | None = None,
                  nonzero: NDArray[np.uint8] | None = None, instruction_set: str | None = None) -> None: ...
     def load(self, spins: ArrayLike) -> None: ...
     def sweep(self, n_sweeps: int, temperature: ArrayLike, generators: Sequence[np.random.Generator],

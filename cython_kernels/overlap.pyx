@@ -19,7 +19,7 @@ import numpy as np
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from cython_kernels.bitgen cimport HEBB_GLAUBER, HEBB_METROPOLIS, bitgen_t, draw, hebb_log, hebb_site, hebb_uniform
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint64_t
-from libc.stdlib cimport abs as c_abs
+from libc.stdlib cimport llabs
 
 
 cdef extern from "simd.h" nogil:
@@ -38,8 +38,10 @@ cdef extern from "simd.h" nogil:
         void (*sums16)(const int32_t *, const uint8_t **, int64_t, int64_t, int64_t, int64_t *) noexcept nogil
         void (*limits)(int, double, double *, int) noexcept nogil
     void hebb_count(int32_t *, const uint8_t *, int64_t, int) noexcept nogil
-    int hebb_best_set()
     hebb_operations hebb_choose(int)
+
+cdef extern from "instruction_sets.h" nogil:
+    int hebb_best_set()
 
 cdef extern from *:
     """
@@ -56,11 +58,10 @@ cdef extern from *:
     const char *HEBB_CYTHON
 
 INSTRUCTION_SETS = ("plain", "avx2", "avx512")
-cdef enum:
-    BATCH = 64
-
 RULES = {"metropolis": HEBB_METROPOLIS, "glauber": HEBB_GLAUBER}
 ORDERS = {"random": 0, "sequential": 1}
+
+include "chain.pxi"
 
 
 def instruction_set():
@@ -88,7 +89,7 @@ def thresholds(str rule, double temperature, uniforms, instruction_set=None):
     return np.asarray(values)
 
 
-cdef class OverlapKernel:
+cdef class OverlapKernel(SpinChain):
     """R replicas of one disorder sample.
 
     minus, nonzero: uint8 (N, stride) bit columns, little-endian bits over the patterns, zero beyond K; stride is a
@@ -96,30 +97,25 @@ cdef class OverlapKernel:
     tables: an object with int32 arrays `a`, `b`, int64 `f`, float `unit`, `constant`, and int32 (K,) arrays `base`, `count`:
         pattern mu has count[mu] = n non-zero entries and its values x = -n, -n+2, ..., n start at base[mu].
         sum_mu f(x_mu) = constant + unit * sum_mu f_table; A and B as in the module's formula.
-    fields: float64 (N,) or None.
+    condensed: int8 (N,), the configuration whose overlap is followed. fields: float64 (N,) or None.
     instruction_set: "avx512", "avx2", "plain", or None for the widest.
     """
 
-    cdef readonly int64_t n_spins, n_patterns, n_replicas
-    cdef readonly str instruction_set
     cdef double unit, constant
-    cdef bint has_fields, diluted
+    cdef bint diluted
     cdef int64_t stride
     cdef hebb_tables tables
     cdef hebb_operations do
-    cdef int widest
     cdef int32_t[::1] folded
     cdef int64_t folded_for
     cdef const uint8_t[:, ::1] minus, nonzero
     cdef const int32_t[::1] table_a, table_b, base, count
     cdef const int64_t[::1] table_f
-    cdef const double[::1] fields
-    cdef int8_t[:, ::1] spins_
     cdef int32_t[:, ::1] index, value_a, value_b
-    cdef int64_t[::1] total_a, total_b, energy_, lowest, accepted_
-    cdef readonly int64_t proposed
+    cdef int64_t[::1] total_a, total_b, energy_
+    cdef int64_t cost[16]
 
-    def __init__(self, minus, int64_t n_patterns, tables, fields=None, nonzero=None, instruction_set=None):
+    def __init__(self, minus, int64_t n_patterns, tables, condensed, fields=None, nonzero=None, instruction_set=None):
         self.n_spins, self.stride = minus.shape
         self.n_patterns = n_patterns
         if self.stride % 8 or 8 * self.stride < n_patterns:
@@ -130,10 +126,6 @@ cdef class OverlapKernel:
             if nonzero.shape != minus.shape:
                 raise ValueError("nonzero and minus differ in shape")
             self.nonzero = nonzero
-        self.has_fields = fields is not None and bool(np.any(fields))
-        self.fields = np.zeros(self.n_spins) if fields is None else np.ascontiguousarray(fields, dtype=float)
-        if self.fields.shape[0] != self.n_spins:
-            raise ValueError("fields need one entry per spin")
         size = tables.a.shape[0]
         self.table_a = np.concatenate([tables.a, np.zeros(64, np.int32)])
         self.table_b = np.concatenate([tables.b, np.zeros(64, np.int32)])
@@ -150,26 +142,15 @@ cdef class OverlapKernel:
         self.tables.window = max(0, tables.base[0] + tables.count[0] // 2 - 32) if single_row else -1
         self.tables.constant_second = bool(np.all(np.equal(tables.b, tables.b[0])))
         self.tables.table_a, self.tables.table_b = &self.table_a[0], &self.table_b[0]
-        self._choose(instruction_set)
-
-    def _choose(self, instruction_set):
-        best = hebb_best_set()
-        chosen = best if instruction_set is None else INSTRUCTION_SETS.index(instruction_set)
-        if chosen > best:
-            raise ValueError(f"this machine has no {instruction_set}; its widest set is {INSTRUCTION_SETS[best]}")
-        self.instruction_set = INSTRUCTION_SETS[chosen]
-        self.do = hebb_choose(chosen)
+        self.do = hebb_choose(self._prepare(condensed, fields, instruction_set))
+        self.limits = self.do.limits
         wide = self.do.sums16 != NULL and not self.diluted and self.n_patterns >= 256 and self.tables.flush >= 32
         self.widest = 16 if wide else 8
         self.folded = np.zeros(32 * self.stride if wide else 1, np.int32)
 
     def load(self, spins):
         """Take the configurations spins (R, N) of +-1 and rebuild every cache. Cost O(R N K / 16)."""
-        spins = np.array(spins, ndmin=2)
-        if spins.ndim != 2 or not len(spins) or spins.shape[1] != self.n_spins or not np.all((spins == 1) | (spins == -1)):
-            raise ValueError(f"spins must be +-1 of shape (R, {self.n_spins})")
-        self.spins_ = np.ascontiguousarray(spins, dtype=np.int8)
-        self.n_replicas = spins.shape[0]
+        self._take(spins)
         padded = (self.n_replicas, 8 * self.stride)
         self.index = np.zeros(padded, np.int32)
         self.value_a = np.zeros(padded, np.int32)
@@ -177,9 +158,6 @@ cdef class OverlapKernel:
         self.total_a = np.zeros(self.n_replicas, np.int64)
         self.total_b = np.zeros(self.n_replicas, np.int64)
         self.energy_ = np.zeros(self.n_replicas, np.int64)
-        self.lowest = np.zeros(self.n_replicas, np.int64)
-        self.accepted_ = np.zeros(self.n_replicas, np.int64)
-        self.proposed = 0
         self.folded_for = -1
         cdef int64_t r
         with nogil:
@@ -203,19 +181,20 @@ cdef class OverlapKernel:
         for mu in range(self.n_patterns):
             index[mu] += self.base[mu]
             self.energy_[r] += self.table_f[index[mu]]
-        self._flip_site(r, 0, 0)
-        self.lowest[r] = self._first_overlap(r)
+        self._renew(r, 0, 0)
 
-    cdef inline int64_t _first_overlap(self, int64_t r) noexcept nogil:
-        return c_abs(2 * (self.index[r, 0] - self.base[0]) - self.count[0])
-
-    cdef inline void _flip_site(self, int64_t r, int64_t i, int s) noexcept nogil:
+    cdef inline void _renew(self, int64_t r, int64_t i, int s) noexcept nogil:
+        """Caches after the flip of a spin i that was s; s = 0 only looks the tables up."""
         self.folded_for = -1
         self.do.flip(&self.tables, &self.index[r, 0], &self.value_a[r, 0], &self.value_b[r, 0] if self.diluted else NULL,
                      &self.minus[i, 0], &self.nonzero[i, 0] if self.diluted else NULL, s, &self.total_a[r], &self.total_b[r])
 
-    cdef inline void _costs(self, int64_t r, const int64_t *sites, int n, int64_t *cost) noexcept nogil:
-        """cost[j] = dE of sites[j] in units, without the field. Cost O(n K / 16) vector operations."""
+    cdef void _flip(self, int64_t r, int64_t i, int j) noexcept nogil:
+        self._renew(r, i, self.spins_[r, i])
+        self.energy_[r] += self.cost[j]
+
+    cdef void _changes(self, int64_t r, const int64_t *sites, int n, double *change) noexcept nogil:
+        """Cost O(n K / 16) vector operations."""
         cdef const uint8_t *columns[16]
         cdef int64_t minus[16]
         cdef int64_t total_a[16]
@@ -237,104 +216,8 @@ cdef class OverlapKernel:
             self.do.sums(&self.value_a[r, 0], columns, n, self.n_patterns, self.tables.flush, total_a)
             self.do.sums(&self.value_b[r, 0], columns, n, self.n_patterns, self.tables.flush, total_b)
         for j in range(n):
-            cost[j] = total_b[j] + self.spins_[r, sites[j]] * (total_a[j] - 2 * minus[j])
-
-    cdef void _sweep(self, int64_t r, double temperature, int rule, int order, bitgen_t *bitgen) noexcept nogil:
-        """N proposals, drawn in batches and decided in blocks of 1, 2, 4, 8 or 16. The width of the next block follows the
-        acceptances and never changes the chain."""
-        cdef int64_t sites[BATCH]
-        cdef double limit[BATCH]
-        cdef int64_t cost[16]
-        cdef int64_t start, number, i
-        cdef int batch, at, width = 8, n, j
-        cdef double change
-        cdef bint taken
-        for number in range((self.n_spins + BATCH - 1) // BATCH):
-            start = number * BATCH
-            batch = <int>min(BATCH, self.n_spins - start)
-            for j in range(batch):
-                if order == 0:
-                    sites[j] = hebb_site(draw(bitgen), self.n_spins, &limit[j])
-                else:
-                    sites[j] = start + j
-                    limit[j] = hebb_uniform(draw(bitgen))
-            self.do.limits(rule, temperature, limit, batch)
-            at = 0
-            while at < batch:
-                n = width
-                while n > batch - at:
-                    n >>= 1
-                self._costs(r, &sites[at], n, cost)
-                taken = False
-                for j in range(n):
-                    i = sites[at]
-                    change = self.unit * cost[j]
-                    if self.has_fields:
-                        change += 2 * self.fields[i] * self.spins_[r, i]
-                    taken = change <= limit[at]
-                    at += 1
-                    if taken:
-                        break
-                if taken:
-                    self._flip_site(r, i, self.spins_[r, i])
-                    self.spins_[r, i] = -self.spins_[r, i]
-                    self.energy_[r] += cost[j]
-                    self.accepted_[r] += 1
-                    self.lowest[r] = min(self.lowest[r], self._first_overlap(r))
-                width = max(1, width >> 1) if taken else min(self.widest, width << 1)
-
-    def sweep(self, int64_t n_sweeps, temperature, generators, str rule="metropolis", str order="random"):
-        """n_sweeps sweeps of N proposals of every replica.
-
-        temperature: scalar or (R,), >= 0. generators: one numpy Generator per replica. rule: "metropolis" or "glauber".
-        order: "random" sites or "sequential". Cost: N K / (16 * lanes at once) vector operations per sweep and replica.
-        """
-        self._run(n_sweeps, 0, None, temperature, generators, rule, order)
-
-    def sample(self, int64_t n_samples, int64_t thin, temperature, generators, str rule="metropolis", str order="random"):
-        """Configurations (n_samples, R, N) int8, one every thin sweeps. Arguments as in `sweep`."""
-        out = np.empty((max(0, n_samples), self.n_replicas, self.n_spins), np.int8)
-        self._run(n_samples * thin, thin, out, temperature, generators, rule, order)
-        return out
-
-    def _require_loaded(self):
-        if self.n_replicas == 0:
-            raise ValueError("load configurations first")
-
-    def _run(self, int64_t n_sweeps, int64_t thin, out, temperature, generators, str rule, str order):
-        self._require_loaded()
-        if n_sweeps < 0 or (out is not None and thin < 1):
-            raise ValueError(f"{n_sweeps} sweeps, one sample every {thin}: neither may be negative, thin not 0")
-        cdef int rule_ = RULES[rule], order_ = ORDERS[order]
-        cdef double[::1] temperatures = np.full(self.n_replicas, temperature, float)
-        if len(generators) != self.n_replicas:
-            raise ValueError(f"{len(generators)} generators for {self.n_replicas} replicas")
-        if not np.all(np.greater_equal(temperatures, 0)):
-            raise ValueError(f"temperature = {temperature} is not a number >= 0")
-        cdef int8_t[:, :, ::1] record
-        cdef bint recording = out is not None
-        if recording:
-            record = out
-        cdef int64_t r, sweep, sample
-        cdef bitgen_t *bitgen
-        with ExitStack() as locks:
-            for generator in generators:
-                locks.enter_context(generator.bit_generator.lock)
-            for r in range(self.n_replicas):
-                bitgen = <bitgen_t *>PyCapsule_GetPointer(generators[r].bit_generator.capsule, "BitGenerator")
-                with nogil:
-                    for sweep in range(n_sweeps):
-                        self._sweep(r, temperatures[r], rule_, order_, bitgen)
-                        if recording and (sweep + 1) % thin == 0:
-                            sample = (sweep + 1) // thin - 1
-                            record[sample, r, :] = self.spins_[r, :]
-        self.proposed += n_sweeps * self.n_spins
-
-    @property
-    def spins(self):
-        """(R, N) int8, a copy."""
-        self._require_loaded()
-        return np.array(self.spins_)
+            self.cost[j] = total_b[j] + self.spins_[r, sites[j]] * (total_a[j] - 2 * minus[j])
+            change[j] = self.unit * self.cost[j]
 
     @property
     def overlaps(self):
@@ -344,12 +227,6 @@ cdef class OverlapKernel:
         return 2 * (index - np.asarray(self.base)) - np.asarray(self.count)
 
     @property
-    def first_overlap(self):
-        """x_0 (R,), the overlap with the first pattern (not divided by N)."""
-        self._require_loaded()
-        return 2 * (np.asarray(self.index)[:, 0] - self.base[0]) - self.count[0]
-
-    @property
     def energy(self):
         """Total energies (R,), tracked exactly in integers (the field's part is summed afresh)."""
         self._require_loaded()
@@ -357,28 +234,3 @@ cdef class OverlapKernel:
         if self.has_fields:
             energy = energy - np.asarray(self.spins_) @ np.asarray(self.fields)
         return energy
-
-    @property
-    def lowest_overlap(self):
-        """The lowest |x_0| (R,) met at any accepted flip since `load`."""
-        self._require_loaded()
-        return np.array(self.lowest)
-
-    @property
-    def accepted(self):
-        """Accepted flips (R,) since `load`; divide by `proposed`."""
-        self._require_loaded()
-        return np.array(self.accepted_)
-
-    def costs(self, int64_t replica):
-        """dE (N,) of flipping each spin of one replica, as the kernel computes it (for tests)."""
-        cdef int64_t cost
-        cdef int64_t i
-        self._require_loaded()
-        if not 0 <= replica < self.n_replicas:
-            raise ValueError(f"replica {replica} is not one of {self.n_replicas}")
-        out = np.empty(self.n_spins)
-        for i in range(self.n_spins):
-            self._costs(replica, &i, 1, &cost)
-            out[i] = self.unit * cost + 2 * self.fields[i] * self.spins_[replica, i]
-        return out

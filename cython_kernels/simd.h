@@ -14,12 +14,12 @@
 #define HEBB_SIMD_H
 
 #include "acceptance.h"
+#include "instruction_sets.h"
 
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__)) && !defined(HEBB_PORTABLE)
-#define HEBB_X86 1
+#ifdef HEBB_X86
 #include <immintrin.h>
 #endif
 
@@ -406,21 +406,6 @@ HEBB_AVX512 static void hebb_limits_avx512(int rule, double temperature, double 
 #endif
 
 /* ------------------------------------------------------------------------------------------------ choice */
-
-enum { HEBB_PLAIN = 0, HEBB_AVX2 = 1, HEBB_AVX512_SET = 2 };
-
-static int hebb_best_set(void)
-{
-#ifdef HEBB_X86
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vl"))
-        return HEBB_AVX512_SET;
-    if (__builtin_cpu_supports("avx2"))
-        return HEBB_AVX2;
-#endif
-    return HEBB_PLAIN;
-}
 
 /* The operations of one instruction set; fold and sums16 are NULL where there are none. */
 typedef struct {

@@ -275,7 +275,6 @@ def test_bad_chain_settings(settings_, words):
     (dict(patterns=[1, -1, 1], p_body=2), "shape"),
     (dict(patterns=[[1, 1, -1]], n_spins=4), "contradicts"),
     (dict(n_spins=10, gamma=0.1, r=0.5, protocol="storage"), "noisy dataset"),
-    (dict(n_spins=10, gamma=0.1, r=0.5, n_examples=3), "not available"),
 ])
 def test_bad_models(keys, words):
     with pytest.raises(ParameterError, match=words):

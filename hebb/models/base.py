@@ -10,6 +10,7 @@ import abc
 import functools
 import math
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -115,14 +116,19 @@ def uniform_mean(row: list) -> Fraction:
 class Instance:
     """One disorder sample of a model.
 
-    patterns: (K, N) int8 in {-1, 0, +1}. fields: (N,) float64. `bits` holds the patterns as bit columns. disorder is the
-    number of the sample, which keys the streams of its chains.
+    patterns: (K, N) int8 in {-1, 0, +1}. fields: (N,) float64. `bits` holds the patterns as bit columns, `stored_bits` what
+    enters the Hamiltonian: the patterns themselves, or every example of them. learned: (N,) float64, the average example
+    of the condensed pattern over r (1 + rho), with which n = (1/N) sum_i learned_i s_i; None without a dataset. disorder
+    is the number of the sample, which keys the streams of its chains.
     """
 
-    def __init__(self, model: Model, bits: BitPatterns, fields: np.ndarray | None = None, disorder: int = 0):
+    def __init__(self, model: Model, bits: BitPatterns, fields: np.ndarray | None = None, disorder: int = 0,
+                 stored_bits: BitPatterns | None = None, learned: np.ndarray | None = None):
         self.model = model
         self.disorder = disorder
         self.bits = bits
+        self.stored_bits = bits if stored_bits is None else stored_bits
+        self.learned = learned
         self.n_spins, self.n_patterns = bits.n_spins, bits.n_patterns
         self.fields = np.zeros(self.n_spins) if fields is None else np.asarray(fields, float)
 
@@ -131,6 +137,11 @@ class Instance:
         """(K, N) int8. Eight times the memory of the bits; unpacked on first use."""
         return self.bits.unpack()
 
+    @functools.cached_property
+    def stored(self) -> np.ndarray:
+        """What enters the Hamiltonian, one row each: the patterns (K, N) or all examples (K M, N), pattern by pattern."""
+        return self.patterns if self.stored_bits is self.bits else self.stored_bits.unpack()
+
     @property
     def condensed(self) -> np.ndarray:
         """(N,) int8: the pattern that planted starts begin in and that m is measured against (the first one)."""
@@ -138,14 +149,15 @@ class Instance:
 
     @functools.cached_property
     def tables(self) -> Tables:
-        if self.bits.nonzero is None:
+        if self.stored_bits.nonzero is None:
             return self.model.full_tables
-        return self.model.tables(self.bits.counts())
+        return self.model.tables(self.stored_bits.counts())
 
     def kernel(self, instruction_set: str | None = None):
         """A fresh compiled kernel on this disorder."""
-        return kernel_module().OverlapKernel(self.bits.minus, self.n_patterns, self.tables, self.fields,
-                                             self.bits.nonzero, instruction_set)
+        stored = self.stored_bits
+        return kernel_module().OverlapKernel(stored.minus, stored.n_patterns, self.tables, self.condensed, self.fields,
+                                             stored.nonzero, instruction_set)
 
     def energy(self, spins) -> np.ndarray:
         """Total energies (R,) of spins (R, N) (or (N,)), from scratch: no table, no cache. Cost O(R N K)."""
@@ -153,8 +165,13 @@ class Instance:
         spins = spins[None] if spins.ndim == 1 else spins
         if spins.ndim != 2 or spins.shape[1] != self.n_spins or not np.all(np.abs(spins) == 1):
             raise ParameterError(f"spins of shape {spins.shape} are not +-1 of shape (R, {self.n_spins})")
-        counts, patterns = self.bits.counts(), self.patterns.astype(float)
-        return np.array([np.sum(self.model.potential(patterns @ s, counts)) - self.fields @ s for s in spins])
+        potential = self._potential()
+        return np.array([potential(s) - self.fields @ s for s in spins])
+
+    def _potential(self) -> Callable[[np.ndarray], float]:
+        """The energy of one configuration without the field, the slow reference."""
+        counts, stored = self.stored_bits.counts(), self.stored.astype(float)
+        return lambda s: np.sum(self.model.potential(stored @ s, counts))
 
 
 class Model(abc.ABC):
@@ -189,7 +206,12 @@ class Model(abc.ABC):
     @functools.cached_property
     def full_tables(self) -> Tables:
         """The tables of patterns without zero entries, the same for every disorder sample."""
-        return self.tables(np.full(self.n_patterns, self.n_spins, np.int32))
+        return self.tables(np.full(self.n_stored, self.n_spins, np.int32))
+
+    @property
+    def n_stored(self) -> int:
+        """How many rows enter the Hamiltonian: K, or K M where every example enters by itself."""
+        return self.n_patterns
 
     @property
     def disorder_key(self) -> str:
@@ -198,19 +220,28 @@ class Model(abc.ABC):
 
     def pairs_per_sweep(self) -> float:
         """Spin-pattern pairs of one sweep of one replica: the unit in which cost is counted."""
-        return float(self.n_spins) * self.n_patterns
+        return float(self.n_spins) * self.n_stored
+
+    def bytes_needed(self, replicas: int) -> int:
+        """Bytes one task holds: bit columns, indices and cached table values."""
+        planes = 2 if self.has_zeros else 1
+        columns = self.n_spins * 8 * -(-self.n_stored // 64)
+        return planes * columns + self.n_stored * (replicas * (4 + 4 * planes) + 32)
 
     def memory_bytes(self, replicas: int = 1) -> int:
         """Bytes one task holds. Raises ParameterError if this machine's memory cannot."""
-        planes = 2 if self.has_zeros else 1
-        columns = self.n_spins * 8 * -(-self.n_patterns // 64)
-        needed = planes * columns + self.n_patterns * (replicas * (4 + 4 * planes) + 32)
-        free = available_memory()
+        needed, free = self.bytes_needed(replicas), available_memory()
         if needed > free:
+            what = f"{self.n_patterns} patterns" + self._of_examples
             raise ParameterError(
-                f"{self.n_patterns} patterns on {self.n_spins} spins need {needed / 2**30:.3g} GiB and {free / 2**30:.3g} GiB "
-                "are free; lower n_spins, gamma or n_patterns, or run fewer ranks per machine")
+                f"{what} on {self.n_spins} spins need {needed / 2**30:.3g} GiB and {free / 2**30:.3g} GiB "
+                f"are free; lower n_spins, gamma or n_patterns{', n_examples' if self._of_examples else ''}, or run fewer "
+                "ranks per machine")
         return needed
+
+    @property
+    def _of_examples(self) -> str:
+        return f" with {self.n_stored // self.n_patterns} examples each" if self.n_stored > self.n_patterns else ""
 
 
 def available_memory() -> int:

@@ -3,8 +3,13 @@
     distinct   H = -(P!/(2 N^(P-1))) sum_mu sum_{i1<...<iP} xi_i1 s_i1 ... xi_iP s_iP = -(P!/(2 N^(P-1))) sum_mu e_P(x_mu)
     naive      H = -(N/2) sum_mu (x_mu/N)^P, minus its average over uniformly random configurations
 
+With a noisy dataset of M examples per pattern, each entry of which agrees with its pattern with probability (1+r)/2,
+
+    supervised    xi is replaced by eb, the average of its M examples, and H by H/R^(P/2), R = r^2 + (1-r^2)/M
+    unsupervised  every example enters like a pattern, and H is divided by M sqrt(R_P), R_P = r^2P + (1-r^2P)/M (P = 2: by M R)
+
 The naive form keeps coinciding indices. At K ~ N^(P-1) patterns it is a different model at O(1), with a noise of its own
-(see docs/conventions.md), and its average is a constant that grows with N; for P = 2 the two are one model.
+(see docs/conventions.md), and its average (given the dataset) is a constant that grows with N; for P = 2 the two are one model.
 
 Sources: arXiv:2212.00606 (dense networks), Amit, Gutfreund and Sompolinsky, Ann. Phys. 173, 30 (1987) for P = 2.
 """
@@ -18,11 +23,12 @@ from fractions import Fraction
 import numpy as np
 
 from ..errors import ParameterError
-from ..params import DenseLaw, check_choice, check_integer, check_real, digest, load, patterns_at_load
+from ..params import DenseLaw, check_choice, check_integer, check_real, digest, dilution_factor, load, patterns_at_load
 from ..streams import Purpose, generator
 from .base import Instance, Model, Tables, tabulate, uniform_mean
 from .datasets import ImageSet, load_images
-from .patterns import as_numbers, pack, rademacher
+from .learning import AveragedInstance, Averages, GivenExamples
+from .patterns import as_numbers, noisy_copies, pack, rademacher
 
 __all__ = ["Dense"]
 
@@ -37,6 +43,11 @@ class Dense(Model):
     threshold: grey level in [0, 1] above which a pixel is +1. order: "random" draws the images anew for every disorder
         sample, "file" takes the first K of the file (every sample is then the same).
     fields: external field h (N,), in units of J, the coupling of which is 1.
+    r, n_examples, rho, protocol: the dataset, see `hebb.params.DenseLaw`; the patterns (random, given or images, without
+        zeros) are then the archetypes. "supervised" may leave M to the limit of many examples by giving rho alone.
+    examples: the dataset itself, for given patterns: (K, M, N) of +-1, or for "supervised" also its averages (K, N) in
+        [-1, 1]. r is then estimated as the mean of xi eb, and R (supervised) as the mean of eb^2, unless r and n_examples are
+        given. Averages are kept to 16 bits (`hebb.models.learning`).
     Raises ParameterError (values) or DataError (images).
     """
 
@@ -45,10 +56,16 @@ class Dense(Model):
             "threshold", "order")
 
     def __init__(self, n_spins=None, p_body=2, gamma=None, n_patterns=None, patterns=None, r=None, n_examples=None, rho=None,
-                 protocol=None, hamiltonian="distinct", threshold=0.5, order="random", fields=None):
-        self.law = DenseLaw.from_keywords(p_body, r, n_examples, rho, protocol, hamiltonian)
-        if self.law.protocol != "storage":
-            raise ParameterError(f"protocol = {self.law.protocol!r} is not available in this version; use 'storage'")
+                 protocol=None, hamiltonian="distinct", threshold=0.5, order="random", fields=None, examples=None):
+        self.examples = None
+        if examples is not None:
+            self.examples = GivenExamples.check(examples, patterns)
+            self.law = self.examples.law(p_body, r, n_examples, rho, protocol, hamiltonian)
+        else:
+            self.law = DenseLaw.from_keywords(p_body, r, n_examples, rho, protocol, hamiltonian)
+        if self.law.protocol == "unsupervised" and self.law.n_examples is None:
+            raise ParameterError(f"rho = {self.law.rho!r} without n_examples: with protocol = 'unsupervised' every example "
+                                 "enters the Hamiltonian and must exist; give r and n_examples")
         self.p_body, self.hamiltonian, self.protocol = self.law.p_body, self.law.hamiltonian, self.law.protocol
         self.threshold = check_real("threshold", threshold, 0.0, 1.0)
         self.order = check_choice("order", order, ("random", "file"))
@@ -68,6 +85,12 @@ class Dense(Model):
         self.n_spins = check_integer("n_spins", n_spins, max(2, self.p_body), 10**9,
                                      remedy=f"a {self.p_body}-body interaction needs at least {self.p_body} spins")
         self.n_patterns = self._count(gamma, n_patterns)
+        if self.has_zeros and self.protocol != "storage":
+            raise ParameterError(f"patterns with zeros have no examples of +-1 (protocol = {self.protocol!r}); give patterns "
+                                 "of +-1")
+        if self.protocol == "supervised" and self.hamiltonian == "distinct" and 8 < self.p_body > self.n_spins / 4:
+            raise ParameterError(f"n_spins = {self.n_spins} with p_body = {self.p_body}: on averaged examples of so few spins "
+                                 f"the kernel would lose precision; give at least {4 * self.p_body} spins")
         if self.images is not None and self.n_patterns > len(self.images):
             raise ParameterError(f"n_patterns = {self.n_patterns} exceeds the {len(self.images)} images of "
                                  f"{self.images.name!r}; lower it or give more images")
@@ -108,48 +131,96 @@ class Dense(Model):
                       "order": self.order}
         if self.array is not None:
             known["patterns"] = self.array
+        if self.examples is not None:
+            known["examples"] = self.examples.array
+        if self.law.gaussian:
+            known |= {"rho": self.law.rho}
+        elif self.protocol != "storage":
+            known |= {"r": self.law.r, "n_examples": self.law.n_examples}
         if self.fields is not None:
             known["fields"] = self.fields
         return known
 
     @property
     def disorder_key(self) -> str:
-        """Patterns depend on neither temperature, P nor Hamiltonian, and images not on their number: the first K of one
-        shuffled order are stored. What is compared at different T, P or K is compared on the same patterns."""
-        if self.array is not None:
-            return self.digest
+        """Patterns depend on neither temperature, P, Hamiltonian nor dataset, and images not on their number: the first K of
+        one shuffled order are stored. What is compared at different T, P or K is compared on the same patterns and the same
+        examples; unsupervised, on the same first examples at every M."""
         known = self.parameters()
-        names = ("n_spins", "n_patterns") if self.images is None else ("images_sha256", "order")
+        names = ("patterns",) if self.array is not None else ("n_spins", "n_patterns")
+        names = ("images_sha256", "order") if self.images is not None else names
         return digest({name: known[name] for name in names})
 
     def draw(self, seed: int, disorder: int = 0) -> Instance:
         """One disorder sample; see `disorder_key` for who shares it."""
         seed = check_integer("seed", seed, 0)
         disorder = check_integer("disorder", disorder, 0, 2**32 - 1)
-        if self._given is not None:
-            return Instance(self, self._given, self.fields, disorder)
         stream = generator(seed, Purpose.DISORDER, self.disorder_key, disorder)
-        if self.images is None:
-            return Instance(self, rademacher(self.n_patterns, self.n_spins, stream), self.fields, disorder)
-        chosen = np.arange(self.n_patterns)
-        if self.order == "random":
-            chosen = stream.permutation(len(self.images))[:self.n_patterns]
-        return Instance(self, pack(self.images.binarised(self.threshold, chosen)), self.fields, disorder)
+        if self._given is not None:
+            bits = self._given
+        elif self.images is None:
+            bits = rademacher(self.n_patterns, self.n_spins, stream)
+        else:
+            chosen = np.arange(self.n_patterns)
+            if self.order == "random":
+                chosen = stream.permutation(len(self.images))[:self.n_patterns]
+            bits = pack(self.images.binarised(self.threshold, chosen))
+        law = self.law
+        if law.protocol == "supervised":
+            averages = self.examples.averages if self.examples is not None else Averages.draw(law, bits, stream)
+            learned = averages.row(0) / (law.r * (1 + law.rho))
+            return AveragedInstance(self, bits, averages, learned, self.fields, disorder)
+        stored = learned = None
+        if law.protocol == "unsupervised":
+            given = self.examples.bits if self.examples is not None else None
+            stored = noisy_copies(bits, law.n_examples, (1 - law.r) / 2, stream) if given is None else given
+            average = np.mean([stored.pattern(a) for a in range(law.n_examples)], axis=0)
+            learned = average / (law.r * (1 + law.rho))
+        return Instance(self, bits, self.fields, disorder, stored, learned)
+
+    @property
+    def n_stored(self) -> int:
+        return self.n_patterns * (self.law.n_examples if self.protocol == "unsupervised" else 1)
+
+    def pairs_per_sweep(self) -> float:
+        """As in `Model`; a pair with an averaged example costs about 2 P of those with a bit."""
+        return super().pairs_per_sweep() * (2 * self.p_body if self.protocol == "supervised" else 1)
+
+    def bytes_needed(self, replicas: int) -> int:
+        if self.protocol != "supervised":
+            return super().bytes_needed(replicas) * (2 if self.protocol == "unsupervised" else 1)  # copies while drawing
+        return self.n_spins * self.n_patterns * 17 // 8 + 8 * self.n_patterns * self.p_body * (2 * replicas + 1)
 
     @property
     def planted_energy(self) -> float | None:
-        """Mean energy per spin of a stored Rademacher pattern: the condensed term alone, the noise averages to zero.
+        """Mean energy per spin of the first of random patterns: its own term alone, the noise averages to zero.
 
-        -f_N/2 with f_N = prod_{k<P}(1 - k/N) for distinct indices. None for given patterns and images, or with fields,
-        where the mean over samples is not known."""
+        -f_N kappa/2 for distinct indices, with f_N = prod_{k<P}(1 - k/N) and kappa = `DenseLaw.signal` (without a dataset: 1).
+        None for given patterns and images, with fields, and for naive datasets with P > 2, where that mean is not known."""
         if self._given is not None or self.images is not None or self.fields is not None:
             return None
         n = self.n_spins
-        return float(self.potential(np.array([float(n)]), np.array([n]))[0]) / n
+        if self.protocol == "storage":
+            return float(self.potential(np.array([float(n)]), np.array([n]))[0]) / n
+        if self.hamiltonian == "naive" and self.p_body > 2:
+            return None
+        return -dilution_factor(n, self.p_body) * self.law.signal / 2
+
+    @property
+    def weight(self) -> float:
+        """E = -weight sum F, with F = e_P or the centred P-th power of the overlaps of what is stored."""
+        law, weight = self.law, float(self._prefactor)
+        spread = law.r**2 * (1 + law.rho)  # R
+        if law.protocol == "supervised":
+            weight *= spread ** (-self.p_body / 2)
+        elif law.protocol == "unsupervised":
+            tuples = law.r ** (2 * self.p_body) * (1 + law.tuple_entropy(self.p_body))  # R_P
+            weight /= law.n_examples * (spread if self.p_body == 2 else math.sqrt(tuples))
+        return weight
 
     @property
     def _prefactor(self) -> Fraction:
-        """f = -prefactor * (integer polynomial of x)."""
+        """weight of stored patterns."""
         n, p = self.n_spins, self.p_body
         return Fraction(math.factorial(p) if self.hamiltonian == "distinct" else 1, 2 * n ** (p - 1))
 
@@ -160,7 +231,7 @@ class Dense(Model):
         else:
             def values(n):
                 return [_elementary_symmetric(x, n, self.p_body) for x in range(-n, n + 1, 2)]
-        return tabulate(values, counts, -float(self._prefactor), centred=True)
+        return tabulate(values, counts, -self.weight, centred=True)
 
     def potential(self, x: np.ndarray, counts: np.ndarray) -> np.ndarray:
         p, n = self.p_body, np.asarray(counts, float)
@@ -171,7 +242,7 @@ class Dense(Model):
         else:
             means = {int(k): float(uniform_mean([x**p for x in range(-int(k), int(k) + 1, 2)])) for k in np.unique(counts)}
             polynomial = x**p - np.array([means[int(k)] for k in counts])
-        return -float(self._prefactor) * polynomial
+        return -self.weight * polynomial
 
 
 def _elementary_symmetric(x: int, n: int, p: int) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import ParameterError
 
-__all__ = ["BitPatterns", "as_numbers", "pack", "rademacher"]
+__all__ = ["BitPatterns", "as_numbers", "noisy_copies", "pack", "rademacher", "random_bits"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,11 @@ class BitPatterns:
         minus = (self.minus[:, byte] >> bit) & 1
         nonzero = 1 if self.nonzero is None else (self.nonzero[:, byte] >> bit) & 1
         return (nonzero * (1 - 2 * minus.astype(np.int8))).astype(np.int8)
+
+    def spin(self, i: int) -> np.ndarray:
+        """(K,) int8: the entries of one spin."""
+        signs = 1 - 2 * _bits(self.minus[i], self.n_patterns).astype(np.int8)
+        return signs if self.nonzero is None else signs * _bits(self.nonzero[i], self.n_patterns).astype(np.int8)
 
     def unpack(self) -> np.ndarray:
         """(K, N) int8."""
@@ -65,6 +70,40 @@ def rademacher(n_patterns: int, n_spins: int, stream: np.random.Generator) -> Bi
     spare = -n_patterns % 64
     words[:, -1] &= np.uint64((1 << (64 - spare)) - 1)
     return BitPatterns(words.astype("<u8", copy=False).view(np.uint8), None, n_patterns)
+
+
+def random_bits(probability: float, n_words: int, stream: np.random.Generator) -> np.ndarray:
+    """(n_words,) uint64 of independent bits, each 1 with exactly this probability (a double is a finite binary fraction).
+
+    Every bit compares the digits of its own uniform number with those of the probability, most significant first, until
+    one differs. Cost: about 8 draws per word."""
+    bits, open_ = np.zeros(n_words, np.uint64), np.full(n_words, 2**64 - 1, np.uint64)
+    undecided = np.arange(n_words)
+    while probability > 0 and undecided.size:
+        probability *= 2
+        digit = stream.integers(0, 2**64, size=undecided.size, dtype=np.uint64)
+        if probability >= 1:
+            probability -= 1
+            bits[undecided] |= open_[undecided] & ~digit
+            open_[undecided] &= digit
+        else:
+            open_[undecided] &= ~digit
+        undecided = undecided[open_[undecided] != 0]
+    return bits
+
+
+def noisy_copies(bits: BitPatterns, n_copies: int, flip: float, stream: np.random.Generator) -> BitPatterns:
+    """n_copies examples of each of K patterns without zeros, (K n_copies) rows pattern by pattern: every entry is reversed
+    with probability flip. Drawn copy by copy, so that the first copies do not depend on how many follow."""
+    n_spins, stride = bits.minus.shape
+    copies = [bits.minus ^ random_bits(flip, n_spins * stride // 8, stream).astype("<u8", copy=False).view(np.uint8)
+              .reshape(n_spins, stride) for _ in range(n_copies)]
+    rows = max(1, 2**25 // (n_copies * bits.n_patterns))  # unpacked bits take a byte each
+    planes = []
+    for first in range(0, n_spins, rows):
+        unpacked = np.stack([_bits(copy[first:first + rows], bits.n_patterns) for copy in copies], axis=-1)
+        planes.append(_plane(unpacked.reshape(len(unpacked), -1)))
+    return BitPatterns(np.concatenate(planes), None, bits.n_patterns * n_copies)
 
 
 def as_numbers(name: str, values) -> np.ndarray:

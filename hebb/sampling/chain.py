@@ -86,12 +86,14 @@ class Chain:
         return self.kernel.sample(n_samples, thin, self.temperature, self._generators, self.rule, self.order)
 
     def measure(self) -> dict[str, np.ndarray]:
-        """The observables of the present configurations; "m", "abs_m", "n", "energy", "energy_cv" (R,) and "q", "abs_q" (pairs,).
+        """The observables of the present configurations: "m", "abs_m", "n", "energy", "energy_cv" (R,) and "q", "abs_q"
+        (pairs,).
 
         m is the signed overlap with the condensed pattern, n that with its average example over r (1 + rho), left out
-        without a dataset; energies are per spin; energy_cv is the energy minus that of
-        the planted configuration in the same sample plus the mean of the latter over samples (`Dense.planted_energy`): the same mean as energy with a far smaller scatter near the planted state; it is left out where that mean
-        is not known (given patterns, images, fields). Pairs run (0,1), (0,2), ...
+        without a dataset. Energies are per spin; energy_cv is the energy minus that of the planted configuration in the
+        same sample plus the mean of the latter over samples (`Dense.planted_energy`): the same mean as energy with a far
+        smaller scatter near the planted state; it is left out where that mean is not known (given patterns, images,
+        fields). Pairs run (0,1), (0,2), ...
         """
         n = self.instance.n_spins
         m = self.kernel.first_overlap / n

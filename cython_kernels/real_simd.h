@@ -1,0 +1,86 @@
+/* The vector operations of the real-pattern kernel, compiled for AVX-512, AVX2 and plain C and chosen at run time.
+ *
+ * Patterns are counted in groups of eight, one per lane. For each group the kernel keeps
+ *   odd     power sums p_1, p_3, ... of z = entry * spin, exact: z^k is rounded to a multiple of 2^-grid, of which
+ *           the sums are whole multiples below 2^53, so that they depend on the configuration alone
+ *   even    power sums p_2, p_4, ..., the same for every configuration
+ *   factor  G_1 ... G_(P-1), the coefficients of the cost of a flip, sum_j G_j z^j (its term j = P is a constant)
+ * All floating-point operations are separate multiplies, adds and divisions in a fixed order over eight lanes, so that every
+ * instruction set gives the same bits. */
+#ifndef HEBB_REAL_SIMD_H
+#define HEBB_REAL_SIMD_H
+
+#include "acceptance.h"
+#include "instruction_sets.h"
+
+#include <stdint.h>
+
+enum { HEBB_LANES = 8, HEBB_MOST_POWERS = 20 };
+
+typedef double hebb_doubles __attribute__((vector_size(64), aligned(8), may_alias));
+typedef int32_t hebb_ints __attribute__((vector_size(32), aligned(4), may_alias));
+typedef int16_t hebb_shorts __attribute__((vector_size(16), aligned(2), may_alias));
+
+typedef struct {
+    int64_t n_groups;
+    int degree, naive;
+    int n_odd, n_even;
+    double scale; /* z = scale * stored integer */
+    double grid;  /* adding and subtracting it rounds to the grid */
+    double naive_factor[HEBB_MOST_POWERS + 1]; /* G_j = naive_factor[j] p_1^(P-j) */
+} hebb_polynomial;
+
+typedef struct {
+    /* out[j] = sum over patterns of sum_k factor_k (sign[j] scale column_j)^k, for 1, 2, 4 or 8 columns */
+    void (*costs)(const hebb_polynomial *, const double *factor, const int16_t *const *columns, const double *sign, int n,
+                  double *out);
+    /* the power sums first, first + 2, ... change by times * z^k, z = sign * scale * column */
+    void (*add)(const hebb_polynomial *, double *sums, int n_sums, int first, const int16_t *column, double sign,
+                double times);
+    /* add to the odd power sums (column not NULL), then factor from odd and even */
+    void (*flip)(const hebb_polynomial *, double *odd, const double *even, double *factor, const int16_t *column,
+                 double sign);
+    double (*total)(const hebb_polynomial *, const double *odd, const double *even); /* sum over patterns of e_P, or p_1^P */
+    void (*limits)(int, double, double *, int);
+    int widest;
+} hebb_real_operations;
+
+#define HEBB_TARGET
+#define HEBB_NAME(x) x##_plain
+#define HEBB_WIDEST 4
+#include "real_simd_body.h"
+#undef HEBB_TARGET
+#undef HEBB_NAME
+#undef HEBB_WIDEST
+
+#ifdef HEBB_X86
+#define HEBB_TARGET __attribute__((target("avx2")))
+#define HEBB_NAME(x) x##_avx2
+#define HEBB_WIDEST 4
+#include "real_simd_body.h"
+#undef HEBB_TARGET
+#undef HEBB_NAME
+#undef HEBB_WIDEST
+
+#define HEBB_TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl")))
+#define HEBB_NAME(x) x##_avx512
+#define HEBB_WIDEST 8
+#include "real_simd_body.h"
+#undef HEBB_TARGET
+#undef HEBB_NAME
+#undef HEBB_WIDEST
+#endif
+
+static hebb_real_operations hebb_real_choose(int set)
+{
+#ifdef HEBB_X86
+    if (set == HEBB_AVX2)
+        return hebb_real_operations_avx2();
+    if (set == HEBB_AVX512_SET)
+        return hebb_real_operations_avx512();
+#endif
+    (void)set;
+    return hebb_real_operations_plain();
+}
+
+#endif
