@@ -31,7 +31,7 @@ _BLOCK = 2**17  # entries of one block of rows: 1 MiB, which stay in cache from 
 class MeanFieldEnergy:
     """E(m) and -dE/dm of rows (K, N): int8 of -1, 0, +1 or float64.
 
-    prefactor: as in H = -prefactor sum_rows e_P(a s), P!/(2 N^(P-1)) for storage and for both Hamiltonians. fields: h (N,).
+    prefactor: of H = -prefactor sum_rows e_P, P!/(2 N^(P-1)) for stored patterns and either Hamiltonian. fields: h (N,).
     Naive energies are counted from their average over uniformly random configurations, as everywhere.
     Cost of one evaluation: about P K N multiply-adds per replica (signs; 2 P K N for real rows), in matrix products over
     blocks of rows.
@@ -53,8 +53,8 @@ class MeanFieldEnergy:
     def of(cls, instance: Instance) -> MeanFieldEnergy:
         """The energy of one disorder sample of a dense network."""
         model = instance.model
-        prefactor = math.factorial(model.p_body) / (2 * model.n_spins ** (model.p_body - 1))
-        return cls(instance.patterns, model.p_body, prefactor, model.hamiltonian, instance.fields)
+        prefactor = model.weight * (math.factorial(model.p_body) if model.hamiltonian == "naive" else 1)
+        return cls(instance.stored, model.p_body, prefactor, model.hamiltonian, instance.fields)
 
     def energy_and_field(self, m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Total energies (R,) and fields -dE/dm (R, N) of magnetisations m (R, N)."""

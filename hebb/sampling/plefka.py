@@ -49,6 +49,12 @@ EXPANSIONS = ("mean_field", "tap")
 _LARGEST_C = 0.9
 
 
+def _tuple_power(law: DenseLaw, order: int) -> float:
+    """R_k = r^2k + (1 - r^2k)/M, the mean squared k-tuple of M examples entered one by one; 1 otherwise."""
+    power = law.r ** (2 * order) if law.protocol == "unsupervised" else 1.0
+    return power + (1 - power) / law.effective_examples
+
+
 @dataclass(frozen=True)
 class Reaction:
     """The noise of a dense network in the Plefka free energy; phi, Gamma per spin as functions of q (R,) and T.
@@ -76,7 +82,8 @@ class Reaction:
         else:  # z^P = sum_k c_k He_k(z), and g = sum_k (c_k^2 k!/P!) q^k
             for j in range((p + 1) // 2):
                 k = p - 2 * j
-                g[k] = math.factorial(p) / (4**j * math.factorial(j) ** 2 * math.factorial(k))
+                g[k] = math.factorial(p) / (4**j * math.factorial(j) ** 2 * math.factorial(k)) * _tuple_power(law, k)
+            g /= _tuple_power(law, p)
         return cls(Polynomial(gamma / 2 * g), np.zeros(0), np.zeros(0))
 
     def _poles(self, q: np.ndarray, temperature: float) -> tuple[np.ndarray, np.ndarray]:
@@ -185,9 +192,10 @@ class Plefka:
         if damping and temperature == 0:
             raise ParameterError(f"damping = {damping!r} at temperature = 0, where magnetisations are +-1; leave it out")
         check_start(model, start, corruption, replicas)
-        needed = model.memory_bytes(replicas) + model.n_spins * model.n_patterns
+        entry = 8 if model.protocol == "supervised" else 1
+        needed = model.memory_bytes(replicas) + entry * model.n_spins * model.n_stored
         if needed > available_memory():
-            raise ParameterError(f"dynamics = 'plefka' holds {needed / 2**30:.3g} GiB here (one byte per spin and pattern) and "
+            raise ParameterError(f"dynamics = 'plefka' holds {needed / 2**30:.3g} GiB here ({entry} bytes per stored entry) and "
                                  f"{available_memory() / 2**30:.3g} GiB are free; lower n_spins or gamma, or use 'metropolis'")
 
     def advance(self, n_sweeps: int) -> None:
@@ -216,7 +224,7 @@ class Plefka:
     def measure(self) -> dict[str, np.ndarray]:
         """The observables of the present magnetisations, those of `Chain.measure` and some more; (R,), per pair "q", "abs_q".
 
-        m, q: overlaps of magnetisations with the condensed pattern and between replicas; q_self = (1/N) sum m_i^2.
+        m, n, q: overlaps of magnetisations with the condensed pattern, its examples and each other; q_self = (1/N) sum m_i^2.
         energy, free_energy: E(m)/N and the expanded Gibbs free energy per spin, with phi and d(beta phi)/d beta for "tap" (nan
         where phi does not exist: P = 2, beta (1-q) >= 1); energy_cv as in `Chain`. fixed_point_change: max |dm_i| of the
         last update, 0 at a fixed point. replicon ("tap"): positive where the expansion holds.
@@ -228,6 +236,8 @@ class Plefka:
         q = np.array([m[a] @ m[b] / n for a, b in itertools.combinations(range(len(m)), 2)])
         seen = {"m": overlap, "abs_m": np.abs(overlap), "q": q, "abs_q": np.abs(q), "q_self": q_self,
                 "fixed_point_change": self._change}
+        if self.instance.learned is not None:
+            seen["n"] = m @ self.instance.learned / n
         if self.reaction is not None:
             energy = energy + self.reaction.energy(q_self, temperature)
             free_energy = free_energy + self.reaction.free_energy(q_self, temperature)
