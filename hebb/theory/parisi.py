@@ -17,7 +17,7 @@ __all__ = ["Parisi", "Point", "Saddles", "Values"]
 
 _STEP = 2e-6              # relative step of the finite differences of the Jacobian
 _LONGEST = 0.6            # of one Newton step, in the logarithm of an unknown
-_COLLAPSED = 1e-7         # gap between neighbouring levels below which the ansatz has lost a step
+_COLLAPSED = 1e-6         # gap between neighbouring levels below which the ansatz has lost a step
 
 
 class Point(NamedTuple):
@@ -89,7 +89,7 @@ class Saddles(NamedTuple):
     energy: np.ndarray
     replicon: np.ndarray       # of the innermost level; -inf at T = 0
     complexity: np.ndarray     # x_1^2 df/dx_1: 0 where x_1 is stationary, Sigma of the states where it is prescribed
-    collapsed: np.ndarray      # bool: two levels have merged or an x has left the range, fewer steps describe the point
+    collapsed: np.ndarray      # bool: two levels have merged, or x_1 or an unknown q_0 has gone to 0: fewer steps describe it
     residual: np.ndarray       # largest change one application of the equations makes, finer quadrature
     shift: np.ndarray          # how far a Newton step with the finer quadrature moves the saddle, relative
     gradient: np.ndarray       # largest |df/d(nt, q, C, x)| of the unknowns, finer quadrature
@@ -169,7 +169,7 @@ class Parisi:
         all x, less nt and q0 if they start at 0 (glass; P >= 3 without a field), which is then exact. For a branch with
         nt as control parameter give unknowns with "gamma" in place of "nt"; for a prescribed x_1 leave "x1" out of both.
         Never returns a state of fewer steps silently: see `Saddles.collapsed`. A point that finds no saddle has a large
-        residual.
+        residual (NaN: it started outside the domain).
         """
         equations = self._active(point) if equations is None else tuple(equations)
         unknowns = equations if unknowns is None else tuple(unknowns)
@@ -178,13 +178,16 @@ class Parisi:
         count = np.zeros(table.shape[0], int)
         rows = np.arange(table.shape[0])
         jacobian = np.full((table.shape[0], len(equations), len(columns)), np.nan)
+        last = np.full(table.shape[0], np.inf)
         for _ in range(iterations):
             residual, jacobian[rows] = self._linearised(table[rows], columns, equations)
             step = _solve_all(jacobian[rows], -residual)
-            moved, taken = self._advance(table[rows], columns, equations, step, np.abs(residual).max(axis=1))
-            table[rows] = moved
+            table[rows], taken = self._advance(table[rows], columns, equations, step, jacobian[rows])
             count[rows] += 1
-            rows = rows[(taken > tolerance) & np.isfinite(taken)]
+            # near merging levels rounding ends the fall of the steps above the tolerance
+            going = (taken > tolerance) & ~((taken < 1e-6) & (taken > last[rows] / 10))
+            last[rows] = taken
+            rows = rows[going]
             if not rows.size:
                 break
         return self._report(Point.from_columns(table), columns, equations, jacobian, count)
@@ -203,22 +206,31 @@ class Parisi:
         C: C(values)/C - 1; q_j: (Q_{j+1} - Q_j)/(q_{j+1} - q_j) - 1; x_j: x_slope over its noise part and the gap.
         """
         point = Point.from_columns(table)
-        with np.errstate(all="ignore"):
-            values = self.evaluate(point, finer=finer)
-            q, k = point.overlaps, self.steps
-            gap = np.diff(q, axis=1)
+        values, q = self._legal_values(point, finer=finer), point.overlaps
+        gap = np.diff(q, axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
             every = np.concatenate([
                 (values.nt - point.nt)[:, None], np.diff(values.Q, axis=1) / gap - 1,
                 (values.C / point.C - 1)[:, None], values.x_slope / values.x_scale * q[:, 1:] / gap], axis=1)
-        legal = (gap > 0).all(axis=1) & (q >= 0).all(axis=1) & (point.x > 0).all(axis=1) & (point.C > 0)
-        legal &= (np.diff(point.x, axis=1) > 0).all(axis=1) if k else True
-        legal &= self._response(point) < self.noise.response_limit
-        every[~legal] = np.nan
         return every[:, [self.names.index(name) for name in equations]]
 
-    def _response(self, point):
-        """X_0 = C + sum x_j (q_j - q_{j-1})."""
-        return point.C + np.sum(point.x * np.diff(point.overlaps, axis=1), axis=1)
+    def _legal_values(self, point, *, finer):
+        """`evaluate`, NaN for points outside the domain.
+
+        Domain: 0 <= q_0 < ... < q_k, 0 < x_1 < ... < x_k, C, gamma > 0 and a response below the limit of the noise.
+        """
+        q, count = point.overlaps, point.C.size
+        gap, rise = np.diff(q, axis=1), np.diff(point.x, axis=1, prepend=0.0)
+        with np.errstate(invalid="ignore"):
+            legal = ((gap > 0).all(axis=1) & (q[:, 0] >= 0) & (rise > 0).all(axis=1) & (point.C > 0) & (point.gamma > 0)
+                     & (point.C + np.sum(point.x * gap, axis=1) < self.noise.response_limit)
+                     & np.isfinite(point.nt) & np.isfinite(point.temperature))
+        columns = {"Q": self.steps + 1, "x_slope": self.steps, "x_scale": self.steps}
+        out = Values(*(np.full((count, columns[name]) if name in columns else count, np.nan) for name in Values._fields))
+        if legal.any():
+            for whole, part in zip(out, self.evaluate(point.rows(legal), finer=finer), strict=True):
+                whole[legal] = part
+        return out
 
     def _scaled(self, table, columns):
         """The unknowns in which Newton works: log(1-q), log of the others, nt itself."""
@@ -241,17 +253,20 @@ class Parisi:
         out = self._residual(trials.reshape(-1, table.shape[1]), equations).reshape(*trials.shape[:2], -1)
         return out[:, 0], np.swapaxes(out[:, 1:] - out[:, :1], 1, 2) / _STEP
 
-    def _advance(self, table, columns, equations, step, norm):
-        """The Newton step, shortened until it is legal and does not raise the residual; and its length."""
+    def _advance(self, table, columns, equations, step, jacobian):
+        """The Newton step, shortened until the next one (with the same Jacobian) would be shorter; and its length.
+
+        P. Deuflhard's natural monotonicity test, which does not depend on how equations and unknowns are scaled.
+        """
         base = self._scaled(table, columns)
         longest = np.abs(step).max(axis=1)
         share = np.minimum(1.0, _LONGEST / np.maximum(longest, 1e-300))
-        best, taken = table.copy(), np.full(norm.shape, np.nan)
+        best, taken = table.copy(), np.full(longest.shape, np.nan)
         rows = np.flatnonzero(np.isfinite(longest))
         for _ in range(10):
             trial = self._with_unknowns(table[rows], columns, base[rows] + share[rows, None] * step[rows])
-            after = np.abs(self._residual(trial, equations)).max(axis=1)
-            good = (after < norm[rows] * (1 - 0.1 * share[rows])) | ((after < 1e-9) & (longest[rows] < 1e-6))
+            left = np.abs(_solve_all(jacobian[rows], self._residual(trial, equations))).max(axis=1)
+            good = (left < longest[rows] * (1 - share[rows] / 4)) | ((left < 1e-6) & (longest[rows] < 1e-6))
             best[rows[good]] = trial[good]
             taken[rows[good]] = (share * longest)[rows[good]]
             rows = rows[~good]
@@ -262,7 +277,7 @@ class Parisi:
 
     def _report(self, point, columns, equations, jacobian, count) -> Saddles:
         T = point.temperature
-        values = self.evaluate(point, finer=True)
+        values = self._legal_values(point, finer=True)
         q = point.overlaps
         changes = np.concatenate([(values.nt - point.nt)[:, None], values.Q[:, :-1] - point.q,
                                   ((values.C - point.C) / np.maximum(1, point.C))[:, None], values.x_slope], axis=1)
@@ -276,6 +291,8 @@ class Parisi:
             replicon = quiet - np.where(T > 0, drop / T, np.inf)
         complexity = point.x[:, 0] ** 2 * values.x_slope[:, 0] if self.steps else np.zeros_like(T)
         collapsed = (np.diff(q, axis=1) < _COLLAPSED).any(axis=1) | (point.x < _COLLAPSED).any(axis=1)
+        if self.steps and "q0" in equations:
+            collapsed |= q[:, 0] < _COLLAPSED
         return Saddles(point, q, values.m, point.nt / (1 + self.law.rho), values.free_energy, entropy,
                        values.free_energy + T * entropy, replicon, complexity, collapsed, residual, shift, gradient, count)
 
