@@ -196,7 +196,7 @@ class Plefka:
         needed = model.memory_bytes(replicas) + entry * model.n_spins * model.n_stored
         if needed > available_memory():
             raise ParameterError(f"dynamics = 'plefka' holds {needed / 2**30:.3g} GiB here ({entry} bytes per stored entry) "
-                                 f"and {available_memory() / 2**30:.3g} GiB are free; lower n_spins or gamma, or use 'metropolis'")
+                                 f"and {available_memory() / 2**30:.3g} GiB are free; lower n_spins or gamma")
 
     def advance(self, n_sweeps: int) -> None:
         """n_sweeps parallel updates of every replica."""
