@@ -19,6 +19,7 @@ import numpy as np
 
 from ..errors import HebbError, ParameterError
 from ..params import digest
+from .images import ImageSample
 from .patterns import BitPatterns, as_numbers
 
 __all__ = ["Instance", "Model", "Tables", "available_memory", "kernel_module", "tabulate", "uniform_mean"]
@@ -119,8 +120,10 @@ class Instance:
     patterns: (K, N) int8 in {-1, 0, +1}. fields: (N,) float64. `bits` holds the patterns as bit columns, `stored_bits` what
     enters the Hamiltonian: the patterns themselves, or every example of them. learned: (N,) float64, the average example
     of the condensed pattern over r (1 + rho), with which n = (1/N) sum_i learned_i s_i; None without a dataset. disorder
-    is the number of the sample, which keys the streams of its chains.
+    is the number of the sample, which keys the streams of its chains. images: what was drawn from a set of images, if it was.
     """
+
+    images: ImageSample | None = None
 
     def __init__(self, model: Model, bits: BitPatterns, fields: np.ndarray | None = None, disorder: int = 0,
                  stored_bits: BitPatterns | None = None, learned: np.ndarray | None = None):
@@ -181,6 +184,7 @@ class Model(abc.ABC):
     n_spins: int
     n_patterns: int
     has_zeros = False
+    n_cues: float = 0  # replicas that start = "example" can serve
     planted_energy: float | None = None  # mean energy per spin of the planted configuration over samples, where known
 
     @abc.abstractmethod
@@ -198,6 +202,11 @@ class Model(abc.ABC):
     @abc.abstractmethod
     def potential(self, x: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """f(x) in floating point, the slow reference; x, counts (K,)."""
+
+    @property
+    def measured(self) -> dict[str, float]:
+        """What was found in the data that the model was given (no part of its identity); {} without data."""
+        return {}
 
     @functools.cached_property
     def digest(self) -> str:

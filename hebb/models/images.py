@@ -6,6 +6,7 @@ dark, and err at the edges of their shapes. `correlations` says by how much; no 
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 from dataclasses import dataclass
@@ -13,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import ParameterError
-from ..params import DenseLaw, check_choice, check_integer, check_real
+from ..params import DenseLaw, check_choice, check_real, shown
 from .archetypes import Archetypes, find_archetypes
 from .datasets import ImageSet
 
-__all__ = ["ImageModel", "ImageSample", "correlations", "threshold_of"]
+__all__ = ["ImageModel", "ImageSample", "correlations", "law_of_archetypes", "threshold_of"]
 
 _HELD_OUT = 0.2
 _SURVEYED = 1000  # single images among which correlations are measured
@@ -38,13 +39,13 @@ class ImageSample:
 class ImageModel:
     """What a model does with a set of images: K single images as patterns, or K archetypes with M examples each.
 
-    Arguments as in `hebb.models.Dense`. Raises ParameterError or DataError.
+    Arguments as in `hebb.models.Dense`, where threshold and order are checked. Raises ParameterError or DataError.
     """
 
     def __init__(self, images: ImageSet, n_patterns: int, threshold=0.5, order="random", archetypes=None, held_out=None,
                  n_examples=None):
         self.images, self.n_patterns, self.n_examples = images, n_patterns, n_examples
-        self.threshold, self.order = threshold_of(threshold), check_choice("order", order, ("random", "file"))
+        self.threshold, self.order = threshold, order
         self.archetypes: Archetypes | None = None
         if archetypes is None:
             if held_out is not None:
@@ -98,13 +99,22 @@ class ImageModel:
         examples = found.binarised(choice.examples) if self.n_examples else None
         return ImageSample(found.rows[choice.groups], found.labels[choice.groups], found.binarised(choice.cues), examples)
 
-    def law(self, p_body: int, protocol: str, hamiltonian: str) -> DenseLaw:
-        """The law with r as measured, the mean over the groups; supervised, also with rho = R(M)/r^2 - 1 as measured."""
-        m = check_integer("n_examples", self.n_examples, 1)
-        r = float(self.archetypes.quality.mean())
-        plain = DenseLaw.from_keywords(p_body, r, m, None, protocol, hamiltonian)
-        rho = max(0.0, self.archetypes.second_moment(m) / r**2 - 1) if protocol == "supervised" else plain.rho
-        return DenseLaw(p_body, protocol, hamiltonian, r, m, rho)
+    def measured_law(self, law: DenseLaw) -> DenseLaw:
+        """The law with r as measured, the mean over the groups, and, supervised, rho = R(M)/r^2 - 1 as measured."""
+        if self.archetypes is None or law.protocol == "storage":
+            return law
+        r, m = float(self.archetypes.quality.mean()), law.n_examples
+        plain = DenseLaw.from_keywords(law.p_body, r, m, None, law.protocol, law.hamiltonian)
+        rho = max(0.0, self.archetypes.second_moment(m) / r**2 - 1) if law.protocol == "supervised" else plain.rho
+        return dataclasses.replace(plain, rho=rho)
+
+    def centred_moment(self, law: DenseLaw) -> float:
+        """Mean square of what is stored after `mean_image` is subtracted, over all groups and draws."""
+        if self.archetypes is None:
+            return float(np.mean(1 - self.mean_image**2))  # up to 1/n
+        if law.protocol == "storage":
+            return float(np.mean((self.archetypes.rows - self.mean_image) ** 2))
+        return self.archetypes.second_moment(law.n_examples if law.protocol == "supervised" else 1, centred=True)
 
     @functools.cached_property
     def mean_image(self) -> np.ndarray:
@@ -125,6 +135,20 @@ class ImageModel:
         return {"r": float(r.mean()), "r_lowest": float(r.min()), "r_highest": float(r.max()),
                 "training_images": sum(map(len, found.training)), "held_out_images": sum(map(len, found.held_out)),
                 **correlations(found.rows)}
+
+
+def law_of_archetypes(source, p_body, r, n_examples, rho, protocol, hamiltonian) -> DenseLaw:
+    """The law of `hebb.models.Dense` with archetypes, but for r and rho, which `ImageModel.measured_law` puts in."""
+    if source is None:
+        raise ParameterError("archetypes are made from images, and the patterns are not images; leave archetypes out, or give "
+                             "patterns = 'mnist', 'fashion-mnist', 'digits' or a folder")
+    if r is not None or rho is not None:
+        raise ParameterError(f"r = {shown(r)} and rho = {shown(rho)} cannot be chosen for images, whose r is measured; leave "
+                             "them out and give n_examples")
+    protocol = protocol or ("storage" if n_examples is None else "supervised")
+    if protocol != "storage" and n_examples is None:
+        raise ParameterError(f"protocol = {shown(protocol)} learns from examples; give n_examples, their number per archetype")
+    return DenseLaw.from_keywords(p_body, None if n_examples is None else 1.0, n_examples, None, protocol, hamiltonian)
 
 
 def threshold_of(value) -> float | str:

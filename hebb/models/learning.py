@@ -63,9 +63,9 @@ class Averages:
         return drawn
 
     @classmethod
-    def of(cls, values: np.ndarray, n_examples: int | None) -> Averages:
-        """Of an array (K, N) in [-1, 1]."""
-        averages = cls(*values.shape, cls.unit_of(n_examples))
+    def of(cls, values: np.ndarray, n_examples: int | None = None) -> Averages:
+        """Of an array (K, N), which with n_examples lies in [-1, 1]."""
+        averages = cls(*values.shape, cls.unit_of(n_examples, float(np.abs(values).max()) or 1.0))
         for i in range(values.shape[1]):
             averages.set(i, values[:, i])
         return averages
@@ -139,8 +139,9 @@ class AveragedInstance(Instance):
         if model.hamiltonian == "naive":
             rows = averages.columns.astype(float) * averages.unit
             constant = model.weight * float(np.sum(power_of_random_sum(rows, model.p_body)))
-        return RealPatternKernel(averages.columns, self.n_patterns, averages.unit, model.p_body, model.hamiltonian == "naive",
-                                 model.weight, constant, self.condensed, self.fields, instruction_set)
+        return RealPatternKernel(averages.columns, averages.n_patterns, averages.unit, model.p_body,
+                                 model.hamiltonian == "naive", model.weight, constant, self.condensed, self.fields,
+                                 instruction_set)
 
     def _potential(self) -> Callable[[np.ndarray], float]:
         entries, p = self.stored.T, self.model.p_body

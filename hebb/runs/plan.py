@@ -48,7 +48,7 @@ __all__ = [
 SAMPLING = {
     "disorder": ...,  # disorder samples per point
     "replicas": 2,  # chains on the same disorder sample
-    "start": "planted",  # planted | random | corrupted | ... (see Chain)
+    "start": "planted",  # planted | random | corrupted | example (see Chain)
     "corruption": None,  # share of flipped spins, for start = "corrupted"
     "thermalize": ...,  # sweeps before the first measurement
     "sweeps": ...,  # sweeps with measurements
@@ -285,7 +285,8 @@ class Plan:
         return {
             "digest": self.tasks[0].job,
             "job": self.job,
-            "points": _plain_points(self.points),
+            "points": [point | ({"measured": model.measured} if model.measured else {})
+                       for point, (model, _) in zip(_plain_points(self.points), self.points, strict=True)],
             "tasks": [[task.task_id, task.point, task.disorder] for task in self.tasks],
         }
 

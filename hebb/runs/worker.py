@@ -107,6 +107,9 @@ class _Visit:
             self.accumulators.restore(_without("bins/", record.snapshot), record.series)
         elif task.sampling["keep_spins"]:
             record.spins = {"planted": self.chain.planted.copy(), "start": self.chain.spins.copy()}
+            images = self.chain.instance.images
+            if images is not None and images.examples is not None:
+                record.spins |= {"example": images.examples[0, 0], "average": images.examples[0].mean(axis=0)}
 
     @property
     def finished(self) -> bool:

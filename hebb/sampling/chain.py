@@ -11,6 +11,7 @@ from ..models.base import Instance, Model, available_memory
 from ..params import check_choice, check_integer, check_real, digest, shown
 from ..streams import Purpose, generator
 from .plefka import Plefka
+from .recognition import Recogniser
 from .starts import check_start, starting_spins
 
 __all__ = ["Chain", "chain_class", "sample"]
@@ -27,7 +28,8 @@ class Chain:
     instance: the disorder sample. temperature: T > 0, or 0 with dynamics "zero_temperature" (flips that lower the energy
         are taken, flips at no cost with probability 1/2, the limit of Glauber).
     start: "planted" (the first pattern; entries that vanish there are drawn at random), "random", "corrupted" (planted with
-        each spin flipped with probability `corruption`), or an array (N,) or (R, N) of +-1.
+        each spin flipped with probability `corruption`), "example" (a fresh noisy example of the first pattern, of quality
+        r, or with archetypes of images a held-out image, another one in each replica), or an array (N,) or (R, N) of +-1.
     order: sites visited at "random" or "sequential".
     seed, point: the streams are keyed by (seed, point, disorder sample, replica); point is the digest of model and
         temperature, so that no chain depends on what else is run. Starts are keyed like the disorder (`disorder_key`).
@@ -53,6 +55,9 @@ class Chain:
         self.kernel.load(planted[None])
         self.planted_energy = float(self.kernel.energy[0])
         self.kernel.load(spins)
+        self._recogniser = None
+        if isinstance(start, str) and start == "example":
+            self._recogniser = Recogniser(instance, spins)
         self.sweeps_done = 0
         self._accepted = np.zeros(replicas, np.int64)
         self._lowest = np.full(replicas, instance.n_spins, np.int64)
@@ -93,7 +98,7 @@ class Chain:
         without a dataset. Energies are per spin; energy_cv is the energy minus that of the planted configuration in the
         same sample plus the mean of the latter over samples (`Dense.planted_energy`): the same mean as energy with a far
         smaller scatter near the planted state; it is left out where that mean is not known (given patterns, images,
-        fields). Pairs run (0,1), (0,2), ...
+        fields). Pairs run (0,1), (0,2), ... With start = "example" also those of `Recogniser`.
         """
         n = self.instance.n_spins
         m = self.kernel.first_overlap / n
@@ -103,6 +108,8 @@ class Chain:
         seen = {"m": m, "abs_m": np.abs(m), "energy": energy, "q": q, "abs_q": np.abs(q)}
         if self.instance.learned is not None:
             seen["n"] = spins @ self.instance.learned / n
+        if self._recogniser is not None:
+            seen |= self._recogniser.measure(spins)
         if self.instance.model.planted_energy is not None:
             seen["energy_cv"] = energy + (self.instance.model.planted_energy - self.planted_energy / n)
         return seen

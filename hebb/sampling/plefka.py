@@ -8,7 +8,7 @@ point of the dynamics is a stationary point of it. Two truncations are offered a
 "mean_field"  first order, phi = 0, Gamma = 0: the parallel dynamics of arXiv:2212.00606. Exact at low load. At extensive load
               it keeps the reaction of a spin's surroundings to the spin itself, which equilibrium does not have: its
               fixed points overestimate |m| and q (see below).
-"tap"         with the Onsager reaction of the extensive noise, Gamma = -2 dphi/dq, to all orders that survive as N -> infinity.
+"tap"         with the Onsager reaction of the extensive noise, Gamma = 2 dphi/dq, to all orders that survive as N -> infinity.
               Its retrieval fixed points are the replica-symmetric equilibrium where `replicon` > 0. The
               reaction acts on the magnetisation one step earlier: on the present one the iteration would not converge.
 
@@ -192,7 +192,7 @@ class Plefka:
         if damping and temperature == 0:
             raise ParameterError(f"damping = {damping!r} at temperature = 0, where magnetisations are +-1; leave it out")
         check_start(model, start, corruption, replicas)
-        entry = 8 if model.protocol == "supervised" else 1
+        entry = 8 if model.has_real_rows else 1
         needed = model.memory_bytes(replicas) + entry * model.n_spins * model.n_stored
         if needed > available_memory():
             raise ParameterError(f"dynamics = 'plefka' holds {needed / 2**30:.3g} GiB here ({entry} bytes per stored entry) "

@@ -1,4 +1,4 @@
-"""Where chains begin: planted, random, corrupted or given configurations, on streams keyed like the disorder."""
+"""Where chains begin: planted, random, corrupted, an example, or given configurations, on streams keyed like the disorder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..streams import Purpose, generator
 
 __all__ = ["STARTS", "check_start", "starting_spins"]
 
-STARTS = ("planted", "random", "corrupted")
+STARTS = ("planted", "random", "corrupted", "example")
 
 
 def check_start(model: Model, start, corruption, replicas: int) -> None:
@@ -25,6 +25,16 @@ def check_start(model: Model, start, corruption, replicas: int) -> None:
         check_real("corruption", corruption, 0.0, 0.5, remedy="give the fraction of flipped spins of a corrupted start")
     elif corruption is not None:
         raise ParameterError(f"corruption = {corruption!r} has no meaning with start = {start!r}; use start = 'corrupted'")
+    if isinstance(start, str) and start == "example" and replicas > model.n_cues:
+        raise ParameterError(_too_few_cues(model, replicas))
+
+
+def _too_few_cues(model: Model, replicas: int) -> str:
+    if not model.n_cues:
+        return ("start = 'example' needs examples that are not trained on: a dataset with r, or images with archetypes and "
+                "held_out > 0 that leaves some of every archetype; use start = 'corrupted' otherwise")
+    return (f"replicas = {replicas} with start = 'example' exceeds the {model.n_cues} held-out images that every archetype "
+            "has; lower replicas or raise held_out")
 
 
 def starting_spins(instance: Instance, start, corruption, replicas: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -46,9 +56,17 @@ def starting_spins(instance: Instance, start, corruption, replicas: int, seed: i
         return reference, np.array([signs(stream) for stream in streams])
     spins = np.array([planted(stream) for stream in streams])
     if start == "corrupted":
-        flipped = np.array([stream.random(n) < corruption for stream in streams])
-        spins = np.where(flipped, -spins, spins).astype(np.int8)
+        return reference, _flipped(spins, corruption, streams)
+    if start == "example" and instance.images is not None and instance.images.cues is not None:
+        return reference, instance.images.cues[:replicas]
+    if start == "example":
+        return reference, _flipped(spins, (1 - instance.model.law.r) / 2, streams)
     return reference, spins
+
+
+def _flipped(spins: np.ndarray, share: float, streams: list) -> np.ndarray:
+    flips = np.array([stream.random(spins.shape[1]) < share for stream in streams])
+    return np.where(flips, -spins, spins).astype(np.int8)
 
 
 def _given_start(start, n_spins: int, replicas: int) -> np.ndarray:

@@ -229,8 +229,8 @@ class Results:
 
     @functools.cached_property
     def swept(self) -> tuple[str, ...]:
-        """The parameters that differ between points (temperature if none does)."""
-        names = dict.fromkeys(name for point in self.points for name in point)
+        """The parameters that differ between points (temperature if none does); what was measured on data is none."""
+        names = dict.fromkeys(name for point in self.points for name in point if name != "measured")
         different = tuple(
             name for name in names if any(point.get(name) != self.points[0].get(name) for point in self.points)
         )
