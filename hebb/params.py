@@ -142,8 +142,8 @@ class DenseLaw:
         if rho is None:
             return cls(p_body, protocol, hamiltonian, r, n_examples, (1 - r * r) / (n_examples * r * r))
         if r is not None and protocol == "supervised":
-            raise ParameterError(f"r = {r!r} and rho = {rho!r} given together; supervised data take r and n_examples (exact) or "
-                                 "rho alone (the limit of many examples, in which r drops out)")
+            raise ParameterError(f"r = {r!r} and rho = {rho!r} given together; supervised data take r and n_examples (exact) "
+                                 "or rho alone (the limit of many examples, in which r drops out)")
         if r == 1.0 and rho > 0:
             raise ParameterError(f"r = 1.0 and rho = {rho!r} contradict each other: examples without noise have rho = 0")
         return cls(p_body, protocol, hamiltonian, 1.0 if r is None else r, None, rho)
@@ -159,6 +159,15 @@ class DenseLaw:
         if self.n_examples is not None:
             return float(self.n_examples)
         return (1 - self.r**2) / (self.rho * self.r**2) if self.rho > 0 else math.inf
+
+    @property
+    def dataset_name(self) -> str:
+        """The dataset in words, such as "supervised, r = 0.8, M = 10"; empty for storage."""
+        if self.protocol == "storage":
+            return ""
+        known = [] if self.gaussian and self.protocol == "supervised" else [f"r = {self.r:.6g}"]
+        known.append(f"rho = {self.rho:.6g}" if self.gaussian else f"M = {self.n_examples}")
+        return ", ".join([self.protocol, *known])
 
     def tuple_entropy(self, order: int) -> float:
         """rho_k = (1 - r^2k)/(M r^2k): the entropy of products of k entries of one example (rho_1 = rho)."""

@@ -15,7 +15,8 @@ class Solution:
 
     branch: "retrieval" | "glass" | "paramagnet"; ansatz: "RS".
     gamma: load (alpha for P = 2); temperature: T >= 0.
-    m: overlap with the archetype; n: overlap with the stored (averaged) pattern, equal to m without a noisy dataset.
+    m: overlap with the archetype, E tanh(h/T); n: overlap with the stored average of its examples,
+    E[u tanh(h/T)]/(1+rho) with u = average/(r archetype), at most E|u|/(1+rho); equal to m without a noisy dataset.
     q: overlap of two replicas; C = (1-q)/T, finite at T = 0.
     free_energy: f = -(T/N) <log Z>; entropy: -df/dT; energy: f + T * entropy.
     replicon: smallest eigenvalue of the replica Hessian, in the normalisation of `hebb.theory.noise` (negative: the RS

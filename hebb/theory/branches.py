@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..params import DenseLaw
-from .continuation import Fold, GlassBranch, Line, RetrievalBranch, trace_line
+from .continuation import Fold, Line, RetrievalBranch, trace_line
+from .glass import GlassBranch
 from .replica_symmetric import ReplicaSymmetric, States
 from .solver import bracketed_root
 
@@ -128,6 +129,8 @@ class Branches:
 
         v = self.retrieval.start_v * np.geomspace(1, 1e3, 400)
         lower = int(np.argmax(gain(v) < 0))
+        if lower == 0:                                # the lowest state up to the end of the branch
+            return self.retrieval.start_v
         return float(bracketed_root(gain, v[lower - 1], v[lower])[0])
 
     @cached_property

@@ -14,11 +14,10 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import erf, erfc, erfcinv, erfinv
 
-from .quadrature import field_averages
 from .replica_symmetric import ReplicaSymmetric
 from .solver import bracketed_root, increasing_root, newton_pairs
 
-__all__ = ["Fold", "GlassBranch", "Line", "RetrievalBranch", "invert_line", "trace_line"]
+__all__ = ["Fold", "Line", "RetrievalBranch", "invert_line", "trace_line"]
 
 _SHARPEST = 6.0       # erfc(6) = 2e-17: overlaps beyond are 1 to rounding; every fold up to P = 20 lies below y = 3
 _TINY = np.finfo(float).tiny
@@ -220,8 +219,10 @@ class RetrievalBranch:
             def slope(point, index):
                 return self.follow(point, T[index])[4]
 
+            # the lower end of the branch, at gamma = 0 again for P > 2, lies behind a fold that no grid point may show
+            seen = met.any(axis=1)
             before = np.where(first > begin, y[rows, np.maximum(first - 1, 0)], y_start)
-            root = bracketed_root(slope, y[rows, first], np.where(met.any(axis=1), before, np.nan))
+            root = bracketed_root(slope, np.where(seen, y[rows, first], y_low), np.where(seen, before, y[:, -1]))
             found = np.flatnonzero(np.isfinite(root))
             n, _, C, gamma, left = self.follow(root[found], T[found])
             out[:, alive[found]] = gamma, n, C, n_start[found], C_start[found], y_start[found], left
@@ -233,7 +234,7 @@ class RetrievalBranch:
         This is the gamma = 0 state, unless its C exceeds the limit of the noise (P = 2: spins of small u are freer
         than the noise allows and freeze at any load): then the branch begins with sigma > 0 where C is the limit.
         """
-        limit = self.equations.noise.response_limit
+        limit = self.equations.noise.response_limit * (1 - 1e-12)
         n, C = self.without_load(temperature)
         start, begin = y_high.copy(), np.zeros(n.size, int)
         freed = np.flatnonzero(C >= limit)
@@ -241,8 +242,8 @@ class RetrievalBranch:
             T = temperature[freed]
             begin[freed] = np.argmax(response[freed] < limit, axis=1)
             outer = np.where(begin[freed] > 0, y[freed, begin[freed] - 1], y_high[freed])
-            start[freed] = bracketed_root(lambda y, rows: self.follow(y, T[rows])[2] - limit,
-                                          y[freed, begin[freed]], outer)
+            found = bracketed_root(lambda y, rows: self.follow(y, T[rows])[2] - limit, y[freed, begin[freed]], outer)
+            start[freed] = np.where(np.isnan(found), y_high[freed], found)      # there n is the largest to rounding
             n[freed], C[freed] = self._size * erf(start[freed]), limit
         return n, C, start, begin
 
@@ -278,109 +279,25 @@ class RetrievalBranch:
         astray = ~(error < 1e-13) | (x < n_fold * (1 - 1e-12))
         lost = np.flatnonzero(astray)
         if lost.size:
-            y_fold, y_start = erfinv(n_fold[lost] / self._size), fold.y_start[rows[lost]]
-            y = bracketed_root(lambda y, index: self.follow(y, T[lost][index])[3] - g[lost][index], y_fold, y_start)
-            y = np.where(np.isnan(y), y_fold, y)           # rounding may put the end of the bracket on the wrong side
-            x[lost], _, c[lost], *_ = self.follow(y, T[lost])
+            x[lost], c[lost] = self._bracketed(g[lost], T[lost], erfinv(n_fold[lost] / self._size),
+                                               fold.y_start[rows[lost]], C_limit[lost])
         n[rows], C[rows] = x, c
         return n, C
 
+    def _bracketed(self, gamma, temperature, y_fold, y_start, C_limit):
+        """`solve` by the monotone equation gamma(y) = gamma; where n is the largest to rounding, by that of C alone."""
+        y = bracketed_root(lambda y, rows: self.follow(y, temperature[rows])[3] - gamma[rows], y_fold, y_start)
+        beyond = np.flatnonzero(np.isnan(y))
+        y[beyond] = y_fold[beyond]                         # rounding may put the end of the bracket on the wrong side
+        n, _, C, *_ = self.follow(y, temperature)
+        sharp = beyond[gamma[beyond] < self.follow(y_start[beyond], temperature[beyond])[3]]
+        if sharp.size:
+            n[sharp] = self._size * erf(y_start[sharp])
 
-class GlassBranch:
-    """States with n = 0 and q > 0, labelled by sigma: explicit, gamma = sigma^2/v(C, T) with C = E sech^2(sigma z/T)/T.
+            def excess(C, rows):
+                index = sharp[rows]
+                return self.equations.update(n[index], C, gamma[index], temperature[index])[1] - C
 
-    The branch runs from sigma = infinity (T/sqrt(gamma) -> 0) down to its onset.
-    """
-
-    def __init__(self, equations: ReplicaSymmetric):
-        self.equations = equations
-        self._noise = equations.noise
-        self._hopfield = equations.p_body == 2
-        self._largest_response = np.nextafter(self._noise.response_limit, 0)
-        self.width_at_onset, self.onset_ratio = (0.0, 0.0) if self._hopfield else self._mixture_onset()
-
-    def _mixture_onset(self):
-        """(sigma/T, gamma/T^2) at the onset: for a mixture gamma/T^2 depends on sigma/T only.
-
-        A minimum of gamma is a discontinuous onset; without one the branch grows continuously out of q = 0 at
-        gamma/T^2 = 2/g''(0), or, with a random field (g'(0) > 0), never ends.
-        """
-
-        def rising(width, _=None):
-            average = field_averages(0.0, width, 1.0)
-            v, slope = self._noise.variance(average.C, 1.0), self._noise.variance_slope(average.C, 1.0)
-            return 2 * v - slope * average.C_aa * width**2
-
-        if self._noise.g(0.0, 1) > 0:
-            return 0.0, 0.0
-        widths = np.geomspace(1e3, 1e-2, 400)
-        falling = np.flatnonzero(rising(widths) <= 0)
-        if falling.size:
-            edge = falling[0]
-            width = bracketed_root(rising, widths[edge], widths[edge - 1])
-            C = field_averages(0.0, width, 1.0).C
-            return float(width[0]), float(self._noise.load(width, C, 1.0)[0])
-        return 0.0, float(2 / self._noise.g(0.0, 2))
-
-    def onset(self, temperature):
-        """The load above which the branch exists at each temperature."""
-        temperature = np.asarray(temperature, float)
-        if self._hopfield:
-            return self._noise.onset(temperature)
-        return self.onset_ratio * temperature**2
-
-    def onset_error(self, temperature):
-        """What should vanish on the onset: 1 - d(update of C)/dC of the state there."""
-        width = self.width_at_onset * temperature
-        average = field_averages(0.0, width, temperature)
-        slope = self.onset(temperature) * self._noise.variance_slope(average.C, temperature)
-        return np.abs(1 - average.C_aa * slope / 2)
-
-    def onset_temperature(self, gamma: float) -> float:
-        """The temperature below which the branch exists at this load (infinite with a random field)."""
-        if self._hopfield:
-            reach = gamma * np.array([1.0, self._noise.total])       # of one mode, and of all with the first's strength
-            if self._noise.total == 1:
-                return 1 + float(np.sqrt(gamma))
-            return float(bracketed_root(lambda T, _: self._noise.onset(T) - gamma, *(1 + np.sqrt(reach)))[0])
-        return float(np.sqrt(gamma / self.onset_ratio)) if self.onset_ratio > 0 else np.inf
-
-    def solve(self, gamma, temperature):
-        """C of the branch for arrays of loads and temperatures; NaN where it does not exist (and at gamma = 0)."""
-        gamma, temperature = (np.ravel(item).astype(float) for item in np.broadcast_arrays(gamma, temperature))
-        C = np.full(gamma.size, np.nan)
-        rows = np.flatnonzero((gamma > self.onset(temperature)) & (gamma > 0))
-        if not rows.size:
-            return C
-        g, T = gamma[rows], temperature[rows]
-        low, high = self._bracket(g, T)
-
-        def excess(sigma, index):
-            load = self._noise.load(sigma, field_averages(0.0, sigma, T[index]).C, T[index])
-            return np.log(np.maximum(load, _TINY)) - np.log(g[index])
-
-        sigma = bracketed_root(excess, low, high)
-        found = np.isfinite(sigma)
-        # P = 2: C -> 1 as gamma -> 0; rounding must not put it there
-        C[rows[found]] = np.minimum(field_averages(0.0, sigma[found], T[found]).C, self._largest_response)
-        return C
-
-    def _bracket(self, gamma, temperature):
-        """Widths between which gamma(sigma) rises through the wanted load."""
-        wide = 1 + 1e-12
-        if not self._hopfield:
-            high = np.sqrt(gamma * self._noise.g(1.0, 1) / 2)
-            low = np.where(temperature > 0, max(self.width_at_onset, 1e-4) * temperature, high / 2)
-            if self.onset_ratio == 0:                  # the random field alone bounds the width from below
-                low = np.sqrt(gamma * self._noise.g(0.0, 1) / 2)
-            return low / wide, high * wide
-        # C < sqrt(2/pi)/sigma bounds sigma from above; where C = 1 is reached at finite width, gamma = 0 there
-        high = np.sqrt(gamma * self._noise.total) + np.sqrt(2 / np.pi)
-        low = 1e-4 * temperature
-        cold = np.flatnonzero(temperature < 1)
-        if cold.size:
-            T = temperature[cold]
-            edge = bracketed_root(lambda sigma, index: field_averages(0.0, sigma, T[index]).C - 1,
-                                  np.full(cold.size, 1e-9), np.sqrt(2 / np.pi) * wide)
-            low[cold] = edge
-        return low, high * wide
+            high = np.where(np.isinf(C_limit[sharp]), 2 * (1 + excess(np.zeros(sharp.size), slice(None))), C_limit[sharp])
+            C[sharp] = bracketed_root(excess, 0.0, high * (1 - 1e-15))
+        return n, C

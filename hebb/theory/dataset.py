@@ -15,7 +15,6 @@ from .quadrature import field_averages
 
 __all__ = ["Dataset", "SpinAverages"]
 
-_RESOLUTION = 8       # lattice points of u per standard deviation that are always kept
 _BLOCK = 1 << 16      # fields averaged at once
 
 
@@ -44,8 +43,9 @@ class Dataset:
     Every average but m is of a function that does not change when u and the field change sign together, so that only
     |u| matters: sizes, weights (J,) are its discrete law and bias (J,) is P(u = size) - P(u = -size). spread: variance
     of the Gaussian part, which adds spread * A^2 to the variance of the field A u + sigma z.
-    Exact for finite M: u = (2k - M)/(M r), k ~ Bin(M, (1+r)/2), spread 0; from M (1-r^2) = 2304 on only every L-th k is
-    summed, eight points per standard deviation of u, which is exact to rounding where T or sigma exceeds A sqrt(rho)/5.
+    Exact for finite M: u = (2k - M)/(M r), k ~ Bin(M, (1+r)/2), spread 0. From M (1-r^2) = 2304 on only every L-th k is
+    summed, eight points per standard deviation of u, which is exact to rounding where T exceeds A sqrt(rho)/2 or sigma
+    A sqrt(rho)/5; with rho < 0.02, where u = 0 is out of reach, three points from M (1-r^2) = 324 on.
     Limit of many examples: sizes [1], spread rho.
     """
 
@@ -61,7 +61,8 @@ class Dataset:
             return cls(np.ones(1), np.ones(1), law.rho, np.ones(1))
         m = law.n_examples
         deviation = math.sqrt(m * (1 - law.r**2))                   # of 2k - M, whose steps are 2
-        stride = max(1, int(deviation / (2 * _RESOLUTION)))
+        resolution = 8 if law.rho > 0.02 else 3                     # points per standard deviation that are always kept
+        stride = max(1, int(deviation / (2 * resolution)))
         stride -= (stride + 1) % 2                                  # odd, so that the sum is symmetric about 2k = M
         reach = 12 * deviation + 80
         low, high = max(0.0, m * law.r - reach), min(m, m * law.r + reach)

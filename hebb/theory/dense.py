@@ -2,7 +2,9 @@
 
     H = -(P!/(2 N^(P-1))) sum_mu sum_{i1 < ... < iP} xi^mu_i1 s_i1 ... xi^mu_iP s_iP,   gamma = (P!/2) K/N^(P-1)
 
-(P = 2: the Hopfield model, gamma = alpha = K/N). Free energies are per spin, T = 1/beta in units of H.
+(P = 2: the Hopfield model, gamma = alpha = K/N). Free energies are per spin, T = 1/beta in units of H. With M noisy
+examples per pattern, xi is replaced by their average over sqrt(R), R = r^2 + (1-r^2)/M (supervised), or the sum runs
+over all examples with 1/(M sqrt(R_P)), R_P = r^2P + (1-r^2P)/M; P = 2: 1/(M R) (unsupervised).
 """
 
 from __future__ import annotations
@@ -37,8 +39,9 @@ class Dense:
     """Replica theory of the P-body Hebbian network with K = 2 gamma N^(P-1)/P! patterns (P = 2: alpha N).
 
     p_body: P from 2 to 20. hamiltonian: "distinct" indices, or "naive" with coinciding ones, whose noise is the mixture
-    g(q) of `hebb.theory.noise` (for P = 2 the two differ by a constant, left out). Noisy datasets (r, n_examples, rho)
-    and other protocols are refused by `hebb.params.DenseLaw` as long as they are not available.
+    g(q) of `hebb.theory.noise` (for P = 2 the two differ by a constant, left out). Noisy datasets: r and n_examples
+    (exact for finite M) or rho (limit of many examples), protocol "supervised" or "unsupervised" (then r beside rho);
+    see `hebb.params.DenseLaw`. Unsupervised states are those that treat all examples of a pattern alike.
 
     Branches: "retrieval" (n > 0, followed from gamma = 0), "glass" (n = 0 < q) and "paramagnet" (n = q = 0). For odd P
     retrieval has n > 0 only. Odd naive P have a random-field term: no q = 0 state exists, every n = 0 state has q > 0
@@ -46,7 +49,10 @@ class Dense:
 
     Symbols, ranges and meanings: `hebb.theory.base.Solution`. Equations: `hebb.theory.replica_symmetric`. RS results
     are approximations where `replicon` < 0; at low temperature RS loads for P >= 3 are 10-20 % too low.
-    Every method takes ansatz = "RS" and raises ParameterError for values out of range. Cost: 5-20 ms a point.
+    Even M at low T: spins of u = 0 hear noise only, so that at gamma = 0 their C = P(u=0)/T diverges as T -> 0; for
+    P = 2 and T < P(u=0) they freeze at any gamma > 0, which the gamma = 0 state does not.
+    Every method takes ansatz = "RS" and raises ParameterError for values out of range. Cost: 5-20 ms a point, times the
+    number of different |u| for exact M (at most M/2 + 1, and a few hundred).
     """
 
     def __init__(self, p_body=4, r=None, n_examples=None, rho=None, protocol=None, hamiltonian="distinct"):
@@ -55,7 +61,8 @@ class Dense:
         self._folds: dict[float, Fold] = {}
 
     def __repr__(self) -> str:
-        return f"Dense(p_body={self.law.p_body}, hamiltonian={self.law.hamiltonian!r})"
+        dataset = self.law.dataset_name
+        return f"Dense(p_body={self.law.p_body}, hamiltonian={self.law.hamiltonian!r}" + (f", {dataset})" if dataset else ")")
 
     # ---- points ------------------------------------------------------------------------------------------------------
 
@@ -113,9 +120,7 @@ class Dense:
         _, temperature = _check_point(0.0, temperature, ansatz)
         fold = self._fold(temperature)
         if np.isnan(fold.gamma[0]):
-            raise NoSolution(f"temperature = {temperature:.10g}: no retrieval at any gamma; it exists below "
-                             f"temperature = {self.branches.retrieval.start_temperature:.10g}, where it ends at "
-                             "gamma = 0")
+            raise NoSolution(f"temperature = {temperature:.10g}: {self._no_fold(temperature)}")
         states = self.branches.equations.states(fold.n, fold.C, fold.gamma, fold.temperature)
         return _boundary("spinodal", _solution("retrieval", states, marginal=True), fold.determinant[0])
 
@@ -262,11 +267,10 @@ class Dense:
         end = self._fold(temperature).gamma[0]
         if gamma <= end:
             return
-        if np.isnan(end):
-            limit = self.branches.retrieval.start_temperature
-            where = f"exists below temperature = {limit:.10g} only, where it ends at gamma = 0"
-        else:
-            where = f"ends at gamma = {end:.10g} at this temperature"
+        if np.isnan(end) and gamma == 0 and temperature < self.branches.retrieval.start_temperature:
+            return
+        where = self._no_fold(temperature) if np.isnan(end) else (
+            f"the retrieval branch ends at gamma = {end:.10g} at this temperature")
         try:
             other = f"up to temperature = {self.spinodal_temperature(gamma).temperature:.10g}"
             line = self.branches.spinodal_line
@@ -275,8 +279,14 @@ class Dense:
                 other = f"from temperature = {bottom:.10g} {other}"
         except NoSolution:
             other = "at no temperature"
-        raise NoSolution(f"gamma = {gamma:.10g}, temperature = {temperature:.10g}: the retrieval branch {where}; "
+        raise NoSolution(f"gamma = {gamma:.10g}, temperature = {temperature:.10g}: {where}; "
                          f"at this gamma it exists {other}")
+
+    def _no_fold(self, temperature) -> str:
+        limit = self.branches.retrieval.start_temperature
+        if temperature >= limit:
+            return f"no retrieval at any gamma; it exists below temperature = {limit:.10g}, where it ends at gamma = 0"
+        return "retrieval has no fold at this temperature: it fades into the states without retrieval; change temperature"
 
     def _require_glass(self, gamma, temperature):
         onset = float(self.branches.glass.onset(np.float64(temperature)))

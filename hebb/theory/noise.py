@@ -123,10 +123,10 @@ class HopfieldNoise:
     free_energy = (1/2) [1 + T ln(1-C) - q/(1-C) + q C/(1-C)^2], replicon = (1-C)^2 - alpha E sech^4/T^2.
     The constant 1/2 removes the diagonal couplings.
 
-    Unsupervised data: patterns come as several modes of strength l <= 1 and trace t (l times the multiplicity), and
-    with x = l C each contributes t l q/(1-x)^2 to the variance, (t/2) [1 + (T/l) ln(1-x) - q/(1-x) + q x/(1-x)^2] to
-    the free energy (the constants add up to 1/2R, the diagonal) and (1-C)^2 t l/(1-x)^2 to what multiplies
-    alpha E sech^4/T^2 in the replicon.
+    Unsupervised data: patterns come as modes of strength l <= 1 and trace t, l times the multiplicity (the first mode
+    has l = t = 1). With x = l C each contributes t l q/(1-x)^2 to the variance, to the free energy
+    (t/2) [1 + (T/l) ln(1-x) - q/(1-x) + q x/(1-x)^2] (the constants add up to 1/2R, the diagonal), and
+    (1-C)^2 t l/(1-x)^2 to what multiplies alpha E sech^4/T^2 in the replicon.
     """
 
     strengths: tuple[float, ...] = (1.0,)
@@ -177,9 +177,8 @@ class HopfieldNoise:
 
     def _power(self, C):
         """(1-C)^2 sum t l/(1-l C)^2, which is 1 where examples have one mode."""
-        if len(self.strengths) == 1:
-            return np.ones_like(C)
-        return sum(t * s * ((1 - C) / (1 - s * C)) ** 2 for s, t in self._modes())
+        rest = ((s, t) for s, t in self._modes() if s != 1)
+        return sum((t * s * ((1 - C) / (1 - s * C)) ** 2 for s, t in rest), np.ones_like(C))
 
 
 def _log_remainder(x):

@@ -54,7 +54,8 @@ class PhaseDiagram:
         m[exists], replicon[exists] = states.m, states.replicon
         lines = branches.lines(temperature[0], temperature[-1])
         law = branches.law
-        title = f"dense, P = {law.p_body}" + ("" if law.hamiltonian == "distinct" else f", {law.hamiltonian}")
+        hamiltonian = "" if law.hamiltonian == "distinct" else law.hamiltonian
+        title = ", ".join(word for word in (f"dense, P = {law.p_body}", hamiltonian, law.dataset_name) if word)
         return cls(gamma, temperature, labels, {name: line.points for name, line in lines.items()},
                    {name: line.residual for name, line in lines.items()}, m, replicon, "RS", title)
 
