@@ -9,8 +9,9 @@ point of the dynamics is a stationary point of it. Two truncations are offered a
               it keeps the reaction of a spin's surroundings to the spin itself, which equilibrium does not have: its
               fixed points overestimate |m| and q (see below).
 "tap"         with the Onsager reaction of the extensive noise, Gamma = 2 dphi/dq, to all orders that survive as N -> infinity.
-              Its retrieval fixed points are the replica-symmetric equilibrium where `replicon` > 0. The
-              reaction acts on the magnetisation one step earlier: on the present one the iteration would not converge.
+              Its retrieval fixed points are the replica-symmetric equilibrium where `replicon` > 0. The reaction
+              acts on the magnetisation one step earlier: on the present one the iteration diverges around stable fixed
+              points (paramagnet of P = 2 at alpha = 4: below T = 4.24, while the glass begins at 3).
 
 Noise covariance N (gamma/2) g(q), g = q^P for distinct indices (Gaussian couplings, P >= 3):
 
