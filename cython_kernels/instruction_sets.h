@@ -15,7 +15,7 @@ static inline int hebb_best_set(void)
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vl"))
         return HEBB_AVX512_SET;
-    if (__builtin_cpu_supports("avx2"))
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
         return HEBB_AVX2;
 #endif
     return HEBB_PLAIN;

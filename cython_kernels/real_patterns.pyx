@@ -5,7 +5,7 @@
     naive      F = (sum_i x_i)^P                                the same with (2^j/2) binomial(P, j) p_1^(P-j) for e_(P-j)
 
 (j = 1 ... P; the term j = P is a constant of the spin). e_k come from power sums p_k by Newton's identities; even ones never
-change, odd ones are refreshed when a flip is accepted. Entries are 16-bit integers times a unit and power sums exact sums, so
+change, odd ones are refreshed when a flip is accepted (p_P enters only through sums over patterns, one number per spin). Entries are 16-bit integers times a unit and power sums exact sums, so
 that all caches are functions of the configuration alone: nothing drifts, and a chain can be cut and resumed anywhere.
 """
 
@@ -73,8 +73,8 @@ cdef class RealPatternKernel(SpinChain):
         cdef int bits = max(0, int(np.abs(columns, dtype=np.int32).max()) - 1).bit_length()
         cdef hebb_polynomial *t = &self.polynomial
         t.n_groups, t.degree, t.naive = columns.shape[1] // HEBB_LANES, p_body, naive
-        t.n_odd = 1 if naive else (p_body + 1) // 2
-        t.n_even = 0 if naive else p_body // 2
+        t.n_odd = 1 if naive else p_body // 2
+        t.n_even = 0 if naive else (p_body - 1) // 2
         t.scale = 2.0**-bits  # |z| <= 1, and the sum of N roundings to the grid stays below 2^53 steps
         t.grid = 1.5 * 2.0 ** math.ceil(math.log2(self.n_spins) + 1)
         for j in range(1, p_body + 1):
@@ -84,11 +84,10 @@ cdef class RealPatternKernel(SpinChain):
         self.even = np.zeros(columns.shape[1] * t.n_even + 1)
         self.last = np.zeros(self.n_spins)
         cdef int64_t i
-        cdef double sign = -1.0 if p_body % 2 == 0 else 1.0
-        cdef double factor = 2.0 ** (p_body - 1) if naive else 1.0
+        cdef double last = (-1.0) ** (p_body - 1) * (2.0 ** (p_body - 1) if naive else 1.0)
         for i in range(self.n_spins):
             self.do.add(t, &self.even[0], t.n_even, 2, &self.columns[i, 0], 1.0, 1.0)
-            self.last[i] = sign * factor * math.fsum((np.asarray(self.columns[i]) * t.scale) ** p_body)
+            self.last[i] = last * math.fsum((np.asarray(self.columns[i]) * t.scale) ** p_body)
 
     def load(self, spins):
         """Take the configurations spins (R, N) of +-1 and rebuild every cache. Cost O(R N K P)."""
@@ -132,7 +131,11 @@ cdef class RealPatternKernel(SpinChain):
         cdef int64_t r
         energy = np.empty(self.n_replicas)
         for r in range(self.n_replicas):
-            energy[r] = self.constant - self.unit * self.do.total(&self.polynomial, &self.odd[r, 0], &self.even[0])
+            total = self.do.total(&self.polynomial, &self.odd[r, 0], &self.even[0])
+            if not self.polynomial.naive:
+                signs = np.asarray(self.spins_[r]) if self.polynomial.degree % 2 else np.ones(self.n_spins)
+                total += math.fsum(np.asarray(self.last) * signs) / self.polynomial.degree
+            energy[r] = self.constant - self.unit * total
         if self.has_fields:
             energy = energy - np.asarray(self.spins_) @ np.asarray(self.fields)
         return energy

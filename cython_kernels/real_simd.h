@@ -5,8 +5,8 @@
  *           the sums are whole multiples below 2^53, so that they depend on the configuration alone
  *   even    power sums p_2, p_4, ..., the same for every configuration
  *   factor  G_1 ... G_(P-1), the coefficients of the cost of a flip, sum_j G_j z^j (its term j = P is a constant)
- * All floating-point operations are separate multiplies, adds and divisions in a fixed order over eight lanes, so that every
- * instruction set gives the same bits. */
+ * Eight lanes are summed side by side in a fixed order, and a multiply-add is fused only where it is written so (fma is rounded
+ * correctly everywhere), so that every instruction set gives the same bits. */
 #ifndef HEBB_REAL_SIMD_H
 #define HEBB_REAL_SIMD_H
 
@@ -15,11 +15,11 @@
 
 #include <stdint.h>
 
-enum { HEBB_LANES = 8, HEBB_MOST_POWERS = 20 };
+#ifdef HEBB_X86
+#include <immintrin.h>
+#endif
 
-typedef double hebb_doubles __attribute__((vector_size(64), aligned(8), may_alias));
-typedef int32_t hebb_ints __attribute__((vector_size(32), aligned(4), may_alias));
-typedef int16_t hebb_shorts __attribute__((vector_size(16), aligned(2), may_alias));
+enum { HEBB_LANES = 8, HEBB_MOST_POWERS = 20 };
 
 typedef struct {
     int64_t n_groups;
@@ -40,35 +40,43 @@ typedef struct {
     /* add to the odd power sums (column not NULL), then factor from odd and even */
     void (*flip)(const hebb_polynomial *, double *odd, const double *even, double *factor, const int16_t *column,
                  double sign);
-    double (*total)(const hebb_polynomial *, const double *odd, const double *even); /* sum over patterns of e_P, or p_1^P */
+    /* sum over patterns of p_1^P (naive), or of e_P without its last term (-1)^(P-1) p_P/P */
+    double (*total)(const hebb_polynomial *, const double *odd, const double *even);
     void (*limits)(int, double, double *, int);
     int widest;
 } hebb_real_operations;
 
+static inline double hebb_across(const double *x)
+{
+    return ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7]));
+}
+
+/* Each set: its vector of HEBB_WIDTH lanes, int16 to double, fused multiply-add, and the most columns that its registers hold */
 #define HEBB_TARGET
 #define HEBB_NAME(x) x##_plain
-#define HEBB_WIDEST 4
+#define HEBB_WIDTH 2
+#define HEBB_WIDEST 2
+#define HEBB_WIDEN(p) ((HEBB_NAME(hebb_vector)){(double)(p)[0], (double)(p)[1]})
+#define HEBB_FMA(a, b, c)                                                                                              \
+    ((HEBB_NAME(hebb_vector)){__builtin_fma((a)[0], (b)[0], (c)[0]), __builtin_fma((a)[1], (b)[1], (c)[1])})
 #include "real_simd_body.h"
-#undef HEBB_TARGET
-#undef HEBB_NAME
-#undef HEBB_WIDEST
 
 #ifdef HEBB_X86
-#define HEBB_TARGET __attribute__((target("avx2")))
+#define HEBB_TARGET __attribute__((target("avx2,fma")))
 #define HEBB_NAME(x) x##_avx2
+#define HEBB_WIDTH 4
 #define HEBB_WIDEST 4
+#define HEBB_WIDEN(p) _mm256_cvtepi32_pd(_mm_cvtepi16_epi32(_mm_loadl_epi64((const __m128i *)(p))))
+#define HEBB_FMA(a, b, c) _mm256_fmadd_pd(a, b, c)
 #include "real_simd_body.h"
-#undef HEBB_TARGET
-#undef HEBB_NAME
-#undef HEBB_WIDEST
 
 #define HEBB_TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl")))
 #define HEBB_NAME(x) x##_avx512
+#define HEBB_WIDTH 8
 #define HEBB_WIDEST 8
+#define HEBB_WIDEN(p) _mm512_cvtepi32_pd(_mm256_cvtepi16_epi32(_mm_loadu_si128((const __m128i *)(p))))
+#define HEBB_FMA(a, b, c) _mm512_fmadd_pd(a, b, c)
 #include "real_simd_body.h"
-#undef HEBB_TARGET
-#undef HEBB_NAME
-#undef HEBB_WIDEST
 #endif
 
 static hebb_real_operations hebb_real_choose(int set)

@@ -1,51 +1,56 @@
-/* Included by real_simd.h once for every instruction set: HEBB_TARGET, HEBB_NAME(x) and HEBB_WIDEST differ. Vectors are the
- * compiler's own (GCC, clang) and not intrinsics. */
+/* Included by real_simd.h once for every instruction set, which defines HEBB_TARGET, HEBB_NAME(x), HEBB_WIDTH, HEBB_WIDEST,
+ * HEBB_WIDEN and HEBB_FMA. The eight lanes of a group are HEBB_PARTS vectors; vectors are the compiler's own (GCC, clang). */
 
-HEBB_TARGET __attribute__((always_inline)) static inline hebb_doubles HEBB_NAME(hebb_widen)(const int16_t *column)
-{
-    return __builtin_convertvector(__builtin_convertvector(*(const hebb_shorts *)column, hebb_ints), hebb_doubles);
-}
+#define HEBB_PARTS (HEBB_LANES / HEBB_WIDTH)
+#define HEBB_INLINE HEBB_TARGET __attribute__((always_inline)) static inline
 
-HEBB_TARGET __attribute__((always_inline)) static inline double HEBB_NAME(hebb_across)(hebb_doubles x)
-{
-    return ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7]));
-}
+typedef double HEBB_NAME(hebb_vector) __attribute__((vector_size(8 * HEBB_WIDTH), aligned(8), may_alias));
+#define hebb_vector HEBB_NAME(hebb_vector)
 
 /* ------------------------------------------------------------------------------------------------ costs */
 
-HEBB_TARGET __attribute__((always_inline)) static inline void
-HEBB_NAME(hebb_costs_n)(const hebb_polynomial *t, const double *factor, const int16_t *const *columns, const double *sign,
-                        const int n, const int degree, double *out)
+HEBB_INLINE void HEBB_NAME(hebb_costs_n)(const hebb_polynomial *t, const double *factor, const int16_t *const *columns,
+                                         const double *sign, const int n, const int degree, double *out)
 {
-    hebb_doubles sum[HEBB_WIDEST];
+    hebb_vector sum[HEBB_WIDEST][HEBB_PARTS];
     double scale[HEBB_WIDEST];
     for (int j = 0; j < n; j++) {
-        sum[j] = (hebb_doubles){0};
+        for (int part = 0; part < HEBB_PARTS; part++)
+            sum[j][part] = (hebb_vector){0};
         scale[j] = sign[j] * t->scale;
     }
-    for (int64_t g = 0; g < t->n_groups; g++) {
-        const hebb_doubles *f = (const hebb_doubles *)factor + g * (degree - 1);
-        for (int j = 0; j < n; j++) {
-            const hebb_doubles z = HEBB_NAME(hebb_widen)(columns[j] + HEBB_LANES * g) * scale[j];
-            hebb_doubles term = f[degree - 2] * z;
-            for (int k = degree - 3; k >= 0; k--)
-                term = (f[k] + term) * z;
-            sum[j] += term;
+    for (int64_t g = 0; g < t->n_groups; g++)
+        for (int part = 0; part < HEBB_PARTS; part++) {
+            const int64_t lane = HEBB_LANES * g * (degree - 1) + HEBB_WIDTH * part;
+#define HEBB_FACTOR(k) (*(const hebb_vector *)(factor + lane + HEBB_LANES * ((k) - 1)))
+            for (int j = 0; j < n; j++) {
+                const hebb_vector z = HEBB_WIDEN(columns[j] + HEBB_LANES * g + HEBB_WIDTH * part) * scale[j];
+                hebb_vector term = HEBB_FACTOR(degree - 1);
+                for (int k = degree - 2; k >= 1; k--)
+                    term = HEBB_FMA(term, z, HEBB_FACTOR(k));
+                sum[j][part] = HEBB_FMA(term, z, sum[j][part]);
+            }
+#undef HEBB_FACTOR
         }
+    for (int j = 0; j < n; j++) {
+        double lanes[HEBB_LANES];
+        for (int part = 0; part < HEBB_PARTS; part++)
+            *(hebb_vector *)(lanes + HEBB_WIDTH * part) = sum[j][part];
+        out[j] = hebb_across(lanes);
     }
-    for (int j = 0; j < n; j++)
-        out[j] = HEBB_NAME(hebb_across)(sum[j]);
 }
 
-HEBB_TARGET __attribute__((always_inline)) static inline void
-HEBB_NAME(hebb_costs_degree)(const hebb_polynomial *t, const double *factor, const int16_t *const *columns,
-                             const double *sign, int n, const int degree, double *out)
+HEBB_INLINE void HEBB_NAME(hebb_costs_degree)(const hebb_polynomial *t, const double *factor,
+                                              const int16_t *const *columns, const double *sign, int n, const int degree,
+                                              double *out)
 {
     switch (n) {
-#if HEBB_WIDEST == 8
+#if HEBB_WIDEST >= 8
     case 8: HEBB_NAME(hebb_costs_n)(t, factor, columns, sign, 8, degree, out); break;
 #endif
+#if HEBB_WIDEST >= 4
     case 4: HEBB_NAME(hebb_costs_n)(t, factor, columns, sign, 4, degree, out); break;
+#endif
     case 2: HEBB_NAME(hebb_costs_n)(t, factor, columns, sign, 2, degree, out); break;
     default: HEBB_NAME(hebb_costs_n)(t, factor, columns, sign, 1, degree, out);
     }
@@ -65,54 +70,67 @@ HEBB_TARGET static void HEBB_NAME(hebb_real_costs)(const hebb_polynomial *t, con
 
 /* ------------------------------------------------------------------------------------------------ power sums */
 
-HEBB_TARGET __attribute__((always_inline)) static inline void
-HEBB_NAME(hebb_add_group)(const hebb_polynomial *t, hebb_doubles *sums, const int n_sums, const int first, hebb_doubles z,
-                          double times)
+/* sums[8 k] += times * (z^first, z^(first+2), ...), z^k rounded to the grid */
+HEBB_INLINE void HEBB_NAME(hebb_add_powers)(const hebb_polynomial *t, double *sums, const int n_sums, const int first,
+                                            hebb_vector z, double times)
 {
-    const hebb_doubles square = z * z;
-    hebb_doubles power = first == 1 ? z : square;
+    const hebb_vector square = z * z;
+    hebb_vector power = first == 1 ? z : square;
     for (int k = 0; k < n_sums; k++) {
-        sums[k] += times * ((power + t->grid) - t->grid);
+        *(hebb_vector *)(sums + HEBB_LANES * k) += times * ((power + t->grid) - t->grid);
         power *= square;
     }
 }
 
-/* e[k] = [p_1 e_(k-1) - p_2 e_(k-2) + ...]/k (Newton) */
-HEBB_TARGET __attribute__((always_inline)) static inline void
-HEBB_NAME(hebb_newton)(const hebb_doubles *odd, const hebb_doubles *even, const int order, hebb_doubles *e)
+HEBB_TARGET static void HEBB_NAME(hebb_real_add)(const hebb_polynomial *t, double *sums, int n_sums, int first,
+                                                 const int16_t *column, double sign, double times)
 {
-    e[0] = (hebb_doubles){0} + 1.0;
+    const double scale = sign * t->scale;
+    for (int64_t at = 0; at < HEBB_LANES * t->n_groups; at += HEBB_WIDTH)
+        HEBB_NAME(hebb_add_powers)(t, sums + at / HEBB_LANES * HEBB_LANES * n_sums + at % HEBB_LANES, n_sums, first,
+                                   HEBB_WIDEN(column + at) * scale, times);
+}
+
+/* e[k] = [p_1 e_(k-1) - p_2 e_(k-2) + ...]/k (Newton), with p_degree left out; odd and even are strided by groups */
+HEBB_INLINE void HEBB_NAME(hebb_newton)(const double *odd, const double *even, const int order, const int degree,
+                                        hebb_vector *e)
+{
+    e[0] = (hebb_vector){0} + 1.0;
     for (int k = 1; k <= order; k++) {
-        hebb_doubles sum = (hebb_doubles){0};
-        for (int i = 1; i <= k; i++)
-            sum = i % 2 ? sum + odd[i / 2] * e[k - i] : sum - even[i / 2 - 1] * e[k - i];
+        hebb_vector sum = (hebb_vector){0};
+        for (int i = 1; i <= k && i < degree; i++)
+            sum = i % 2 ? sum + *(const hebb_vector *)(odd + HEBB_LANES * (i / 2)) * e[k - i]
+                        : sum - *(const hebb_vector *)(even + HEBB_LANES * (i / 2 - 1)) * e[k - i];
         e[k] = sum / (double)k;
     }
 }
 
-HEBB_TARGET __attribute__((always_inline)) static inline void
-HEBB_NAME(hebb_flip_degree)(const hebb_polynomial *t, double *odd, const double *even, double *factor,
-                            const int16_t *column, double sign, const int degree, const int naive)
+HEBB_INLINE void HEBB_NAME(hebb_flip_degree)(const hebb_polynomial *t, double *odd, const double *even, double *factor,
+                                             const int16_t *column, double sign, const int degree, const int naive)
 {
-    const int n_odd = naive ? 1 : (degree + 1) / 2, n_even = naive ? 0 : degree / 2;
+    const int n_odd = naive ? 1 : degree / 2, n_even = naive ? 0 : (degree - 1) / 2;
     const double scale = sign * t->scale;
-    hebb_doubles e[HEBB_MOST_POWERS + 1];
-    for (int64_t g = 0; g < t->n_groups; g++) {
-        hebb_doubles *p = (hebb_doubles *)odd + g * n_odd, *f = (hebb_doubles *)factor + g * (degree - 1);
-        if (column)
-            HEBB_NAME(hebb_add_group)(t, p, n_odd, 1, HEBB_NAME(hebb_widen)(column + HEBB_LANES * g) * scale, -2.0);
-        if (naive) {
-            hebb_doubles power = p[0];
-            for (int j = degree - 1; j >= 1; j--) {
-                f[j - 1] = t->naive_factor[j] * power;
-                power *= p[0];
+    hebb_vector e[HEBB_MOST_POWERS + 1];
+    for (int64_t g = 0; g < t->n_groups; g++)
+        for (int part = 0; part < HEBB_PARTS; part++) {
+            double *p = odd + HEBB_LANES * g * n_odd + HEBB_WIDTH * part;
+            double *f = factor + HEBB_LANES * g * (degree - 1) + HEBB_WIDTH * part;
+            if (column)
+                HEBB_NAME(hebb_add_powers)(t, p, n_odd, 1, HEBB_WIDEN(column + HEBB_LANES * g + HEBB_WIDTH * part) * scale,
+                                           -2.0);
+            if (naive) {
+                const hebb_vector first = *(hebb_vector *)p;
+                hebb_vector power = first;
+                for (int j = degree - 1; j >= 1; j--) {
+                    *(hebb_vector *)(f + HEBB_LANES * (j - 1)) = t->naive_factor[j] * power;
+                    power *= first;
+                }
+            } else {
+                HEBB_NAME(hebb_newton)(p, even + HEBB_LANES * g * n_even + HEBB_WIDTH * part, degree - 1, degree, e);
+                for (int j = 1; j < degree; j++)
+                    *(hebb_vector *)(f + HEBB_LANES * (j - 1)) = j % 2 ? e[degree - j] : -e[degree - j];
             }
-        } else {
-            HEBB_NAME(hebb_newton)(p, (const hebb_doubles *)even + g * n_even, degree - 1, e);
-            for (int j = 1; j < degree; j++)
-                f[j - 1] = j % 2 ? e[degree - j] : -e[degree - j];
         }
-    }
 }
 
 HEBB_TARGET static void HEBB_NAME(hebb_real_flip)(const hebb_polynomial *t, double *odd, const double *even, double *factor,
@@ -130,31 +148,25 @@ HEBB_TARGET static void HEBB_NAME(hebb_real_flip)(const hebb_polynomial *t, doub
         }
 }
 
-HEBB_TARGET static void HEBB_NAME(hebb_real_add)(const hebb_polynomial *t, double *sums, int n_sums, int first,
-                                                 const int16_t *column, double sign, double times)
-{
-    const double scale = sign * t->scale;
-    for (int64_t g = 0; g < t->n_groups; g++)
-        HEBB_NAME(hebb_add_group)(t, (hebb_doubles *)sums + g * n_sums, n_sums, first,
-                                  HEBB_NAME(hebb_widen)(column + HEBB_LANES * g) * scale, times);
-}
-
 HEBB_TARGET static double HEBB_NAME(hebb_real_total)(const hebb_polynomial *t, const double *odd, const double *even)
 {
-    hebb_doubles sum = (hebb_doubles){0}, e[HEBB_MOST_POWERS + 1];
-    for (int64_t g = 0; g < t->n_groups; g++) {
-        const hebb_doubles *p = (const hebb_doubles *)odd + g * t->n_odd;
+    double lanes[HEBB_LANES] = {0};
+    hebb_vector e[HEBB_MOST_POWERS + 1];
+    for (int64_t at = 0; at < HEBB_LANES * t->n_groups; at += HEBB_WIDTH) {
+        const int64_t g = at / HEBB_LANES, lane = at % HEBB_LANES;
+        const double *p = odd + HEBB_LANES * g * t->n_odd + lane;
+        hebb_vector *sum = (hebb_vector *)(lanes + lane);
         if (t->naive) {
-            hebb_doubles power = p[0];
+            hebb_vector power = *(const hebb_vector *)p;
             for (int j = 1; j < t->degree; j++)
-                power *= p[0];
-            sum += power;
+                power *= *(const hebb_vector *)p;
+            *sum += power;
         } else {
-            HEBB_NAME(hebb_newton)(p, (const hebb_doubles *)even + g * t->n_even, t->degree, e);
-            sum += e[t->degree];
+            HEBB_NAME(hebb_newton)(p, even + HEBB_LANES * g * t->n_even + lane, t->degree, t->degree, e);
+            *sum += e[t->degree];
         }
     }
-    return HEBB_NAME(hebb_across)(sum);
+    return hebb_across(lanes);
 }
 
 HEBB_TARGET static void HEBB_NAME(hebb_real_limits)(int rule, double temperature, double *values, int n)
@@ -167,3 +179,13 @@ static hebb_real_operations HEBB_NAME(hebb_real_operations)(void)
     return (hebb_real_operations){HEBB_NAME(hebb_real_costs), HEBB_NAME(hebb_real_add), HEBB_NAME(hebb_real_flip),
                                   HEBB_NAME(hebb_real_total), HEBB_NAME(hebb_real_limits), HEBB_WIDEST};
 }
+
+#undef hebb_vector
+#undef HEBB_PARTS
+#undef HEBB_INLINE
+#undef HEBB_TARGET
+#undef HEBB_NAME
+#undef HEBB_WIDTH
+#undef HEBB_WIDEST
+#undef HEBB_WIDEN
+#undef HEBB_FMA
