@@ -24,6 +24,7 @@ __all__ = ["NestedAverages", "nested_averages"]
 _REACH = 8.5                  # standard deviations kept: the normal law beyond has weight 2e-17
 _DIGITS = 37.0                # minus the logarithm of the relative error of a trapezoidal sum
 _BLOCK = 2**21                # array elements worked on at once
+_ROWS = 64                    # of a kernel kept together
 
 
 class NestedAverages(NamedTuple):
@@ -120,15 +121,14 @@ def _sweep(rules, a, weights, s, x, temperature):
     steps = [None] * levels
     for j in range(levels - 1, 0, -1):
         tilt = np.exp(x[:, j - 1, None] * delta[j])
-        near, far = _kernels(fields[j - 1], *grids[j - 1], s[:, j], x[:, j - 1])
-        both = near + far
-        norm = _apply(both, tilt)
-        tanh[j - 1] = _apply(near - far, tilt * tanh[j]) / norm
+        step = _Step(fields[j - 1], *grids[j - 1], s[:, j], x[:, j - 1])
+        norm, moment = step.inwards(tilt, tilt * tanh[j])
+        tanh[j - 1] = moment / norm
         delta[j - 1] = x[:, j - 1, None] * s[:, j, None] ** 2 / 2 + np.log(norm) / x[:, j - 1, None]
-        steps[j] = both, tilt, norm
+        steps[j] = step, tilt, norm
     for j in range(1, levels):
-        both, tilt, norm = steps[j]
-        law.append(tilt * (np.swapaxes(both, 1, 2) @ (law[-1] / norm)[:, :, None])[:, :, 0])
+        step, tilt, norm = steps[j]
+        law.append(tilt * step.outwards(law[-1] / norm))
 
     potential = [np.sum(p * (field + d), axis=1) for p, field, d in zip(law, fields, delta, strict=True)]
     gains = [potential[j] - potential[j - 1] for j in range(1, levels)] + [np.sum(law[-1] * inner.gain, axis=1)]
@@ -140,17 +140,46 @@ def _sweep(rules, a, weights, s, x, temperature):
     return potential[0], response, np.stack(Q, axis=1), C, np.stack(gains, axis=1) / x, D, S
 
 
+class _Step:
+    """One average over the grid y of the next level, for fields h >= 0: the kernel exp(x (y - h) - x^2 s^2/2) times the
+    normal density of y - h, and its mirror image at -y.
+
+    Stored in blocks of rows, with the columns in reach of the Gaussian.
+    """
+
+    def __init__(self, h, y, weight, s, x):
+        self.shape = y.shape
+        shift, reach = (x * s * s)[:, None], (_REACH + 0.5) * s[:, None]
+        low, high = h + shift - reach, h + shift + reach
+        low = np.where(h < shift + reach, 0.0, low)                # there the mirror image counts as well
+        step = y[:, 1:2]
+        s, x, shift = s[:, None, None], x[:, None, None], shift[:, :, None]
+        self.blocks = []
+        for start in range(0, h.shape[1], _ROWS):
+            rows = slice(start, start + _ROWS)
+            columns = slice(int((low[:, rows] / step).min()), 1 + int(np.ceil((high[:, rows] / step).max())))
+            here, there = h[:, rows, None], y[:, None, columns]
+            density = weight[:, None, columns] / (s * np.sqrt(2 * np.pi))
+            near = density * np.exp(-(((there - here - shift) / s) ** 2) / 2)
+            far = density * np.exp(-(((there + here - shift) / s) ** 2) / 2 - 2 * x * here)
+            self.blocks.append((rows, columns, near + far, near - far))
+
+    def inwards(self, even, odd):
+        """Averages (B, n) of an even and of an odd function (B, N) given on y >= 0."""
+        parts = [(_apply(both, even[:, columns]), _apply(difference, odd[:, columns]))
+                 for _, columns, both, difference in self.blocks]
+        return tuple(np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
+
+    def outwards(self, law):
+        """Law (B, N) on the grid from weights (B, n) of the fields h: the transposed average of even functions."""
+        out = np.zeros(self.shape)
+        for rows, columns, both, _ in self.blocks:
+            out[:, columns] += (law[:, None, rows] @ both)[:, 0]
+        return out
+
+
 def _apply(kernel, values):
     return (kernel @ values[:, :, None])[:, :, 0]
-
-
-def _kernels(h, y, weight, s, x):
-    """exp(x (y - h) - x^2 s^2/2) times the normal density at y - h, and its mirror image at -y - h; (B, n, N)."""
-    s, shift, x = s[:, None, None], (x * s * s)[:, None, None], x[:, None, None]
-    h, y, weight = h[:, :, None], y[:, None, :], weight[:, None, :] / (s * np.sqrt(2 * np.pi))
-    near = np.exp(-(((y - h - shift) / s) ** 2) / 2)
-    far = np.exp(-(((y + h - shift) / s) ** 2) / 2 - 2 * x * h)
-    return weight * near, weight * far
 
 
 class _Innermost(NamedTuple):
