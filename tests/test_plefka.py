@@ -14,7 +14,7 @@ from hebb.compare import normal_score
 from hebb.errors import ParameterError
 from hebb.models.mean_field import MeanFieldEnergy
 from hebb.params import DenseLaw, dilution_factor
-from hebb.runs.plan import Plan
+from hebb.runs.plan import Plan, seconds_of
 from hebb.runs.worker import run_task
 from hebb.sampling.plefka import Plefka, Reaction, entropy
 
@@ -362,7 +362,7 @@ def test_outside_its_domain_tap_says_so():
 
 def test_the_reaction_acts_one_step_earlier():
     """In the paramagnet at alpha = 4, T = 3.9 (glass below T = 3) the iteration converges; with the reaction on the present
-    magnetisation its slope is beta (lambda - alpha beta/(1-beta)) = -1.12 at the lower edge of J, lambda = 1 - 2 sqrt(alpha)."""
+    magnetisation its slope is beta (lambda - alpha beta/(1-beta)) = -1.12 at the lower edge of J, 1 - 2 sqrt(alpha)."""
     temperature, chain = 3.9, Plefka(models.Dense(300, 2, gamma=4).draw(seed=1), 3.9, 1, start="random", expansion="tap")
     chain.advance(300)
     assert np.max(np.abs(chain.m)) < 1e-9
@@ -418,6 +418,36 @@ def test_sample_gives_magnetisations():
     seen = sample(instance, 0.5, n_samples=3, thin=20, replicas=2, dynamics="plefka", start="planted")
     assert seen.shape == (3, 2, 60) and seen.dtype == np.float64 and 0 < np.abs(seen[-1]).min() < np.abs(seen[-1]).max() < 1
     np.testing.assert_allclose(seen[-1, 0], settled(instance, 0.5, "mean_field")[1].m[0], atol=1e-8)
+
+
+def test_a_job_file_gives_the_numbers_of_simulate(tmp_path):
+    (tmp_path / "job.toml").write_text("""
+[job]
+seed = 3
+[model]
+kind = "dense"
+n_spins = 30
+p_body = 3
+n_patterns = 20
+temperature = 0.5
+[sampling]
+disorder = 2
+thermalize = 20
+sweeps = 4
+dynamics = "plefka"
+expansion = "tap"
+damping = 0.1
+""")
+    plan = Plan.from_toml(tmp_path / "job.toml")
+    results = hebb.simulate(models.Dense(30, 3, n_patterns=20), 0.5, disorder=2, thermalize=20, sweeps=4, seed=3,
+                            dynamics="plefka", expansion="tap", damping=0.1)
+    record = run_task(plan.tasks[1])
+    for name in results:
+        if name in record.series:
+            np.testing.assert_array_equal(results[name].series(0)[1], record.series[name])
+    assert set(record.series) < set(results)
+    spins = dict(plan.sampling, dynamics="metropolis")
+    assert seconds_of(plan.points[0][0], plan.sampling) != seconds_of(plan.points[0][0], spins)
 
 
 @pytest.mark.parametrize("changes, message", [

@@ -37,6 +37,7 @@ __all__ = [
     "SECONDS_PER_MEASUREMENT",
     "SECONDS_PER_PAIR",
     "SECONDS_PER_PROPOSAL",
+    "SECONDS_PER_TERM",
     "Plan",
     "Task",
     "sampling_settings",
@@ -67,6 +68,7 @@ _RUN = {"walltime": None, "checkpoint_every": "00:05:00"}
 SECONDS_PER_PAIR = 1 / 20e9
 SECONDS_PER_PROPOSAL = 15e-9
 SECONDS_PER_MEASUREMENT = 60e-6
+SECONDS_PER_TERM = 4e-10  # of a mean-field update, per entry of the stored rows and interaction order
 
 #: Every task is a file and a line of the plan.
 MOST_TASKS = 10**6
@@ -333,17 +335,21 @@ def sampling_settings(given: Mapping) -> dict:
 def seconds_of(model, sampling: Mapping) -> float:
     """Rough computing time of one task, in seconds on one core."""
     sweep = model.pairs_per_sweep() * SECONDS_PER_PAIR + model.n_spins * SECONDS_PER_PROPOSAL
+    if sampling["dynamics"] == "plefka":
+        sweep = model.pairs_per_sweep() * model.p_body * SECONDS_PER_TERM
     measurements = sampling["sweeps"] // sampling["measure_every"]
     chains = sampling["replicas"] * (sampling["thermalize"] + sampling["sweeps"]) * sweep
     return chains + measurements * SECONDS_PER_MEASUREMENT
 
 
 def series_bytes(model, sampling: Mapping) -> int:
-    """Bytes that one task leaves: bins of four observables per replica and two per pair, and spins if they are kept."""
+    """Bytes that one task leaves: bins of four observables per replica (mean field: nine) and two per pair, and spins if they
+    are kept."""
     measurements, replicas = sampling["sweeps"] // sampling["measure_every"], sampling["replicas"]
     bins = measurements // bin_length_for(measurements)
     spins = (2 * replicas + 1) * model.n_spins if sampling["keep_spins"] else 0
-    return 8 * bins * (4 * replicas + replicas * (replicas - 1)) + spins
+    per_replica = 9 if sampling["dynamics"] == "plefka" else 4
+    return 8 * bins * (per_replica * replicas + replicas * (replicas - 1)) + spins
 
 
 def _points(section: Mapping, most: int) -> list[tuple[object, float]]:
