@@ -41,6 +41,7 @@ __all__ = ["Comparison", "Prediction", "Row", "compare", "compare_results", "nor
 _SMALLEST_SIZE = {2: 2000}  # below, what the mapping leaves exceeds a fraction of a 32-sample error bar; 128 for P >= 3
 _FEWEST_SAMPLES = 8  # with fewer, an error bar says little
 _LARGEST_CHI = 1.2  # nearer to a continuous glass, <|q|> of a small system is not the Gaussian one
+_UNPREDICTED = ("m", "q", "energy", "recognised", "recognised_cue")  # shown where there is no theory
 _LARGEST_SHARE = 0.6  # of the spinodal load: beyond, the retrieval state is soft and finite-size corrections grow
 
 
@@ -156,7 +157,7 @@ class Comparison:
 
     def write_csv(self, path) -> None:
         """One line per row, every parameter of the point included."""
-        names = list(dict.fromkeys(name for row in self.rows for name in row.point))
+        names = [name for name in dict.fromkeys(name for row in self.rows for name in row.point) if name != "measured"]
         with open(Path(path), "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow([*names, "observable", "simulation", "error", "theory", "z", "z_unmapped", "branch", "remark"])
@@ -184,7 +185,7 @@ def compare_results(results: Results) -> Comparison:
             prediction, reason = predict(point, results.job["sampling"], comparison.theories), ""
         except (NoSolution, ParameterError) as error:  # one point outside the theory's range must not hide the others
             prediction, reason = None, str(error)
-        names = ("m", "q", "energy") if prediction is None else tuple(prediction.values)
+        names = _UNPREDICTED if prediction is None else tuple(prediction.values)
         for name in names:
             if name in results and np.isfinite(results[name].samples[index]).any():
                 comparison.rows.append(_row(results, index, name, prediction, reason))

@@ -137,12 +137,12 @@ def _draw_guide(ax, here: list[_Place]) -> None:
                     found.append((m, theory.solve(gamma=load_of(p), temperature=p["temperature"], branch="retrieval").m))
                 except NoSolution:
                     pass
-        ax.plot(*zip(*found, strict=True), "x" if protocol == "supervised" else "+", color="0.35",
+        ax.plot(*(zip(*found, strict=True) if found else ([], [])), "x" if protocol == "supervised" else "+", color="black",
                 label=f"theory of independent archetypes, {protocol}")
 
 
-def _kept_pictures(shown: list[_Place]) -> list[tuple[str, dict[int, dict[str, np.ndarray]]]]:
-    """(name of the line, P -> kept configurations), one line per remedy, of the largest M of the protocol named first."""
+def _kept_pictures(shown: list[_Place]) -> list[tuple[str, int, dict[int, dict[str, np.ndarray]]]]:
+    """(remedy, M, P -> kept configurations), one per remedy, of the largest M of the protocol named first."""
     lines = {}
     for place in shown:
         point, spins = place.point, place.spins
@@ -151,15 +151,16 @@ def _kept_pictures(shown: list[_Place]) -> list[tuple[str, dict[int, dict[str, n
             size = point.get("n_examples") or 0
             if size >= line.get(point["p_body"], (-1, None))[0]:
                 line[point["p_body"]] = size, spins[min(spins)]
-    return [("no remedy" if remedy == "none" else remedy, {p: spins for p, (_, spins) in line.items()})
-            for remedy, line in lines.items()]
+    return [("no remedy" if remedy == "none" else remedy, max(size for size, _ in line.values()),
+             {p: spins for p, (_, spins) in line.items()}) for remedy, line in lines.items()]
 
 
 def _draw_pictures(figure, kept, orders: list[int]) -> None:
-    sources = {"planted": "archetype", "example": "one example", "average": "average", "start": "cue"}
+    size = kept[0][1]
+    sources = {"planted": "archetype", "example": "one example", "average": f"average of {size}", "start": "cue"}
     titles = [*sources.values(), *(f"retrieved, P = {p}" for p in orders)]
     axes = figure.subplots(len(kept), len(titles), squeeze=False)
-    for line, (name, by_order) in enumerate(kept):
+    for line, (name, _, by_order) in enumerate(kept):
         first = next(iter(by_order.values()))
         pictures = [first[source] if source in first else None for source in sources]
         pictures += [by_order[p]["final"] if p in by_order else None for p in orders]

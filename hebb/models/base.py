@@ -208,6 +208,10 @@ class Model(abc.ABC):
         """What was found in the data that the model was given (no part of its identity); {} without data."""
         return {}
 
+    def summary(self) -> str:
+        """`measured` as text."""
+        return ""
+
     @functools.cached_property
     def digest(self) -> str:
         return digest(self.parameters())

@@ -156,6 +156,9 @@ class Dense(Model):
             known = known | {"second_moment": self.images.archetypes.second_moment(self.law.n_examples)}
         return known
 
+    def summary(self) -> str:
+        return "" if self.images is None else self.images.summary()
+
     def parameters(self) -> dict:
         known = {"kind": self.kind, "n_spins": self.n_spins, "p_body": self.p_body, "n_patterns": self.n_patterns,
                  "protocol": self.protocol, "hamiltonian": self.hamiltonian}

@@ -137,6 +137,22 @@ class ImageModel:
                 **correlations(found.rows)}
 
 
+    def summary(self) -> str:
+        """`measured` as text of two lines."""
+        found, level = self.measured, "median" if self.threshold == "median" else f"{self.threshold:g}"
+        if self.archetypes is None:
+            what, rows = "single images", min(len(self.images), _SURVEYED)
+        else:
+            rows = self.archetypes.n_groups
+            what = (f"{self.archetypes.kind} archetypes, {found['training_images']} training and {found['held_out_images']} "
+                    f"held-out images, r = {found['r']:.3f} ({found['r_lowest']:.3f} to {found['r_highest']:.3f})")
+        return (f"images: {self.images.name}, threshold {level}: {what}\n"
+                f"        {rows} of them: mean entry {found['activity']:.3f}, overlap mean {found['overlap_mean']:.3f}, rms "
+                f"{found['overlap_rms']:.3f}, largest {found['overlap_max']:.3f} (independent: rms "
+                f"{found['overlap_independent']:.3f}), effective rank {found['effective_rank']:.1f}, "
+                f"{found['constant']:.0%} of the pixels alike")
+
+
 def law_of_archetypes(source, p_body, r, n_examples, rho, protocol, hamiltonian) -> DenseLaw:
     """The law of `hebb.models.Dense` with archetypes, but for r and rho, which `ImageModel.measured_law` puts in."""
     if source is None:
