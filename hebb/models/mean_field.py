@@ -58,23 +58,25 @@ class MeanFieldEnergy:
 
     def energy_and_field(self, m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Total energies (R,) and fields -dE/dm (R, N) of magnetisations m (R, N)."""
-        logs = [np.hstack([self.logs[j - 1](m).T for j in orders]) for orders in self._orders]  # l_j, (N, R) side by side
-        sums = [np.zeros_like(log) for log in logs]  # sums over rows of e_{P-j} a^j
-        total = np.zeros(len(m))
+        n = len(m)
+        logs = [np.vstack([self.logs[j - 1](m) for j in orders]) for orders in self._orders]  # l_j, R rows each
+        sums = [np.zeros_like(log) for log in logs]  # sums over rows of e_{P-j} a^j, in the same places
+        total = np.zeros(n)
         for powers in self._blocks():
             series = [None] * self.p_body
             for a, log, orders in zip(powers, logs, self._orders, strict=True):
-                for j, part in zip(orders, np.hsplit(a @ log, len(orders)), strict=True):
-                    series[j - 1] = part
+                product = log @ a.T
+                for place, j in enumerate(orders):
+                    series[j - 1] = product[place * n:(place + 1) * n]
             e = _exponential(series)
-            total += e[-1].sum(axis=0)
+            total += e[-1].sum(axis=1)
             for a, part, orders in zip(powers, sums, self._orders, strict=True):
-                weights = np.hstack([e[self.p_body - j] for j in orders])
-                part += a.T @ (weights if len(a) == len(weights) else weights.sum(axis=0, keepdims=True))
+                weights = np.vstack([e[self.p_body - j] for j in orders])
+                part += (weights if len(a) == weights.shape[1] else weights.sum(axis=1, keepdims=True)) @ a
         field = np.zeros_like(m)
         for part, orders in zip(sums, self._orders, strict=True):
-            for j, total_j in zip(orders, np.hsplit(part, len(orders)), strict=True):
-                field += self.slopes[j - 1](m) * total_j.T
+            for place, j in enumerate(orders):
+                field += self.slopes[j - 1](m) * part[place * n:(place + 1) * n]
         return -self.prefactor * total - m @ self.fields - self.mean, self.prefactor * field + self.fields
 
     def _blocks(self) -> Iterator[list[np.ndarray]]:
