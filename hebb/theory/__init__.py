@@ -2,6 +2,8 @@
 
 from .base import Boundary, Curve, Solution
 from .dense import Dense
+from .learning import CriticalExamples, ExampleScaling, critical_examples, example_scaling, noise_load, tolerable_noise
 from .phases import PhaseDiagram
 
-__all__ = ["Boundary", "Curve", "Dense", "PhaseDiagram", "Solution"]
+__all__ = ["Boundary", "CriticalExamples", "Curve", "Dense", "ExampleScaling", "PhaseDiagram", "Solution",
+           "critical_examples", "example_scaling", "noise_load", "tolerable_noise"]

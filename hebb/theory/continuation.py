@@ -22,6 +22,7 @@ __all__ = ["Fold", "Line", "RetrievalBranch", "invert_line", "trace_line"]
 _SHARPEST = 6.0       # erfc(6) = 2e-17: overlaps beyond are 1 to rounding; every fold up to P = 20 lies below y = 3
 _TINY = np.finfo(float).tiny
 _GRID = 128           # points per temperature on which the first fold is looked for
+_SMOOTH = 24          # so many sizes of u make gamma(n) as smooth as a Gaussian law does: half the points suffice
 
 
 class Fold(NamedTuple):
@@ -207,12 +208,13 @@ class RetrievalBranch:
         if alive.size:
             T = temperature[alive]
             y_low, y_high = self.window(T)
-            fractions = 1 - (np.arange(_GRID) + 0.5) / _GRID
+            count = _GRID if self.equations.dataset.sizes.size < _SMOOTH else _GRID // 2
+            fractions = 1 - (np.arange(count) + 0.5) / count
             y = y_low[:, None] + (y_high - y_low)[:, None] * fractions
             _, _, response, _, determinant = (item.reshape(y.shape) for item in
                                               self.follow(y, T[:, None], tolerance=1e-8))
             n_start, C_start, y_start, begin = self._start(T, y, y_high, response)
-            met = (determinant <= 0) & (np.arange(_GRID) >= begin[:, None])
+            met = (determinant <= 0) & (np.arange(count) >= begin[:, None])
             first = np.argmax(met, axis=1)
             rows = np.arange(alive.size)
 

@@ -94,7 +94,7 @@ def _cold(a, sigma, temperature, finer):
 
 
 def _warm(a, sigma, temperature, finer):
-    z, weight = _gauss_nodes(finer)
+    z, weight = _gauss_nodes(finer) if sigma.any() else (np.zeros(1), np.ones(1))
     v = (a + sigma[:, None] * z) / temperature[:, None]
     size = np.abs(v)
     e = np.exp(-2 * size)
