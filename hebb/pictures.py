@@ -38,28 +38,30 @@ def image_figure(results: Results) -> Figure:
 def learning_figure(*jobs: Results) -> Figure:
     """Learning curves of jobs on images that are examples of archetypes, one column per P.
 
-    Above: share of the cues whose largest overlap, after the dynamics, is with their own archetype; below: overlap m with it;
-    against the number of examples M (of archetypes K, if M does not vary), error bars between disorder samples. Broken grey
-    lines: the same of the cues themselves, without dynamics. Crosses: replica theory for r as measured, M and the load; it
-    assumes independent archetypes and is a guide here, not a prediction. Pictures, of jobs with keep_spins: the largest M.
+    Above (start = "example"): share of the cues whose largest overlap, after the dynamics, is with their own archetype;
+    below: overlap m with it; against the number of examples M (of archetypes K, if M does not vary), error bars between
+    disorder samples. Broken grey lines: the same of the cues themselves, without dynamics. Crosses: replica theory for r as
+    measured, M and the load; it assumes independent archetypes and is a guide here, not a prediction. Pictures, of jobs with
+    keep_spins: the largest M.
     """
     shown = [_Place(results, i) for results in jobs for i in range(len(results.points))]
     orders = sorted({place.point["p_body"] for place in shown})
     kept = _kept_pictures(shown)
-    rows = 1.25 * len(kept)
+    names = [name for name in ("recognised", "m") if all(name in results for results in jobs)]
+    heights = 0.8 + 2.7 * len(names), 1.25 * len(kept)
     with house_style():
-        figure = Figure(figsize=(1.5 + 3.4 * max(2, len(orders)), 6.2 + rows), layout="constrained")
-        upper, lower = figure.subfigures(2, 1, height_ratios=(6.2, rows)) if kept else (figure, None)
-        axes = upper.subplots(2, len(orders), squeeze=False, sharex=True, sharey="row")
+        figure = Figure(figsize=(1.5 + 3.4 * max(2, len(orders)), sum(heights)), layout="constrained")
+        upper, lower = figure.subfigures(2, 1, height_ratios=heights) if kept else (figure, None)
+        axes = upper.subplots(len(names), len(orders), squeeze=False, sharex=True, sharey="row")
         for column, p in zip(axes.T, orders, strict=True):
             here = [place for place in shown if place.point["p_body"] == p]
-            for ax, name in zip(column, ("recognised", "m"), strict=True):
+            for ax, name in zip(column, names, strict=True):
                 _draw_learning(ax, here, shown, name)
-            _draw_guide(column[1], here)
+            _draw_guide(column[-1], here)
             column[0].set_title(f"P = {p}")
-            column[1].set_xlabel("archetypes $K$" if _abscissa(shown) == "n_patterns" else "examples $M$ of each archetype")
+            column[-1].set_xlabel("archetypes $K$" if _abscissa(shown) == "n_patterns" else "examples $M$ of each archetype")
         axes[0, 0].set(ylabel="share of cues recognised", ylim=(0, 1.02))
-        axes[1, 0].set(ylabel="overlap $m$ with the archetype", ylim=(None, 1.03))
+        axes[-1, 0].set(ylabel="overlap $m$ with the archetype", ylim=(None, 1.03))
         labels = {label: handle for ax in axes.flat for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
         upper.legend(labels.values(), labels.keys(), loc="outside lower center", ncols=4)
         point = shown[0].point

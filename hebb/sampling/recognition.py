@@ -24,7 +24,8 @@ class Recogniser:
         self._patterns = instance.patterns.astype(np.float32)  # sums of +-1 are exact
         self._own = labels == labels[0]
         cues = cues.astype(np.float32)
-        self._cue = {"recognised_cue": self._recognised(cues), "m_cue": cues @ self._patterns[0] / instance.n_spins}
+        m_cue = (cues @ self._patterns[0]).astype(float) / instance.n_spins
+        self._cue = {"recognised_cue": self._recognised(cues), "m_cue": m_cue}
 
     def _recognised(self, spins: np.ndarray) -> np.ndarray:
         overlaps = spins @ self._patterns.T
