@@ -17,14 +17,16 @@ cdef class SpinChain:
     cdef const double[::1] fields
     cdef const int8_t[::1] condensed
     cdef int8_t[:, ::1] spins_
-    cdef int64_t[::1] overlap, lowest, accepted_
+    cdef int64_t[::1] overlap, lowest, accepted_, version  # version counts flips: change[r, i] holds if known[r, i] equals it
+    cdef int64_t[:, ::1] known
+    cdef double[:, ::1] change
     cdef void (*limits)(int, double, double *, int) noexcept nogil
 
     cdef void _changes(self, int64_t r, const int64_t *sites, int n, double *change) noexcept nogil:
         """change[j] = dE of flipping sites[j], without the field, for n = 1, 2, 4, ... up to `widest`."""
 
-    cdef void _flip(self, int64_t r, int64_t i, int j) noexcept nogil:
-        """Caches after the flip of spin i = sites[j] of the last `_changes`; spins_ still holds its old sign."""
+    cdef void _flip(self, int64_t r, int64_t i) noexcept nogil:
+        """Caches after the flip of spin i, whose change is known; spins_ still holds its old sign."""
 
     def _prepare(self, condensed, fields, instruction_set):
         """Check and keep what every chain needs; returns the number of the instruction set."""
@@ -51,15 +53,24 @@ cdef class SpinChain:
         self.lowest = np.abs(self.overlap)
         self.accepted_ = np.zeros(self.n_replicas, np.int64)
         self.proposed = 0
+        self.version = np.ones(self.n_replicas, np.int64)
+        self.known = np.zeros(spins.shape, np.int64)
+        self.change = np.zeros(spins.shape)
 
     cdef void _sweep(self, int64_t r, double temperature, int rule, int order, bitgen_t *bitgen) noexcept nogil:
-        """N proposals, drawn in batches and decided in blocks of 1, 2, 4, 8 or 16. The width of the next block follows the
-        acceptances and never changes the chain."""
+        """N proposals, drawn in batches and decided in order. The costs that the next proposals will need are computed
+        together, 1, 2, 4, 8 or 16 at once, and remembered until a flip is accepted. How many follows the acceptances and
+        never changes the chain."""
         cdef int64_t sites[BATCH]
+        cdef int64_t unknown[16]
         cdef double limit[BATCH]
         cdef double change[16]
-        cdef int64_t start, number, i
-        cdef int batch, at, width = 8 if self.widest > 8 else self.widest, n, j
+        cdef int64_t start, number, i, version = self.version[r]
+        cdef int64_t *known = &self.known[r, 0]
+        cdef double *remembered = &self.change[r, 0]
+        cdef int8_t *spins = &self.spins_[r, 0]
+        cdef int batch, at, ahead, width = min(8, self.widest), n, size, first, j
+        cdef double cost
         cdef bint taken
         for number in range((self.n_spins + BATCH - 1) // BATCH):
             start = number * BATCH
@@ -71,28 +82,43 @@ cdef class SpinChain:
                     sites[j] = start + j
                     limit[j] = hebb_uniform(draw(bitgen))
             self.limits(rule, temperature, limit, batch)
-            at = 0
+            at = ahead = 0
             while at < batch:
-                n = width
-                while n > batch - at:
-                    n >>= 1
-                self._changes(r, &sites[at], n, change)
-                taken = False
-                for j in range(n):
+                n, taken = 0, False
+                while ahead < batch:
+                    i = sites[ahead]
+                    if known[i] != version:
+                        if n == width:
+                            break
+                        known[i] = version
+                        unknown[n] = i
+                        n += 1
+                    ahead += 1
+                first, size = 0, width
+                while first < n:
+                    while size > n - first:
+                        size >>= 1
+                    self._changes(r, &unknown[first], size, change)
+                    for j in range(size):
+                        remembered[unknown[first + j]] = change[j]
+                    first += size
+                while at < ahead:
                     i = sites[at]
+                    cost = remembered[i]
                     if self.has_fields:
-                        change[j] += 2 * self.fields[i] * self.spins_[r, i]
-                    taken = change[j] <= limit[at]
+                        cost += 2 * self.fields[i] * spins[i]
                     at += 1
-                    if taken:
-                        break
-                if taken:
-                    self._flip(r, i, j)
-                    self.overlap[r] -= 2 * self.spins_[r, i] * self.condensed[i]
-                    self.spins_[r, i] = -self.spins_[r, i]
-                    self.accepted_[r] += 1
-                    self.lowest[r] = min(self.lowest[r], llabs(self.overlap[r]))
+                    if cost <= limit[at - 1]:
+                        self._flip(r, i)
+                        self.overlap[r] -= 2 * spins[i] * self.condensed[i]
+                        spins[i] = -spins[i]
+                        self.accepted_[r] += 1
+                        self.lowest[r] = min(self.lowest[r], llabs(self.overlap[r]))
+                        version += 1
+                        ahead = at
+                        taken = True
                 width = max(1, width >> 1) if taken else min(self.widest, width << 1)
+        self.version[r] = version
 
     def sweep(self, int64_t n_sweeps, temperature, generators, str rule="metropolis", str order="random"):
         """n_sweeps sweeps of N proposals of every replica.

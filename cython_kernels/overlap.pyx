@@ -113,7 +113,7 @@ cdef class OverlapKernel(SpinChain):
     cdef const int64_t[::1] table_f
     cdef int32_t[:, ::1] index, value_a, value_b
     cdef int64_t[::1] total_a, total_b, energy_
-    cdef int64_t cost[16]
+    cdef int64_t[:, ::1] cost  # of the spins whose change is known, in units
 
     def __init__(self, minus, int64_t n_patterns, tables, condensed, fields=None, nonzero=None, instruction_set=None):
         self.n_spins, self.stride = minus.shape
@@ -158,6 +158,7 @@ cdef class OverlapKernel(SpinChain):
         self.total_a = np.zeros(self.n_replicas, np.int64)
         self.total_b = np.zeros(self.n_replicas, np.int64)
         self.energy_ = np.zeros(self.n_replicas, np.int64)
+        self.cost = np.zeros((self.n_replicas, self.n_spins), np.int64)
         self.folded_for = -1
         cdef int64_t r
         with nogil:
@@ -189,9 +190,9 @@ cdef class OverlapKernel(SpinChain):
         self.do.flip(&self.tables, &self.index[r, 0], &self.value_a[r, 0], &self.value_b[r, 0] if self.diluted else NULL,
                      &self.minus[i, 0], &self.nonzero[i, 0] if self.diluted else NULL, s, &self.total_a[r], &self.total_b[r])
 
-    cdef void _flip(self, int64_t r, int64_t i, int j) noexcept nogil:
+    cdef void _flip(self, int64_t r, int64_t i) noexcept nogil:
         self._renew(r, i, self.spins_[r, i])
-        self.energy_[r] += self.cost[j]
+        self.energy_[r] += self.cost[r, i]
 
     cdef void _changes(self, int64_t r, const int64_t *sites, int n, double *change) noexcept nogil:
         """Cost O(n K / 16) vector operations."""
@@ -216,8 +217,8 @@ cdef class OverlapKernel(SpinChain):
             self.do.sums(&self.value_a[r, 0], columns, n, self.n_patterns, self.tables.flush, total_a)
             self.do.sums(&self.value_b[r, 0], columns, n, self.n_patterns, self.tables.flush, total_b)
         for j in range(n):
-            self.cost[j] = total_b[j] + self.spins_[r, sites[j]] * (total_a[j] - 2 * minus[j])
-            change[j] = self.unit * self.cost[j]
+            self.cost[r, sites[j]] = total_b[j] + self.spins_[r, sites[j]] * (total_a[j] - 2 * minus[j])
+            change[j] = self.unit * self.cost[r, sites[j]]
 
     @property
     def overlaps(self):

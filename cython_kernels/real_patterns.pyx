@@ -120,7 +120,7 @@ cdef class RealPatternKernel(SpinChain):
             last = self.last[sites[j]] if self.polynomial.degree % 2 == 0 else sign[j] * self.last[sites[j]]
             change[j] = 2 * self.unit * (change[j] + last)
 
-    cdef void _flip(self, int64_t r, int64_t i, int j) noexcept nogil:
+    cdef void _flip(self, int64_t r, int64_t i) noexcept nogil:
         self.do.flip(&self.polynomial, &self.odd[r, 0], &self.even[0], &self.factor[r, 0], &self.columns[i, 0],
                      self.spins_[r, i])
 
