@@ -145,7 +145,7 @@ class Plefka:
 
     What "mean_field" misses as N -> infinity, its fixed point and equilibrium: P = 2, alpha = .05, T = .5: m .9170 and .9041, q
     .8530 and .8334; P = 4, gamma = .3, T = .5: m .9732 and .9647, q .9654 and .9506; gamma = .1: m .9967 and .9966.
-    Raises ParameterError. Cost of an update: about P K N multiply-adds per replica. On one core P = 2, N = 3000, K = 150: 0.6 ms,
+    Raises ParameterError. Cost of an update: about P K N multiply-adds per replica. One core: P = 2, N = 3000, K = 150: 0.6 ms,
     8 Metropolis sweeps of the bit kernel; P = 4, N = 100, K = 20833: 4 ms, 60 to 100 sweeps. Away from the spinodal 10 to 40
     updates give magnetisations without the noise that thousands of sweeps still have.
     """
