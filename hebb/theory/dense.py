@@ -50,7 +50,7 @@ class Dense:
     Symbols, ranges and meanings: `hebb.theory.base.Solution`. Equations: `hebb.theory.replica_symmetric`. RS results
     are approximations where `replicon` < 0; at low temperature RS loads for P >= 3 are 10-20 % too low.
     Even M at low T: spins of u = 0 hear noise only, so that at gamma = 0 their C = P(u=0)/T diverges as T -> 0; for
-    P = 2 and T < P(u=0) they freeze at any gamma > 0, which the gamma = 0 state does not.
+    P = 2 and T < P(u=0) noise of finite width polarises them at any gamma > 0, which the gamma = 0 state lacks.
     Every method takes ansatz = "RS" and raises ParameterError for values out of range. Cost: 5-20 ms a point, times the
     number of different |u| for exact M (at most M/2 + 1, and a few hundred).
     """

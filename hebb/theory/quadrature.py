@@ -80,6 +80,8 @@ def _gauss_nodes(finer: bool):
 
 def _cold(a, sigma, temperature, finer):
     u, weights = _thermal_nodes(finer)
+    if not temperature.any():                           # the integrand is constant in u
+        u, weights = u[:1], weights.sum(axis=0, keepdims=True)
     half, full = weights[:, 0], weights[:, 1]
     w = a / sigma[:, None] + (temperature / sigma)[:, None] * u
     tail = erfc(w / np.sqrt(2))
