@@ -10,7 +10,7 @@ from conftest import assert_z
 
 import hebb
 from hebb import models, simulate
-from hebb.compare import compare_results
+from hebb.compare import compare_results, normal_score
 from hebb.errors import ParameterError
 from hebb.models.datasets import load_images
 from hebb.models.remedies import whitened
@@ -19,6 +19,7 @@ from hebb.runs.plan import Plan
 from hebb.runs.worker import compute
 from hebb.sampling.chain import Chain
 from hebb.sampling.recognition import Recogniser
+from hebb.theory import Dense
 
 pytest.importorskip("sklearn")
 
@@ -194,6 +195,16 @@ def test_fresh_examples_of_random_patterns():
     assert_z((seen["m_cue"] - 0.4) / deviation, 1e-6, "quality of the cues")
     assert len({row.tobytes() for row in chain.spins}) == 20
     assert np.all(seen["recognised_cue"] == 1) and np.array_equal(seen["m"], seen["m_cue"]), "nothing has moved yet"
+
+
+@pytest.mark.parametrize("protocol", ["supervised", "unsupervised"])
+def test_independent_archetypes_are_learnt_as_theory_says(protocol):
+    """What images fail at, at the size, number and r of MNIST's classes: the pipeline is not what fails there."""
+    model = models.Dense(n_spins=784, n_patterns=10, r=0.7877, n_examples=4, protocol=protocol)
+    results = simulate(model, 0.0, disorder=40, replicas=2, start="example", **QUENCH)
+    assert np.all(results["recognised"].samples == 1)
+    theory = Dense(p_body=2, r=0.7877, n_examples=4, protocol=protocol).solve(gamma=model.gamma, temperature=0.0).m
+    assert_z(normal_score((results["m"].mean[0] - theory) / results["m"].raw_error[0], 40), 1e-6, "m")
 
 
 def test_recogniser_against_counting():
