@@ -23,6 +23,7 @@ __all__ = ["NestedAverages", "nested_averages"]
 
 _REACH = 8.5                  # standard deviations kept: the normal law beyond has weight 2e-17
 _DIGITS = 37.0                # minus the logarithm of the relative error of a trapezoidal sum
+_MOST = 2**13                 # nodes of one average: levels too narrow for them are summed badly, as `finer` then shows
 _BLOCK = 2**21                # array elements worked on at once
 _ROWS = 64                    # of a kernel kept together
 
@@ -65,6 +66,7 @@ class _Rules:
 
     def __init__(self, a, s, x, temperature, finer):
         reach = _REACH + 1.5 * finer
+        most = 2 * _MOST if finer else _MOST
         self.finer = finer
         variance, levels = s**2, x.shape[1]
         # distance of the nearest zero of exp(x phi) from the real axis: for |h| smoothed at width s it is close to
@@ -76,18 +78,11 @@ class _Rules:
         for j in range(levels - 1, 0, -1):
             self.steps[j] = s[:, j] * _unit_step(width / s[:, j], finer)
             top = a.max(axis=1) + drift[:, j - 1] + reach * spread[:, j]
+            self.steps[j] = np.maximum(self.steps[j], top / most)
             self.counts[j] = 2 + int(np.ceil((top / self.steps[j]).max()))
             width = np.maximum(width, np.pi * s[:, j] / (2 * x[:, j - 1] * s[:, j] + 0.9))
-        step = _unit_step(width / np.maximum(s[:, 0], 1e-300), finer).min()
-        if not s[:, 0].any():
-            z, density = np.zeros(1), np.ones(1)
-        else:
-            z = step * np.arange(-int(np.ceil(reach / step)) if a.any() else 0, int(np.ceil(reach / step)) + 1)
-            density = np.exp(-z * z / 2) * step / np.sqrt(2 * np.pi)
-            if not a.any():                                        # even in z: half of the nodes, twice the weight
-                density[1:] *= 2
-        self.z, self.density = z, density
-        self.counts[0] = z.size * a.shape[1]
+        self.fields, self.density = _outermost(a, s[:, 0], width, reach, finer)
+        self.counts[0] = self.fields.shape[1] * self.fields.shape[2]
         pairs = [self.counts[j] * self.counts[j + 1] for j in range(levels - 1)]
         inner = self.counts[-1] * (_thermal_nodes(finer)[0].size if temperature.any() else 1)
         self.elements = max([inner, *pairs])
@@ -107,11 +102,39 @@ def _unit_step(width, finer):
     return 2 * np.pi * y / (digits + y * y / 2)
 
 
+def _outermost(a, s, width, reach, finer):
+    """Fields a + s z of the outermost average and their weights, (B, J, n) each.
+
+    Uniform in z, unless the singularities at the distance `width` from h = 0 ask for more nodes than h = width sinh(t)
+    with uniform t does: there the strip without singularities is pi/2 wide, of which the Gaussian lets 1/2 be used.
+    """
+    half = not a.any()                                             # even in z: half of the nodes, twice the weight
+    if not s.any():
+        return a[:, :, None], np.ones((*a.shape, 1))
+    step = _unit_step(width / np.maximum(s, 1e-300), finer).min()
+    nodes = int(np.ceil(reach / step))
+    if s.all():
+        digits = (2 * _DIGITS if finer else _DIGITS) + 0.22 * ((a / s[:, None]) ** 2).max()
+        end = np.arcsinh((a.max(axis=1) + reach * s) / width).max()
+        if end * digits / np.pi < nodes:
+            step = np.pi / digits
+            t = step * np.arange(0 if half else -int(np.ceil(end / step)), int(np.ceil(end / step)) + 1)
+            h = np.broadcast_to(width[:, None, None] * np.sinh(t), (*a.shape, t.size))
+            density = (np.exp(-(((h - a[:, :, None]) / s[:, None, None]) ** 2) / 2) * np.cosh(t)
+                       * (width / s)[:, None, None] * (step / np.sqrt(2 * np.pi)))
+            density[..., 1 if half else t.size:] *= 2
+            return h, density
+    z = step * np.arange(0 if half else -nodes, nodes + 1)
+    density = np.exp(-z * z / 2) * step / np.sqrt(2 * np.pi)
+    density[1 if half else z.size:] *= 2
+    return a[:, :, None] + s[:, None, None] * z, np.broadcast_to(density, (*a.shape, z.size))
+
+
 def _sweep(rules, a, weights, s, x, temperature):
     count, levels = x.shape
-    h = (a[:, :, None] + s[:, :1, None] * rules.z).reshape(count, -1)
+    h = rules.fields.reshape(count, -1)
     sign, fields = np.sign(h), [np.abs(h)]
-    law = [np.broadcast_to((weights[:, None] * rules.density).ravel(), h.shape)]
+    law = [(weights[:, None] * rules.density).reshape(count, -1)]
     grids = [rules.grid(j) for j in range(1, levels)]
     fields += [grid for grid, _ in grids]
 
@@ -134,9 +157,8 @@ def _sweep(rules, a, weights, s, x, temperature):
     gains = [potential[j] - potential[j - 1] for j in range(1, levels)] + [np.sum(law[-1] * inner.gain, axis=1)]
     C, D, S = (np.sum(law[-1] * item, axis=1) for item in (inner.C, inner.D, inner.S))
     Q = [np.sum(p * t * t, axis=1) for p, t in zip(law, tanh, strict=True)] + [1 - temperature * C]
-    response = (sign * tanh[0]).reshape(count, a.shape[1], -1) @ rules.density
-    if rules.z[0] == 0:                                            # half of an even law, or h = 0 alone
-        response = np.where(a == 0, 0.0, response)
+    response = np.sum((sign * tanh[0]).reshape(rules.density.shape) * rules.density, axis=2)
+    response = np.where(a == 0, 0.0, response)                     # the nodes may be half of an even law
     return potential[0], response, np.stack(Q, axis=1), C, np.stack(gains, axis=1) / x, D, S
 
 
