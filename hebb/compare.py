@@ -2,11 +2,11 @@
 
 How a finite sample is compared (docs/conventions.md, "Finite size"):
 
-*Retrieval* (planted starts). Distinct indices multiply signal and noise covariance by f_N = prod_{k<P}(1 - k/N), and one of
-the K patterns is the signal, so that the replica-symmetric state is taken at T/f_N and load (K-1)/K gamma_K/f_N with gamma_K
-the load of the integer K; m and q are read off and the energy is f_N e. Naive indices are scaled so that single flips of
-the planted state have their exact cost and variance: a signal factor s_N = N [1 - (1 - 2/N)^P]/(2P) (the energy of the
-planted state itself stays -1/2), and the slope at q = 1 of the noise covariance at finite N. What remains is O(1/N).
+*Retrieval* (planted starts). The replica-symmetric state is taken where single flips of the planted state have their exact
+cost and variance: with distinct indices at T/f_N and load (K-1)/K gamma_K/f_N, f_N = prod_{k<P}(1 - k/N) and gamma_K the
+load of the integer K, energies being f_N e; with naive indices by a signal factor s_N = N [1 - (1 - 2/N)^P]/(2P) and the
+slope at q = 1 of the noise covariance at finite N. To this the fluctuations of single samples are added at order 1/N.
+The same holds for noisy datasets, whose fluctuations are larger (`finite_size.retrieval_at_size`).
 
 *Energy.* The raw energy of a planted run is nearly all the planted configuration's own; `energy_cv` has the same mean
 without that scatter and is compared instead.
@@ -30,14 +30,16 @@ from scipy.special import betaln, hyp2f1, ndtri_exp
 from scipy.stats import t
 
 from .errors import NoSolution, ParameterError
-from .finite_size import free_overlap, load_of, mapped_point, paramagnet_energy
+from .finite_size import free_overlap, load_of, paramagnet_energy, retrieval_at_size
 from .statistics import with_error
 from .storage.results import Results
 from .storage.results import load as load_results
 from .theory import Dense
 
-__all__ = ["Comparison", "Prediction", "Row", "compare", "compare_results", "normal_score", "predict"]
+__all__ = ["Comparison", "Prediction", "Row", "compare", "compare_results", "law_of", "normal_score",
+           "predict", "theory_of"]
 
+_LAW = ("p_body", "hamiltonian", "protocol", "r", "n_examples", "rho")
 _SMALLEST_SIZE = {2: 2000}  # below, what the mapping leaves exceeds a fraction of a 32-sample error bar; 128 for P >= 3
 _FEWEST_SAMPLES = 8  # with fewer, an error bar says little
 _LARGEST_CHI = 1.2  # nearer to a continuous glass, <|q|> of a small system is not the Gaussian one
@@ -76,11 +78,11 @@ class Row:
 
 @dataclass
 class Comparison:
-    """All rows of a run, its results, and the theory objects used (keyed by (P, hamiltonian))."""
+    """All rows of a run, its results, and the theory objects used (keyed by `law_of` a point)."""
 
     results: Results
     rows: list[Row]
-    theories: dict[tuple[int, str], Dense] = field(default_factory=dict)
+    theories: dict[tuple, Dense] = field(default_factory=dict)
 
     @property
     def worst(self) -> float:
@@ -136,7 +138,7 @@ class Comparison:
         for row in self.rows:
             if math.isfinite(row.z) and math.isfinite(row.infinite) and row.branch == "retrieval":
                 load_name = f"{math.log(load_of(row.point)) / 0.02:.0f}"
-                key = (row.point["p_body"], row.point["hamiltonian"], load_name, row.point["temperature"], row.observable)
+                key = (law_of(row.point), load_name, row.point["temperature"], row.observable)
                 groups.setdefault(key, []).append(row)
         lines = []
         for (*_, temperature, observable), rows in groups.items():
@@ -244,9 +246,10 @@ def predict(point: dict, sampling: dict, theories: dict | None = None) -> Predic
         raise NoSolution("no theory for given patterns, images or fields")
     if sampling["dynamics"] == "zero_temperature":
         raise NoSolution("a quench at T = 0 is not an equilibrium state")
+    if sampling["dynamics"] == "plefka":
+        raise NoSolution("mean-field updates draw no configurations to be compared with equilibrium")
     theories = {} if theories is None else theories
-    key = point["p_body"], point["hamiltonian"]
-    theory = theories.setdefault(key, Dense(p_body=key[0], hamiltonian=key[1]))
+    theory = theory_of(point, theories)
     if sampling["start"] == "planted":
         try:
             return _retrieval(point, theory)
@@ -257,30 +260,46 @@ def predict(point: dict, sampling: dict, theories: dict | None = None) -> Predic
     return _paramagnet(point, theory)
 
 
+def law_of(point: dict) -> tuple:
+    """What `theory.Dense` must know of a point: equal for points of one theory."""
+    return tuple(point.get(name) for name in _LAW)
+
+
+def theory_of(point: dict, theories: dict[tuple, Dense]) -> Dense:
+    """The theory of a point, looked up in theories or added to them."""
+    key = law_of(point)
+    if key not in theories:
+        theories[key] = Dense(**{name: point[name] for name in _LAW if name in point})
+    return theories[key]
+
+
 def _model_name(point: dict) -> str:
-    return f"P={point['p_body']}" + (f" {point['hamiltonian']}" if point["p_body"] > 2 else "")
+    name = f"P={point['p_body']}" + (f" {point['hamiltonian']}" if point["p_body"] > 2 else "")
+    if point["protocol"] == "storage":
+        return name
+    dataset = [f"{symbol}={point[key]:g}" for key, symbol in (("r", "r"), ("n_examples", "M"), ("rho", "rho")) if key in point]
+    return f"{name} {point['protocol']} {' '.join(dataset)}"
 
 
 def _retrieval(point: dict, theory: Dense) -> Prediction:
-    temperature, gamma, scale, shift = mapped_point(point)
-    state = theory.solve(gamma=gamma, temperature=temperature, branch="retrieval")
+    state, values = retrieval_at_size(point, theory)
+    names = ("m", "q", "energy_cv") if point["protocol"] == "storage" else ("m", "n", "q", "energy_cv")
     try:
         plain = theory.solve(gamma=load_of(point), temperature=point["temperature"], branch="retrieval")
-        unmapped = {"m": plain.m, "q": plain.q, "energy_cv": plain.energy}
+        unmapped = dict(zip(names, (getattr(plain, name.removesuffix("_cv")) for name in names), strict=True))
     except NoSolution:
-        unmapped = dict.fromkeys(("m", "q", "energy_cv"), math.nan)
+        unmapped = dict.fromkeys(names, math.nan)
     notes = []
     smallest = _SMALLEST_SIZE.get(point["p_body"], 128)
     if point["n_spins"] < smallest:
         notes.append(f"N < {smallest}")
-    if gamma > _LARGEST_SHARE * theory.spinodal(temperature).gamma:
+    if state.gamma > _LARGEST_SHARE * theory.spinodal(state.temperature).gamma:
         notes.append(f"beyond {_LARGEST_SHARE} of the spinodal load")
     if 1 - state.m < 1e-3:
         notes.append("1 - m < 0.001")
     if not state.stable:
         notes.append("replica symmetry broken")
-    values = {"m": state.m, "q": state.q, "energy_cv": scale * state.energy + shift}
-    return Prediction("retrieval", values, unmapped, tuple(notes))
+    return Prediction("retrieval", {name: values[name] for name in names}, unmapped, tuple(notes))
 
 
 def _paramagnet(point: dict, theory: Dense) -> Prediction:

@@ -7,34 +7,37 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from .compare import Comparison, Row
+from .compare import Comparison, Row, law_of, theory_of
 from .errors import NoSolution
-from .finite_size import load_of, mapped_point
+from .finite_size import load_of, retrieval_at_size
+from .params import load
 from .pictures import COLORS, house_style, image_figure
 
 __all__ = ["comparison_figure"]
 
 _CLIPPED_Z = 8.0
-_TITLES = {"m": "overlap $m$", "energy": "energy per spin", "energy_cv": "energy per spin", "q": "overlap of replicas $q$"}
+_TITLES = {"m": "overlap $m$", "energy": "energy per spin"}
 
 
 def comparison_figure(comparison: Comparison) -> Figure:
-    """One column per (P, Hamiltonian), or one row if there is only one: an order parameter along the sweep, z-scores, the
-    phase diagram with the points.
+    """One column per (P, Hamiltonian, protocol), or one row if there is only one: an order parameter along the sweep, z-scores,
+    the phase diagram with the points (of the dataset with most of them, if r or M is swept).
 
     Jobs on images, for which there is no theory, get those of `hebb.pictures`.
     """
     if not comparison.theories:
         return image_figure(comparison.results)
-    groups: dict[tuple[int, str], list[Row]] = {}
+    theories = dict(comparison.theories)  # more are added where r or M is swept
+    groups: dict[tuple[int, str, str], list[Row]] = {}
     for row in comparison.rows:
-        groups.setdefault((row.point["p_body"], row.point["hamiltonian"]), []).append(row)
+        groups.setdefault(tuple(row.point[name] for name in ("p_body", "hamiltonian", "protocol")), []).append(row)
     with house_style():
         if len(groups) == 1:
             figure = Figure(figsize=(14, 4.3), layout="constrained")
@@ -44,12 +47,13 @@ def comparison_figure(comparison: Comparison) -> Figure:
             axes = figure.subplots(3, len(groups), squeeze=False, height_ratios=(3, 2, 3.2))
             for ax in axes[0, 1:]:
                 ax.sharey(axes[0, 0])
-        for column, ((p, hamiltonian), rows) in enumerate(groups.items()):
-            theory = comparison.theories[p, hamiltonian]
-            axes[0, column].set_title(f"P = {p}, {hamiltonian} indices" if p > 2 else "P = 2 (Hopfield)")
-            _draw_curves(axes[0, column], theory, rows)
+        for column, ((p, hamiltonian, protocol), rows) in enumerate(groups.items()):
+            name = f"P = {p}, {hamiltonian} indices" if p > 2 else "P = 2 (Hopfield)"
+            axes[0, column].set_title(name if protocol == "storage" else f"{name}, {protocol}")
+            _draw_curves(axes[0, column], theories, rows)
             _draw_z(axes[1, column], rows)
-            _draw_diagram(axes[2, column], theory, rows)
+            usual = Counter(law_of(row.point) for row in rows).most_common(1)[0][0]
+            _draw_diagram(axes[2, column], theories[usual], [row for row in rows if law_of(row.point) == usual])
         figure.suptitle(f"{comparison.results.job['name']}: replica theory (lines) and Monte Carlo (points)")
         return figure
 
@@ -60,46 +64,62 @@ def _gamma(row: Row) -> float:
 
 @dataclass(frozen=True)
 class _Sweep:
-    """What runs along the horizontal axis (name, label, value of a row) and what is fixed on one curve."""
+    """What runs along the horizontal axis (name, label, value of a row), and what tells one curve from another."""
 
     name: str
     label: str
     x: Callable[[Row], float]
-    fixed_label: str
-    fixed: Callable[[Row], float]
+    curve: Callable[[Row], str]
+
+
+_LABELS = {"r": "quality of examples $r$", "n_examples": "examples per pattern $M$", "rho": r"dataset entropy $\rho$",
+           "size": "1/N", "temperature": "temperature $T$"}
+_SYMBOLS = {"temperature": "T", "r": "r", "n_examples": "M", "rho": r"$\rho$"}
 
 
 def _sweep(rows: list[Row]) -> _Sweep:
-    """The load if it varies, else the temperature, else the size."""
-    loads, sizes = [_gamma(row) for row in rows], {row.point["n_spins"] for row in rows}
+    """The load if it varies, else the dataset, else the size (at one temperature), else the temperature."""
+    loads = [_gamma(row) for row in rows]
+    varies = {name for name in (*_SYMBOLS, "n_spins") if len({row.point.get(name) for row in rows}) > 1}
     symbol = r"$\gamma$" if rows[0].point["p_body"] > 2 else r"$\alpha$"
+    name = "temperature"
     if max(loads) > 1.03 * min(loads):
-        return _Sweep("load", f"load {symbol}", _gamma, "T", lambda row: row.point["temperature"])
-    if len(sizes) > 1 and len({row.point["temperature"] for row in rows}) == 1:
-        return _Sweep("size", "1/N", lambda row: 1 / row.point["n_spins"], "T", lambda row: row.point["temperature"])
+        name = "load"
+    elif varies & {"r", "n_examples", "rho"}:
+        name = next(name for name in ("r", "n_examples", "rho") if name in varies)
+    elif varies == {"n_spins"}:
+        name = "size"
+    values = {"load": _gamma, "size": lambda row: 1 / row.point["n_spins"]}
+    named = [key for key in _SYMBOLS if key != name and key in varies] or ["temperature"]
     gamma = sum(loads) / len(loads)
-    return _Sweep("temperature", "temperature $T$", lambda row: row.point["temperature"], symbol, lambda row: gamma)
+
+    def curve(row: Row) -> str:
+        if name == "temperature" and named == ["temperature"]:
+            return f"{symbol} = {gamma:.3g}"
+        return ", ".join(f"{_SYMBOLS[key]} = {row.point[key]:.3g}" for key in named)
+
+    return _Sweep(name, _LABELS.get(name, f"load {symbol}"), values.get(name, lambda row: row.point[name]), curve)
 
 
-def _draw_curves(ax, theory, rows: list[Row]) -> None:
+def _draw_curves(ax, theories, rows: list[Row]) -> None:
     retrieval = any(row.branch == "retrieval" for row in rows)
     name = "m" if retrieval or not any(row.observable == "energy" for row in rows) else "energy"
     rows = [row for row in rows if row.observable == name]
     sweep = _sweep(rows)
     sizes = sorted({row.point["n_spins"] for row in rows})
     markers = dict(zip(sizes, itertools.cycle("osD^v<>p*h")))
-    for number, fixed in enumerate(sorted({sweep.fixed(row) for row in rows})):
+    for number, curve in enumerate(dict.fromkeys(sweep.curve(row) for row in rows)):
         color = COLORS[number % len(COLORS)]
-        here = [row for row in rows if sweep.fixed(row) == fixed]
+        here = [row for row in rows if sweep.curve(row) == curve]
         if retrieval:
-            _theory_line(ax, theory, here, sweep, color)
+            _theory_lines(ax, theories, here, sweep, color)
         for row in here:
             lost = bool(row.excluded) and row.branch == "retrieval"
             ax.errorbar(sweep.x(row), row.mean, row.error if math.isfinite(row.error) else None, color=color, zorder=3,
                         fmt="x" if lost else markers[row.point["n_spins"]])
             if math.isfinite(row.theory):
                 ax.plot(sweep.x(row), row.theory, "_", color="black", markersize=9, zorder=4)
-        ax.plot([], [], color=color, label=f"{sweep.fixed_label} = {fixed:.3g}")
+        ax.plot([], [], color=color, label=curve)
     for n, mark in markers.items():
         ax.plot([], [], mark, color="0.5", label=f"N = {n}")
     ax.plot([], [], "_", color="black", markersize=9, label="theory at this N")
@@ -109,33 +129,33 @@ def _draw_curves(ax, theory, rows: list[Row]) -> None:
     ax.legend(loc="best", ncols=2)
 
 
-def _theory_line(ax, theory, rows: list[Row], sweep: _Sweep, color: str) -> None:
-    """m along the sweep: dotted for the infinite system, solid mapped to the size of the points where they share one."""
-    one_size = len({row.point["n_spins"] for row in rows}) == 1
+def _theory_lines(ax, theories, rows: list[Row], sweep: _Sweep, color: str) -> None:
+    """m along the sweep: dotted for the infinite system, solid at the size of the points where they share one."""
     last = max(rows, key=sweep.x)
-    mapped_temperature, mapped_load, *_ = mapped_point(last.point)
     if sweep.name == "size":
         ax.plot(0, last.infinite, "*", color=color, markersize=10, label="infinite system", clip_on=False)
         return
-    for mapped in (False, True) if one_size else (False,):
-        temperature = mapped_temperature if mapped else last.point["temperature"]
-        stretch = _gamma(last) / mapped_load if mapped else 1.0
-        if sweep.name == "load":
-            try:
-                curve = theory.curve(temperature, branch="retrieval", gamma_max=1.3 * _gamma(last) / stretch)
-            except NoSolution:
-                continue
-            x, m = curve.gamma * stretch, curve.m
-        else:
-            scale = temperature / last.point["temperature"]
-            x = np.linspace(0.8 * min(sweep.x(row) for row in rows), 1.1 * sweep.x(last), 30)
-            m = [_overlap(theory, _gamma(last) / stretch, scale * t) for t in x]
-        ax.plot(x, m, "-" if mapped else ":", color=color, alpha=0.9, linewidth=1.4 if mapped else 1.0)
+    low, high = min(sweep.x(row) for row in rows), sweep.x(last)
+    grid = np.linspace(0.8 * low, min(1.1 * high, 1.0) if sweep.name == "r" else 1.1 * high, 30)
+    if sweep.name == "n_examples":
+        grid = np.unique(np.rint(np.geomspace(low, high, 30)))
+    points = [last.point | _changed(last.point, sweep.name, x) for x in grid]
+    ax.plot(grid, [_overlap(theories, point, load_of(point)) for point in points], ":", color=color, alpha=0.9, linewidth=1.0)
+    if len({row.point["n_spins"] for row in rows}) == 1:
+        ax.plot(grid, [_overlap(theories, point) for point in points], "-", color=color, alpha=0.9, linewidth=1.4)
 
 
-def _overlap(theory, gamma: float, temperature: float) -> float:
+def _changed(point: dict, name: str, x: float) -> dict:
+    return {"n_patterns": x / load(1, point["n_spins"], point["p_body"])} if name == "load" else {name: x}
+
+
+def _overlap(theories, point: dict, gamma: float | None = None) -> float:
+    """m at a point, or of the infinite system at load gamma; nan where there is no retrieval."""
+    theory = theory_of(point, theories)
     try:
-        return theory.solve(gamma=gamma, temperature=temperature, branch="retrieval").m
+        if gamma is None:
+            return retrieval_at_size(point, theory)[1]["m"]
+        return theory.solve(gamma=gamma, temperature=point["temperature"], branch="retrieval").m
     except NoSolution:
         return math.nan
 
