@@ -11,6 +11,7 @@ Arrays: q (B, k+1), C (B,), x (B, k), temperature (B,).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,16 +35,23 @@ class MixtureHierarchy:
 
     noise: MixtureNoise
 
-    def conjugates(self, q, C, x):
-        return self.noise.g(q, 1) / 2
+    def rises(self, q, C, x):
+        """r_0, r_1 - r_0, ..., r_k - r_{k-1}, (B, k+1): as series in the gaps, which merging levels do not spoil."""
+        return np.concatenate([self.noise.g(q[:, :1], 1), self._rise(q, 1)], axis=1) / 2
 
     def free_energy(self, q, C, x, temperature):
         return self.noise.free_energy(C, temperature) + np.sum(x * self.slope(q, C, x), axis=1)
 
     def slope(self, q, C, x):
         """dF/dx_j at fixed q and r."""
-        legendre = q * self.noise.g(q, 1) - self.noise.g(q)
-        return np.diff(legendre, axis=1) / 4
+        gap, inner = np.diff(q, axis=1), q[:, 1:]
+        return (inner * self._rise(q, 1) + gap * self.noise.g(q[:, :-1], 1) - self._rise(q, 0)) / 4
+
+    def _rise(self, q, order):
+        """g^(order)(q_j) - g^(order)(q_{j-1})."""
+        gap, outer = np.diff(q, axis=1), q[:, :-1]
+        return sum(self.noise.g(outer, order + k) * gap**k / math.factorial(k)
+                   for k in range(1, len(self.noise.covariance) - order))
 
     def pull_back(self, q, C, x, r_bar):
         """Derivatives (q, C, x) of sum_j r_bar_j r_j(q, C, x)."""
@@ -69,15 +77,14 @@ class HopfieldHierarchy:
         for strength, trace in zip(self.noise.strengths, self.noise.traces, strict=True):
             yield strength, trace, X, 1 - strength * X
 
-    def conjugates(self, q, C, x):
-        r = np.zeros_like(q)
-        for strength, trace, _, L in self._modes(q, C, x):
-            rises = np.concatenate([q[:, :1] / L[:, :1] ** 2, np.diff(q, axis=1) / (L[:, 1:] * L[:, :-1])], axis=1)
-            r += trace * strength * np.cumsum(rises, axis=1)
-        return r
+    def rises(self, q, C, x):
+        """r_0, r_1 - r_0, ..., r_k - r_{k-1}, (B, k+1)."""
+        steps = np.concatenate([q[:, :1], np.diff(q, axis=1)], axis=1)
+        return sum(trace * strength * steps / (L * np.concatenate([L[:, :1], L[:, :-1]], axis=1))
+                   for strength, trace, _, L in self._modes(q, C, x))
 
     def free_energy(self, q, C, x, temperature):
-        r, gap = self.conjugates(q, C, x), np.diff(q, axis=1)
+        r, gap = np.cumsum(self.rises(q, C, x), axis=1), np.diff(q, axis=1)
         F = C * r[:, -1] + np.sum(x * np.diff(r * q, axis=1), axis=1)
         for strength, trace, X, L in self._modes(q, C, x):
             # W with q_k = 1 - T C used: every term vanishes with l, so that many weak modes lose no digits
@@ -89,7 +96,7 @@ class HopfieldHierarchy:
     def slope(self, q, C, x):
         """dF/dx_j at fixed q and r."""
         gap = np.diff(q, axis=1)
-        slope = q[:, 1:] * np.diff(self.conjugates(q, C, x), axis=1)
+        slope = q[:, 1:] * self.rises(q, C, x)[:, 1:]
         for strength, trace, _, L in self._modes(q, C, x):
             slope -= trace * gap / (x * L[:, :-1]) * _log_remainder(-strength * x * gap / L[:, :-1])
         return slope / 2

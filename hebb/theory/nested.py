@@ -115,6 +115,7 @@ def _outermost(a, s, width, reach, finer):
     nodes = int(np.ceil(reach / step))
     if s.all():
         digits = (2 * _DIGITS if finer else _DIGITS) + 0.22 * ((a / s[:, None]) ** 2).max()
+        width = np.minimum(width, s)
         end = np.arcsinh((a.max(axis=1) + reach * s) / width).max()
         if end * digits / np.pi < nodes:
             step = np.pi / digits

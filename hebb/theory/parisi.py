@@ -130,8 +130,7 @@ class Parisi:
         nt, _, C, x, gamma, T = point
         q = point.overlaps
         a = self.amplitude(nt)
-        r = self.hierarchy.conjugates(q, C, x)
-        width = np.sqrt(gamma[:, None] * np.diff(r, axis=1, prepend=0.0))
+        width = np.sqrt(gamma[:, None] * self.hierarchy.rises(q, C, x))
         signal_and_noise = (p - 1) / 2 * self.law.signal * nt**p + gamma * self.hierarchy.free_energy(q, C, x, T)
         scale = gamma[:, None] * self.hierarchy.slope(q, C, x)
         if not self.steps:
