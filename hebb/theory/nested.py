@@ -116,14 +116,15 @@ def _outermost(a, s, width, reach, finer):
     if s.all():
         digits = (2 * _DIGITS if finer else _DIGITS) + 0.22 * ((a / s[:, None]) ** 2).max()
         width = np.minimum(width, s)
-        end = np.arcsinh((a.max(axis=1) + reach * s) / width).max()
-        if end * digits / np.pi < nodes:
-            step = np.pi / digits
-            t = step * np.arange(0 if half else -int(np.ceil(end / step)), int(np.ceil(end / step)) + 1)
-            h = np.broadcast_to(width[:, None, None] * np.sinh(t), (*a.shape, t.size))
+        end = np.arcsinh((a.max(axis=1) + reach * s) / width)
+        count = int(np.ceil((end * digits / np.pi).max()))
+        if count < nodes:
+            step = end / count
+            t = (step[:, None] * np.arange(0 if half else -count, count + 1))[:, None]
+            h = np.broadcast_to(width[:, None, None] * np.sinh(t), (*a.shape, t.shape[2]))
             density = (np.exp(-(((h - a[:, :, None]) / s[:, None, None]) ** 2) / 2) * np.cosh(t)
-                       * (width / s)[:, None, None] * (step / np.sqrt(2 * np.pi)))
-            density[..., 1 if half else t.size:] *= 2
+                       * (width / s * step / np.sqrt(2 * np.pi))[:, None, None])
+            density[..., 1 if half else t.shape[2]:] *= 2
             return h, density
     z = step * np.arange(0 if half else -nodes, nodes + 1)
     density = np.exp(-z * z / 2) * step / np.sqrt(2 * np.pi)
