@@ -219,6 +219,12 @@ def test_recogniser_against_counting():
     assert seen["recognised"][-6:].tolist() == [1, 0, 0, 0, 0, 0]
 
 
+def test_without_held_out_images_everything_but_cues_works():
+    model = digits(3, n_examples=130, held_out=0.0)
+    assert model.draw(1).images.cues.shape == (0, 64) and model.n_cues == 0
+    assert simulate(model, 0.0, disorder=2, **QUENCH)["m"].mean[0] > 0
+
+
 def test_prototypes_of_one_class_are_one_answer():
     model = digits(30, "prototypes")
     instance = model.draw(1)
@@ -365,6 +371,7 @@ def test_summary_for_people():
     (dict(archetypes="class", n_examples=3, r=0.5), "r = 0.5 and rho = None cannot be chosen for images"),
     (dict(archetypes="class", protocol="unsupervised"), "protocol = 'unsupervised' learns from examples; give n_examples"),
     (dict(archetypes="class", protocol="storage", n_examples=3), "protocol = 'storage' does not have"),
+    (dict(archetypes="class", examples=np.ones((5, 2, 64))), "archetypes have images as examples, and examples are given as"),
     (dict(archetypes="groups"), "archetypes = 'groups' is not one of class, prototypes"),
     (dict(n_examples=3), "needs the quality r of its examples"),
     (dict(held_out=0.1), "held_out = 0.1 has no meaning for single images"),
@@ -394,6 +401,11 @@ def test_what_images_cannot_be(keys, words):
 def test_cues_that_do_not_exist(model, replicas, words):
     with pytest.raises(ParameterError, match=words):
         simulate(model, 0.0, disorder=2, replicas=replicas, start="example", **QUENCH)
+
+
+def test_reaction_of_independent_patterns_is_refused_to_others():
+    with pytest.raises(ParameterError, match="expansion = 'tap' with remedy = 'whitened'"):
+        simulate(digits(remedy="whitened"), 0.5, disorder=2, sweeps=2, thermalize=1, dynamics="plefka", expansion="tap")
 
 
 def test_equal_images_cannot_be_whitened():

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import DataError, EnvironmentMismatch, ParameterError
-from ..params import check_choice, digest
+from ..params import digest
 from ..streams import Purpose, generator
 from .datasets import ImageSet
 
@@ -102,7 +102,7 @@ class Archetypes:
 
     def binarised(self, chosen: np.ndarray) -> np.ndarray:
         """(..., N) int8 of the images of these numbers."""
-        return self.images.binarised(self.level, chosen.ravel()).reshape(*chosen.shape, -1)
+        return self.images.binarised(self.level, chosen.ravel()).reshape(*chosen.shape, self.images.n_pixels)
 
     def require(self, n_groups: int, n_examples: int, order: str) -> None:
         """ParameterError where a disorder sample of these sizes cannot always be drawn."""
@@ -133,7 +133,6 @@ def find_archetypes(images: ImageSet, kind: str, threshold, held_out: float, n_a
     that is kept for testing; which images that are depends on the images alone.
     Raises ParameterError or DataError. Cost: O(images x pixels); prototypes: k-means on every class.
     """
-    check_choice("archetypes", kind, ARCHETYPES)
     if images.labels is None:
         raise DataError(f"archetypes = {kind!r} needs to know the classes, and the images of {images.name!r} have no labels "
                         "(*-labels-idx1-ubyte beside every image file); add them, or leave archetypes out")

@@ -69,6 +69,8 @@ class Dense(Model):
                  archetypes=None, held_out=None, remedy="none"):
         from_images = isinstance(patterns, (str, os.PathLike))
         self.examples = None
+        if archetypes is not None and examples is not None:
+            raise ParameterError("archetypes have images as examples, and examples are given as well; leave one of them out")
         if archetypes is not None:
             self.law = law_of_archetypes(patterns if from_images else None, p_body, r, n_examples, rho, protocol, hamiltonian)
         elif examples is not None:

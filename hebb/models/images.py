@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import ParameterError
 from ..params import DenseLaw, check_choice, check_real, shown
-from .archetypes import Archetypes, find_archetypes
+from .archetypes import ARCHETYPES, Archetypes, find_archetypes
 from .datasets import ImageSet
 
 __all__ = ["ImageModel", "ImageSample", "correlations", "law_of_archetypes", "threshold_of"]
@@ -54,18 +54,17 @@ class ImageModel:
                 raise ParameterError(f"n_patterns = {n_patterns} exceeds the {len(images)} images of {images.name!r}; lower it "
                                      "or give more images")
             return
+        check_choice("archetypes", archetypes, ARCHETYPES)
         self.held_out = check_real("held_out", _HELD_OUT if held_out is None else held_out, 0.0, 0.9,
                                    remedy="it is the share of each class that is kept for testing")
         number = n_patterns if archetypes == "prototypes" else None
         self.archetypes = find_archetypes(images, archetypes, self.threshold, self.held_out, number)
         self.archetypes.require(n_patterns, n_examples or 1, order)
 
-    @functools.cached_property
+    @property
     def level(self) -> float | np.ndarray:
         """The grey level above which a pixel is +1, a number or (N,)."""
-        if self.archetypes is not None:
-            return self.archetypes.level
-        return self.images.median() if self.threshold == "median" else self.threshold
+        return _level(self.images, self.threshold) if self.archetypes is None else self.archetypes.level
 
     def parameters(self) -> dict:
         known = {"patterns": self.images.name, "images_sha256": self.images.sha256, "threshold": self.threshold,
@@ -129,8 +128,7 @@ class ImageModel:
         evenly over the set; with archetypes also r (mean over the groups, lowest and highest) and the numbers of images."""
         found = self.archetypes
         if found is None:
-            chosen = np.unique(np.linspace(0, len(self.images) - 1, _SURVEYED).astype(int))
-            return correlations(self.images.binarised(self.level, chosen))
+            return _survey(self.images, self.threshold)
         r = found.quality
         return {"r": float(r.mean()), "r_lowest": float(r.min()), "r_highest": float(r.max()),
                 "training_images": sum(map(len, found.training)), "held_out_images": sum(map(len, found.held_out)),
@@ -151,6 +149,17 @@ class ImageModel:
                 f"{found['overlap_rms']:.3f}, largest {found['overlap_max']:.3f} (independent: rms "
                 f"{found['overlap_independent']:.3f}), effective rank {found['effective_rank']:.1f}, "
                 f"{found['constant']:.0%} of the pixels alike")
+
+
+@functools.lru_cache(maxsize=4)
+def _level(images: ImageSet, threshold) -> float | np.ndarray:
+    return images.median() if threshold == "median" else threshold
+
+
+@functools.lru_cache(maxsize=4)
+def _survey(images: ImageSet, threshold) -> dict[str, float]:
+    chosen = np.unique(np.linspace(0, len(images) - 1, _SURVEYED).astype(int))
+    return correlations(images.binarised(_level(images, threshold), chosen))
 
 
 def law_of_archetypes(source, p_body, r, n_examples, rho, protocol, hamiltonian) -> DenseLaw:

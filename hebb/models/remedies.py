@@ -6,8 +6,8 @@
 
 For P = 2 whitened rows have the couplings J = (1/N) eta^T eta = (1/N) xi^T C^(-1) xi, the projection on the span of the
 patterns (pseudo-inverse rule: Personnaz, Guyon and Dreyfus, J. Physique Lett. 46, L359 (1985); without self-coupling: Kanter
-and Sompolinsky, Phys. Rev. A 35, 380 (1987)), and every xi^mu of +-1 is a fixed point at T = 0 as long as all J_ii < 1. For P > 2
-no such statement holds: the overlap of eta^mu with xi^nu is (C^(1/2))_mu,nu, about half of C_mu,nu.
+and Sompolinsky, Phys. Rev. A 35, 380 (1987)), and every xi^mu of +-1 is a fixed point at T = 0 as long as all J_ii < 1. For
+P > 2 no such statement holds: the overlap of eta^mu with xi^nu is (C^(1/2))_mu,nu, about half of C_mu,nu.
 
 xi are the rows that would be stored without remedy: patterns, averages of examples (not of +-1), or single examples.
 """

@@ -187,6 +187,9 @@ class Plefka:
         check_real("temperature", temperature, 0.0)
         if expansion is not None:
             check_choice("expansion", expansion, EXPANSIONS)
+        if expansion == "tap" and model.remedy != "none":
+            raise ParameterError(f"expansion = 'tap' with remedy = {model.remedy!r}: its reaction is that of independent "
+                                 "patterns; use 'mean_field'")
         if expansion == "tap" and temperature == 0:
             raise ParameterError("expansion = 'tap' at temperature = 0: its reaction needs beta (1 - q), which spins of +-1 do "
                                  "not tell; take a small temperature, or expansion = 'mean_field'")
