@@ -79,12 +79,13 @@ cdef class RealPatternKernel(SpinChain):
         t.grid = 1.5 * 2.0 ** math.ceil(math.log2(self.n_spins) + 1)
         for j in range(1, p_body + 1):
             t.naive_factor[j] = (-1) ** (j - 1) * 2 ** (j - 1) * math.comb(p_body, j)
-        self.unit = weight * (unit * 2.0**bits) ** p_body
+        cdef double whole = 1.0 if naive else math.factorial(p_body - 1)
+        self.unit = weight * (unit * 2.0**bits) ** p_body / whole
         self.constant = constant
         self.even = np.zeros(columns.shape[1] * t.n_even + 1)
         self.last = np.zeros(self.n_spins)
         cdef int64_t i
-        cdef double last = (-1.0) ** (p_body - 1) * (2.0 ** (p_body - 1) if naive else 1.0)
+        cdef double last = (-1.0) ** (p_body - 1) * (2.0 ** (p_body - 1) if naive else whole)
         for i in range(self.n_spins):
             self.do.add(t, &self.even[0], t.n_even, 2, &self.columns[i, 0], 1.0, 1.0)
             self.last[i] = last * math.fsum((np.asarray(self.columns[i]) * t.scale) ** p_body)
@@ -134,7 +135,7 @@ cdef class RealPatternKernel(SpinChain):
             total = self.do.total(&self.polynomial, &self.odd[r, 0], &self.even[0])
             if not self.polynomial.naive:
                 signs = np.asarray(self.spins_[r]) if self.polynomial.degree % 2 else np.ones(self.n_spins)
-                total += math.fsum(np.asarray(self.last) * signs) / self.polynomial.degree
+                total = (total + math.fsum(np.asarray(self.last) * signs)) / self.polynomial.degree
             energy[r] = self.constant - self.unit * total
         if self.has_fields:
             energy = energy - np.asarray(self.spins_) @ np.asarray(self.fields)

@@ -4,7 +4,8 @@
  *   odd     power sums p_1, p_3, ... of z = entry * spin, exact: z^k is rounded to a multiple of 2^-grid, of which
  *           the sums are whole multiples below 2^53, so that they depend on the configuration alone
  *   even    power sums p_2, p_4, ..., the same for every configuration
- *   factor  G_1 ... G_(P-1), the coefficients of the cost of a flip, sum_j G_j z^j (its term j = P is a constant)
+ *   factor  G_1 ... G_(P-1), the coefficients of the cost of a flip, sum_j G_j z^j (its term j = P is a constant); for e_P
+ *           times (P-1)!, so that small integers stay integers
  * Eight lanes are summed side by side in a fixed order, and a multiply-add is fused only where it is written so (fma is rounded
  * correctly everywhere), so that every instruction set gives the same bits. */
 #ifndef HEBB_REAL_SIMD_H
@@ -40,7 +41,7 @@ typedef struct {
     /* add to the odd power sums (column not NULL), then factor from odd and even */
     void (*flip)(const hebb_polynomial *, double *odd, const double *even, double *factor, const int16_t *column,
                  double sign);
-    /* sum over patterns of p_1^P (naive), or of e_P without its last term (-1)^(P-1) p_P/P */
+    /* sum over patterns of p_1^P (naive), or of P! e_P without its last term -(-1)^P (P-1)! p_P */
     double (*total)(const hebb_polynomial *, const double *odd, const double *even);
     void (*limits)(int, double, double *, int);
     int widest;

@@ -91,17 +91,21 @@ HEBB_TARGET static void HEBB_NAME(hebb_real_add)(const hebb_polynomial *t, doubl
                                    HEBB_WIDEN(column + at) * scale, times);
 }
 
-/* e[k] = [p_1 e_(k-1) - p_2 e_(k-2) + ...]/k (Newton), with p_degree left out; odd and even are strided by groups */
+/* E_k = k! e_k from Newton's identities, E_k = p_1 E_(k-1) - (k-1) p_2 E_(k-2) + (k-1)(k-2) p_3 E_(k-3) - ..., with p_degree
+ * left out */
 HEBB_INLINE void HEBB_NAME(hebb_newton)(const double *odd, const double *even, const int order, const int degree,
                                         hebb_vector *e)
 {
     e[0] = (hebb_vector){0} + 1.0;
     for (int k = 1; k <= order; k++) {
         hebb_vector sum = (hebb_vector){0};
-        for (int i = 1; i <= k && i < degree; i++)
-            sum = i % 2 ? sum + *(const hebb_vector *)(odd + HEBB_LANES * (i / 2)) * e[k - i]
-                        : sum - *(const hebb_vector *)(even + HEBB_LANES * (i / 2 - 1)) * e[k - i];
-        e[k] = sum / (double)k;
+        double times = 1;
+        for (int i = 1; i <= k && i < degree; i++) {
+            sum = i % 2 ? sum + *(const hebb_vector *)(odd + HEBB_LANES * (i / 2)) * (times * e[k - i])
+                        : sum - *(const hebb_vector *)(even + HEBB_LANES * (i / 2 - 1)) * (times * e[k - i]);
+            times *= k - i;
+        }
+        e[k] = sum;
     }
 }
 
@@ -127,8 +131,11 @@ HEBB_INLINE void HEBB_NAME(hebb_flip_degree)(const hebb_polynomial *t, double *o
                 }
             } else {
                 HEBB_NAME(hebb_newton)(p, even + HEBB_LANES * g * n_even + HEBB_WIDTH * part, degree - 1, degree, e);
-                for (int j = 1; j < degree; j++)
-                    *(hebb_vector *)(f + HEBB_LANES * (j - 1)) = j % 2 ? e[degree - j] : -e[degree - j];
+                double times = 1;
+                for (int j = 1; j < degree; j++) {
+                    *(hebb_vector *)(f + HEBB_LANES * (j - 1)) = times * e[degree - j];
+                    times *= j - degree;
+                }
             }
         }
 }
