@@ -30,7 +30,14 @@ from scipy.special import betaln, hyp2f1, ndtri_exp
 from scipy.stats import t
 
 from .errors import NoSolution, ParameterError
-from .finite_size import free_overlap, load_of, paramagnet_energy, retrieval_at_size
+from .finite_size import (
+    free_overlap,
+    learning_paramagnet_energy,
+    load_of,
+    paramagnet_energy,
+    retrieval_at_size,
+    susceptibility,
+)
 from .statistics import with_error
 from .storage.results import Results
 from .storage.results import load as load_results
@@ -306,13 +313,14 @@ def _paramagnet(point: dict, theory: Dense) -> Prediction:
     n, k, p, temperature = point["n_spins"], point["n_patterns"], point["p_body"], point["temperature"]
     gamma = load_of(point)
     state = theory.solve(gamma=gamma, temperature=temperature, branch="paramagnet")
-    if not state.replicon > 0:
-        raise NoSolution(f"T = {temperature:g}: the paramagnet is unstable; the glass has no comparison in this version")
+    chi = susceptibility(point, theory)
     if p > 2 and temperature < math.sqrt(gamma):
         raise NoSolution(f"T = {temperature:g} < sqrt(gamma): near the glass, where chains do not equilibrate")
-    beta = 1 / temperature
-    chi = (1 - beta) ** 2 / state.replicon if p == 2 else 1 / state.replicon
-    values = {"energy": paramagnet_energy(n, k, p, temperature, point["hamiltonian"]), "q": 0.0}
+    if point["protocol"] == "storage":
+        energy = paramagnet_energy(n, k, p, temperature, point["hamiltonian"])
+    else:
+        energy = learning_paramagnet_energy(point, theory)
+    values = {"energy": energy, "q": 0.0}
     if chi < _LARGEST_CHI or n >= _SMALLEST_SIZE[2]:
         values["abs_q"] = math.sqrt(chi) * free_overlap(n)
     return Prediction("paramagnet", values, {**values, "energy": state.energy})

@@ -8,17 +8,21 @@ hamiltonian, temperature, and those of a dataset).
 from __future__ import annotations
 
 import functools
+import itertools
 import math
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import gammaln, logsumexp
 
 from .errors import NoSolution
-from .params import dilution_factor, load
+from .params import DenseLaw, dilution_factor, load
 from .theory import Dense
 from .theory.base import Solution
 
-__all__ = ["annealed_energy", "free_overlap", "load_of", "mapped_point", "paramagnet_energy", "retrieval_at_size"]
+__all__ = ["annealed_energy", "free_overlap", "learning_paramagnet_energy", "load_of", "mapped_point", "paramagnet_energy",
+           "retrieval_at_size", "susceptibility"]
 
 _LARGEST_FLUCTUATION = 5.0  # N <q^2>: 1 for free spins; nearer to a continuous glass, ln Z is not normal at usual N
 
@@ -48,11 +52,6 @@ def retrieval_at_size(point: dict, theory: Dense) -> tuple[Solution, dict[str, f
     n, p, law, equations = point["n_spins"], point["p_body"], theory.law, theory.branches.equations
     temperature, gamma, scale = mapped_point(point)
     state = theory.solve(gamma=gamma, temperature=temperature)
-    if law.protocol == "unsupervised":  # the condensed pattern's examples differ from their average, too
-        kick = equations.amplitude_slope(state.n * (1 + law.rho)) * law.rho
-        extra = (law.n_examples - 1) / n * state.q * (kick / (1 - kick * state.C)) ** 2
-        gamma += extra / float(equations.noise.variance(np.float64(state.C), temperature))
-        state = theory.solve(gamma=gamma, temperature=temperature)
     distinct = p == 2 or point["hamiltonian"] == "distinct"
 
     y = state.n * (1 + law.rho)  # E[u s]
@@ -71,27 +70,63 @@ def retrieval_at_size(point: dict, theory: Dense) -> tuple[Solution, dict[str, f
     field_variance = a_slope**2 * quenched
     lift = a * math.comb(p - 1, 2) / y**2 * (thermal + quenched - bare)
     missing = a * (p - 1) / (n * gain)  # what the field on a spin lacks when another spin is absent
-    y_push = y1 * (lift - missing) + y2 * field_variance / 2
-    c_push = c1 * lift + c2 * field_variance / 2
+    apart = _examples_apart(n, law, equations, state, a_slope, width)
+    lift += a * math.comb(p - 1, 2) / y**2 * apart.excess
+    y_push = y1 * (lift - missing) + y2 * field_variance / 2 + apart.y
+    c_push = c1 * lift + c2 * field_variance / 2 + apart.C
     jacobian = np.reshape(equations.residual(y, state.C, gamma, temperature)[2:], (2, 2)).astype(float)
     y_shift, c_shift = np.linalg.solve(jacobian, [-y_push, -c_push])
 
     field = a + a_slope * y_shift + lift
     width = float(equations.field_width(state.C + c_shift, gamma, temperature))
     there = equations.dataset.averages(field, width, temperature, finer=True)
-    m, C = float(there.m) + m2 * field_variance / 2, float(there.C) + c2 * field_variance / 2
+    m, C = float(there.m) + m2 * field_variance / 2 + apart.m, float(there.C) + c2 * field_variance / 2 + apart.C
     y_there = equations.mean_size - float(there.loss)
-    y = y_there + y2 * field_variance / 2
+    y = y_there + y2 * field_variance / 2 + apart.y
     if distinct:
-        aligned = y_there * field + (y1 + y2 * a / 2) * field_variance + (1 + law.rho) * a_slope**2 * thermal / temperature
-        energy = -scale * aligned / p
+        aligned = (y_there + apart.y) * field + (y1 + y2 * a / 2) * field_variance
+        aligned += (1 + law.rho) * a_slope**2 * thermal / temperature
+        energy = -scale * (aligned + a_slope * apart.excess) / p
     else:
-        energy = -law.signal / 2 * (y**p + math.comb(p, 2) * y ** (p - 2) * (thermal + quenched))
+        energy = -law.signal / 2 * (y**p + math.comb(p, 2) * y ** (p - 2) * (thermal + quenched + apart.excess))
     if gamma > 0:
         noise = equations.noise
         energy += scale * gamma * float(noise.free_energy(C, temperature) + temperature * noise.entropy(C, temperature)
                                         - C * noise.variance(C, temperature))
     return state, {"m": m, "n": y / (1 + law.rho), "q": 1 - temperature * C, "energy_cv": float(energy)}
+
+
+class _Apart(NamedTuple):
+    """What the differences between the examples of the condensed pattern add at order 1/N, unsupervised: to y = E[u s], C and m
+    by the noise that they make, and to the mean square of an example's overlap over r."""
+
+    y: float = 0.0
+    C: float = 0.0
+    m: float = 0.0
+    excess: float = 0.0
+
+
+def _examples_apart(n: int, law: DenseLaw, equations, state: Solution, a_slope: float, width: float) -> _Apart:
+    """An example's overlap differs from r y by a random amount of order N^(-1/2), which spins answer; the differences are felt
+    most where the examples agree least, by 1 - c^2 for the average c = r u. Raises NoSolution where spins would follow one
+    example rather than all."""
+    if law.protocol != "unsupervised" or law.n_examples == 1 or law.rho == 0:
+        return _Apart()
+    dataset, temperature = equations.dataset, state.temperature
+    share = (1 - (law.r * dataset.sizes) ** 2) / (1 - law.r**2 * (1 + law.rho))
+    divided = replace(dataset, weights=dataset.weights * share, bias=dataset.bias * share)
+    step = 1e-3 * width + 1e-6
+    here, wider = (divided.averages(equations.amplitude(state.n * (1 + law.rho)), w, temperature, finer=True)
+                   for w in (width, math.sqrt(width**2 + step)))
+    answer = law.rho * a_slope * float(here.C)
+    if answer >= 1:
+        raise NoSolution(f"n_examples = {law.n_examples}: at this temperature spins follow one example of a pattern rather than "
+                         "all alike; take more examples or a higher temperature")
+    frozen = (1 - temperature * float(here.C)) / (1 - answer) ** 2
+    variance = (law.n_examples - 1) / n * (law.rho * a_slope) ** 2 * frozen
+    excess = (law.n_examples - 1) / n * law.rho * (temperature * float(here.C) / (1 - answer) + frozen - 1)
+    m_slope = float(wider.m - here.m) / step
+    return _Apart(variance * float(here.slope) / 2, variance * float(here.curvature) / 2, variance * m_slope, excess)
 
 
 def _derivatives(values: np.ndarray, step: float) -> tuple[float, float]:
@@ -139,6 +174,62 @@ def paramagnet_energy(n_spins: int, n_patterns: int, p_body: int, temperature: f
     step = 1e-4 * beta
     low, high = (_log_variance(n_spins, n_patterns, p_body, hamiltonian, b) for b in (beta - step, beta + step))
     return energy + (high - low) / (4 * step * n_spins)
+
+
+def learning_paramagnet_energy(point: dict, theory: Dense) -> float:
+    """Energy per spin in the paramagnet of a network that learned from examples, at finite N and K.
+
+    P = 2: what the fluctuations of q add to the infinite system at order 1/N, (1/4N) d ln(chi)/dbeta, whatever the dataset.
+    P >= 3, distinct: annealed. Supervised, that of stored patterns, from which it differs by less than 1e-6; unsupervised,
+    its second and third cumulant are exact and what remains is scaled like the fourth. Raises NoSolution for naive P >= 3.
+    """
+    n, k, p, temperature = point["n_spins"], point["n_patterns"], point["p_body"], point["temperature"]
+    if p == 2:
+        beta, step = 1 / temperature, 1e-4
+        log_chi = [math.log(susceptibility(point | {"temperature": 1 / b}, theory)) for b in (beta - step, beta + step)]
+        if log_chi[1] > math.log(_LARGEST_FLUCTUATION):
+            raise NoSolution(f"T = {temperature:.3g}: too near the glass for its fluctuations; take a higher temperature")
+        infinite = theory.solve(gamma=load_of(point), temperature=temperature, branch="paramagnet").energy
+        return infinite + (log_chi[1] - log_chi[0]) / (8 * step * n)
+    if point["hamiltonian"] == "naive":
+        raise NoSolution("the paramagnet of naive indices has no energy at finite N for noisy datasets; use distinct indices")
+    stored = annealed_energy(n, k, p, temperature)
+    if point["protocol"] == "supervised":
+        return stored
+    weight = math.factorial(p) / (2 * float(n) ** (p - 1))
+    second = -k / n * math.comb(n, p) * weight**2 / temperature
+    third, half = 0.0, p // 2
+    if p % 2 == 0:
+        triples = math.perm(n, 3 * half) / math.factorial(half) ** 3
+        third = -k / n * triples * weight**3 / (2 * temperature**2)
+    pair = _alike(theory.law, {(0, 1): p})
+    rings = [(a, b, p - a - b) for a in range(p) for b in range(min(p, p - a + 1)) if p - a - b < p]
+    shares = [math.prod(math.factorial(x) for x in ring) ** -2.0 for ring in rings]
+    fourth = [_alike(theory.law, {(0, 1): a, (2, 3): a, (0, 2): b, (1, 3): b, (0, 3): c, (1, 2): c}) for a, b, c in rings]
+    return (second + third * _alike(theory.law, {(0, 1): half, (0, 2): half, (1, 2): half}) / pair**1.5
+            + (stored - second - third) * float(np.average(fourth, weights=shares)) / pair**2)
+
+
+def _alike(law: DenseLaw, edges: dict[tuple[int, int], int]) -> float:
+    """Average, over examples of one pattern drawn for each vertex of a graph, of r^2 to the power of the edges (with their
+    multiplicities) that join different examples: what a diagram of the cumulants gains from one pattern's M examples."""
+    size = 1 + max(map(max, edges))
+    total = 0.0
+    for labels in itertools.product(range(size), repeat=size):
+        blocks = len(set(labels))
+        if list(dict.fromkeys(labels)) == list(range(blocks)):  # every partition of the vertices once
+            apart = sum(many for (i, j), many in edges.items() if labels[i] != labels[j])
+            total += math.perm(law.n_examples, blocks) * law.r ** (2 * apart)
+    return total / law.n_examples**size
+
+
+def susceptibility(point: dict, theory: Dense) -> float:
+    """chi = N <q^2> of replicas in the paramagnet of the infinite system: 1 for free spins, diverging at a continuous glass."""
+    temperature = point["temperature"]
+    state = theory.solve(gamma=load_of(point), temperature=temperature, branch="paramagnet")
+    if not state.replicon > 0:
+        raise NoSolution(f"T = {temperature:g}: the paramagnet is unstable; the glass has no comparison in this version")
+    return (1 - 1 / temperature) ** 2 / state.replicon if point["p_body"] == 2 else 1 / state.replicon
 
 
 def free_overlap(n_spins: int) -> float:
