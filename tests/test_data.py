@@ -263,6 +263,9 @@ def test_real_mnist():
     assert images.name == "mnist" and images.pixels.shape[1:] == (28, 28) and len(images) >= 10_000
     assert images.labels is not None and set(images.labels) == set(range(10))
     assert images.pixels.min() == 0 and images.pixels.max() == 255 and 0.12 < images.pixels.mean() / 255 < 0.14
+    found = models.Dense(patterns="mnist", archetypes="class", n_patterns=10, n_examples=100).measured
+    assert 0.72 < found["overlap_mean"] < 0.74 and 0.78 < found["r"] < 0.8 and 2.6 < found["effective_rank"] < 3.1
+    assert found["held_out_images"] == pytest.approx(len(images) / 5, abs=5)
     model = models.Dense(patterns="mnist", n_patterns=20, p_body=4)
     patterns = model.draw(1).patterns
     assert model.n_spins == 784 and patterns.shape == (20, 784) and 0.05 < np.mean(patterns == 1) < 0.25
