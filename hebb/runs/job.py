@@ -50,9 +50,10 @@ def simulate(
     thermalize, sweeps, measure_every: in sweeps of n_spins proposals. start: "planted" | "random" | "corrupted" (each
     spin flipped with probability `corruption`) | "example" (a fresh example of the first pattern, or a held-out image of
     it) | an array of +-1, (N,) or (R, N). dynamics: "metropolis" | "glauber" | "zero_temperature" | "plefka" (mean-field
-    magnetisations instead of spins, with `expansion` and `damping` as in `hebb.sampling.plefka.Plefka`; a sweep is one parallel update). order: "random" | "sequential" choice of spins.
-    keep_spins: keep start and final configurations in `Results.spins`. The numbers are those of a job file with the same keys,
-    bit for bit.
+    magnetisations instead of spins, with `expansion` and `damping` as in `hebb.sampling.plefka.Plefka`; a sweep is one
+    parallel update). order: "random" | "sequential" choice of spins. keep_spins: keep start and final configurations (and of
+    images one example and the average) in `Results.spins`. The numbers are those of a job file with the same keys, bit for
+    bit.
     Raises ParameterError before computing for anything out of range.
     """
     plan = Plan.from_keywords(
