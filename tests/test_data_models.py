@@ -11,7 +11,8 @@ from hebb import models, simulate
 from hebb.errors import ParameterError
 from hebb.models.learning import power_of_random_sum
 from hebb.models.patterns import random_bits
-from hebb.runs.plan import Plan
+from hebb.runs.plan import Plan, series_bytes
+from hebb.runs.worker import run_task
 from hebb.sampling.chain import Chain
 
 ALARM = 1e-6
@@ -188,6 +189,8 @@ def test_jobs_with_datasets():
     plan = Plan.from_text(text)
     assert len(plan.points) == 8 and len({model.digest for model, _ in plan.points}) == 8
     assert {model.n_stored for model, _ in plan.points} == {5, 15, 60}
+    task = plan.tasks[0]
+    assert sum(array.nbytes for array in run_task(task).series.values()) == series_bytes(task.model, task.sampling)
     gaussian = Plan.from_text(text.replace("r = [0.6, 0.9]", "rho = [0.1, 0.2]").replace("n_examples = [3, 12]", "")
                               .replace(', "unsupervised"', ""))
     assert [model.law.rho for model, _ in gaussian.points] == [0.1, 0.2]

@@ -184,6 +184,7 @@ class Model(abc.ABC):
     n_spins: int
     n_patterns: int
     has_zeros = False
+    has_dataset = False  # whether noisy examples are learned, and n is an observable
     n_cues: float = 0  # replicas that start = "example" can serve
     planted_energy: float | None = None  # mean energy per spin of the planted configuration over samples, where known
 

@@ -255,6 +255,10 @@ class Dense(Model):
         return 0 if self.protocol == "storage" or (self.law.gaussian and self.law.r == 1.0) else math.inf
 
     @property
+    def has_dataset(self) -> bool:
+        return self.protocol != "storage"
+
+    @property
     def n_stored(self) -> int:
         return self.n_patterns * (self.law.n_examples if self.protocol == "unsupervised" else 1)
 
