@@ -146,7 +146,8 @@ def _ascent(coordinates, engine, unit):
     k = engine.steps
     above_q = np.append(np.cumsum(gradient[k:0:-1])[::-1], 0.0)[k + 1 - shares.size:]
     above_x = np.cumsum(gradient[:k + 1:-1])[::-1]
-    return -values.free_energy[0] / unit, -np.concatenate([shares * (above_q - above_q @ shares), above_x * rises]) / unit
+    slope = np.concatenate([shares * (above_q - above_q @ shares), above_x * rises])
+    return -values.free_energy[0] / unit, -slope / unit
 
 
 def _limit(energies) -> float:

@@ -81,7 +81,7 @@ class _Rules:
             self.steps[j] = np.maximum(self.steps[j], top / most)
             self.counts[j] = 2 + int(np.ceil((top / self.steps[j]).max()))
             width = np.maximum(width, np.pi * s[:, j] / (2 * x[:, j - 1] * s[:, j] + 0.9))
-        self.fields, self.density = _outermost(a, s[:, 0], width, reach, finer)
+        self.fields, self.density = _outermost(a, s[:, 0], width, reach, most, finer)
         self.counts[0] = self.fields.shape[1] * self.fields.shape[2]
         pairs = [self.counts[j] * self.counts[j + 1] for j in range(levels - 1)]
         inner = self.counts[-1] * (_thermal_nodes(finer)[0].size if temperature.any() else 1)
@@ -102,7 +102,7 @@ def _unit_step(width, finer):
     return 2 * np.pi * y / (digits + y * y / 2)
 
 
-def _outermost(a, s, width, reach, finer):
+def _outermost(a, s, width, reach, most, finer):
     """Fields a + s z of the outermost average and their weights, (B, J, n) each.
 
     Uniform in z, unless the singularities at the distance `width` from h = 0 ask for more nodes than h = width sinh(t)
@@ -111,7 +111,7 @@ def _outermost(a, s, width, reach, finer):
     half = not a.any()                                             # even in z: half of the nodes, twice the weight
     if not s.any():
         return a[:, :, None], np.ones((*a.shape, 1))
-    step = _unit_step(width / np.maximum(s, 1e-300), finer).min()
+    step = max(_unit_step(width / np.maximum(s, 1e-300), finer).min(), reach / most)
     nodes = int(np.ceil(reach / step))
     if s.all():
         digits = (2 * _DIGITS if finer else _DIGITS) + 0.22 * ((a / s[:, None]) ** 2).max()

@@ -89,7 +89,7 @@ class Saddles(NamedTuple):
     energy: np.ndarray
     replicon: np.ndarray       # of the innermost level; -inf at T = 0
     complexity: np.ndarray     # x_1^2 df/dx_1: 0 where x_1 is stationary, Sigma of the states where it is prescribed
-    collapsed: np.ndarray      # bool: two levels have merged, or x_1 or an unknown q_0 has gone to 0: fewer steps describe it
+    collapsed: np.ndarray      # bool: levels have merged, or x_1 or an unknown q_0 is 0: fewer steps describe it
     residual: np.ndarray       # largest change one application of the equations makes, finer quadrature
     shift: np.ndarray          # how far a Newton step with the finer quadrature moves the saddle, relative
     gradient: np.ndarray       # largest |df/d(nt, q, C, x)| of the unknowns, finer quadrature
@@ -101,10 +101,10 @@ class Parisi:
 
         f = (P-1)/2 kappa nt^P + gamma F(q, C, x) - E_{u,z} phi_0(A u + s_0 z),   A = (P/2) kappa nt^(P-1)
 
-    with the noise F and the variances s_j^2 of `hebb.theory.hierarchy` (a Gaussian dataset adds spread A^2 to s_0^2), the
-    nested averages phi_j of `hebb.theory.nested`, and u, kappa of the dataset. Saddle point: nt = E u <tanh>,
-    q_j = E <tanh>_j^2, C = E <sech^2>/T, df/dx_j = 0; for x prescribed, Sigma = x^2 df/dx_1 (k = 1) is the complexity of
-    states of free energy d(x f)/dx. T = 0 is a regular point. f is a minimum over nt and a maximum over the rest.
+    with the noise F and the variances s_j^2 of `hebb.theory.hierarchy` (a Gaussian dataset adds spread A^2 to s_0^2),
+    the nested averages phi_j of `hebb.theory.nested`, and u, kappa of the dataset. Saddle point: nt = E u <tanh>,
+    q_j = E <tanh>_j^2, C = E <sech^2>/T, df/dx_j = 0; for x prescribed, Sigma = x^2 df/dx_1 (k = 1) is the complexity
+    of states of free energy d(x f)/dx. T = 0 is a regular point. f is a minimum over nt and a maximum over the rest.
 
     G. Parisi, J. Phys. A 13 (1980) 1101. Cost of one point of f with all derivatives, k = 1: 0.1 ms at T = 0, 1 ms at
     T > 0; a saddle is about five times 2k + 3 of them.
@@ -140,8 +140,9 @@ class Parisi:
         width[:, 0] = np.hypot(width[:, 0], math.sqrt(data.spread) * a)
         spin = nested_averages(a[:, None] * data.sizes, data.weights, width, x, T, finer=finer)
         response = spin.C + np.sum(x * np.diff(spin.Q, axis=1), axis=1)          # E phi_0'', for the Gaussian part of u
-        return Values(signal_and_noise - spin.L, spin.response @ (data.weights * data.sizes) + data.spread * a * response,
-                      spin.Q, spin.C, scale - spin.slope, scale, spin.response @ data.bias, spin.D, spin.S)
+        nt_hat = spin.response @ (data.weights * data.sizes) + data.spread * a * response
+        return Values(signal_and_noise - spin.L, nt_hat, spin.Q, spin.C, scale - spin.slope, scale,
+                      spin.response @ data.bias, spin.D, spin.S)
 
     def gradient(self, point: Point, values: Values) -> np.ndarray:
         """df/d(nt, q_0..q_{k-1}, C, x_1..x_k), (B, 2k+2), from the values at the point.
@@ -166,7 +167,8 @@ class Parisi:
 
         unknowns, equations: names (`names`), as many of the ones as of the others. Default: all order parameters and
         all x, less nt and q0 if they start at 0 (glass; P >= 3 without a field), which is then exact. For a branch with
-        nt as control parameter give unknowns with "gamma" in place of "nt"; for a prescribed x_1 leave "x1" out of both.
+        nt as control parameter give unknowns with "gamma" in place of "nt"; for a prescribed x_1 leave "x1" out of
+        both.
         Never returns a state of fewer steps silently: see `Saddles.collapsed`. A point that finds no saddle has a large
         residual (NaN: it started outside the domain).
         """
@@ -293,7 +295,8 @@ class Parisi:
         if self.steps and "q0" in equations:
             collapsed |= q[:, 0] < _COLLAPSED
         return Saddles(point, q, values.m, point.nt / (1 + self.law.rho), values.free_energy, entropy,
-                       values.free_energy + T * entropy, replicon, complexity, collapsed, residual, shift, gradient, count)
+                       values.free_energy + T * entropy, replicon, complexity, collapsed, residual, shift, gradient,
+                       count)
 
 
 def _solve_all(matrices, vectors):
