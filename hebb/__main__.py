@@ -17,8 +17,9 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
+from . import theory_command
 from ._version import __version__
-from .errors import HebbError, HebbWarning, NoSolution, ParameterError, StorageError
+from .errors import HebbError, HebbWarning, ParameterError, StorageError
 
 __all__ = ["main"]
 
@@ -32,14 +33,12 @@ examples:
   hebb merge runs/job                           what is finished so far, into runs/job/results.h5
   hebb compare runs/job --csv table.csv         simulation against theory, with z-scores
   hebb theory dense --p-body 4 --gamma 0:0.5:100 --temperature 0.01:1.2:100 --plot out.png --save out.h5
-  hebb theory dense --p-body 4 --gamma 0.1 --temperature 0.3
+  hebb theory dense --p-body 4 --r 0.8 --n-examples 10 --gamma 0.1 --temperature 0.3
+  hebb theory dense --p-body 4 --gamma 0.35 --temperature 0.1 --ansatz 1RSB
 """
 
 #: A comparison is off when a deviation exceeds this many standard errors.
 _WORST_Z = 5.0
-
-#: Points of a phase diagram: minutes of computing.
-_MOST_POINTS = 10**6
 
 #: As CITATION.cff has it, which an installed copy does not.
 _TITLE = "hebb: statistical mechanics of learning machines, simulated and solved side by side"
@@ -134,15 +133,8 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("folder", metavar="DIR")
     compare.add_argument("--csv", metavar="FILE", help="write the table as CSV")
     compare.add_argument("--plot", metavar="FILE", help="where to draw it (default DIR/compare.png)")
-    theory = add("theory", _theory, "Solve the theory: one point, or a phase diagram over low:high:number.")
-    theory.add_argument("model", choices=["dense"])
-    theory.add_argument("--p-body", type=int, default=4, metavar="P", help="interaction order (default 4)")
-    theory.add_argument("--gamma", required=True, metavar="G", help="load; 0.1 or 0:0.5:100")
-    theory.add_argument("--temperature", required=True, metavar="T", help="temperature; 0.3 or 0.01:1.2:100")
-    theory.add_argument("--hamiltonian", default="distinct", help="distinct (default) or naive")
-    theory.add_argument("--ansatz", default="RS", help="RS (default)")
-    theory.add_argument("--plot", metavar="FILE", help="draw the phase diagram")
-    theory.add_argument("--save", metavar="FILE", help="store the phase diagram as HDF5")
+    theory = add("theory", theory_command.solve, "Solve the theory: one point, or a phase diagram over low:high:number.")
+    theory_command.add_arguments(theory)
     bench = add("bench", _bench, "Measure the kernels beside their baselines.")
     bench.add_argument("--json", metavar="FILE", help="write the numbers too")
     add("info", _info, "Versions, build flags, instruction set, MPI, and how to cite.")
@@ -286,118 +278,17 @@ def _compare(options) -> int:
     comparison = compare_results(results)
     print(comparison.table())
     if options.csv:
-        _write(options.csv, comparison.write_csv)
+        theory_command.write(options.csv, comparison.write_csv)
     folder = Path(options.folder)
-    _write(options.plot or (folder if folder.is_dir() else folder.parent) / "compare.png", comparison.plot)
+    theory_command.write(options.plot or (folder if folder.is_dir() else folder.parent) / "compare.png", comparison.plot)
     return int(comparison.worst > _WORST_Z)
-
-
-def _write(path, writer) -> None:
-    """writer(path), with what may go wrong on the way to the disk as one sentence."""
-    try:
-        writer(path)
-    except (OSError, ValueError) as error:  # ValueError: a figure format that does not exist
-        raise StorageError(f"cannot write {path} ({error})") from error
-
-
-def _theory(options) -> int:
-    from .theory import Dense
-
-    theory = Dense(p_body=options.p_body, hamiltonian=options.hamiltonian)
-    gamma, temperature = _range("--gamma", options.gamma), _range("--temperature", options.temperature)
-    if gamma.size * temperature.size > _MOST_POINTS:
-        raise ParameterError(
-            f"--gamma {options.gamma} and --temperature {options.temperature} span {gamma.size * temperature.size} "
-            f"points; at most {_MOST_POINTS} are solved at once"
-        )
-    if gamma.size == temperature.size == 1:
-        return _print_solutions(theory, float(gamma[0]), float(temperature[0]), options)
-    for path in filter(None, (options.plot, options.save)):
-        if not Path(path).resolve().parent.is_dir():
-            raise StorageError(f"cannot write {path}: there is no folder {Path(path).parent}")
-    diagram = theory.phase_diagram(gamma=gamma, temperature=temperature, ansatz=options.ansatz)
-    if options.save:
-        diagram.save(options.save)
-    if options.plot:
-        import matplotlib
-
-        matplotlib.use("Agg")
-        import matplotlib.pyplot as plt
-
-        figure, axes = plt.subplots(layout="constrained")
-        diagram.plot(axes)
-        _write(options.plot, figure.savefig)
-        plt.close(figure)
-    for name, line in diagram.lines.items():
-        if len(line):
-            print(
-                f"{name}: {len(line)} points, gamma {line[:, 0].min():.6g} to {line[:, 0].max():.6g}, "
-                f"temperature {line[:, 1].min():.6g} to {line[:, 1].max():.6g}"
-            )
-    return 0
-
-
-def _print_solutions(theory, gamma: float, temperature: float, options) -> int:
-    """One line per branch, and where retrieval ends at this temperature; NoSolution only if no branch exists."""
-    if options.plot or options.save:
-        raise ParameterError(
-            "--plot and --save draw and store phase diagrams; give a range, for example --gamma 0:0.5:100"
-        )
-    found, missing = 0, []
-    for branch in ("retrieval", "glass", "paramagnet"):
-        try:
-            solution = theory.solve(gamma=gamma, temperature=temperature, ansatz=options.ansatz, branch=branch)
-        except NoSolution as error:
-            missing.append(f"{branch}: {error}")
-            continue
-        found += 1
-        print(
-            f"{branch}: f = {solution.free_energy:.10g}  m = {solution.m:.10g}  q = {solution.q:.10g}  "
-            f"entropy = {solution.entropy:.6g}  replicon = {solution.replicon:.6g}  stable = {solution.stable}  "
-            f"converged = {solution.converged} (residual {solution.residual:.1e})"
-        )
-    if not found:
-        raise NoSolution("; ".join(missing))
-    print(*missing, sep="\n", end="\n" if missing else "")
-    for name in ("spinodal", "transition"):
-        try:
-            line = getattr(theory, name)(temperature, ansatz=options.ansatz)
-        except NoSolution as error:
-            print(f"{name}: {error}")
-            continue
-        print(
-            f"{name}: gamma = {line.gamma:.10g} at temperature = {line.temperature:.10g}, m = {line.solution.m:.10g}  "
-            f"converged = {line.converged} (residual {line.residual:.1e})"
-        )
-    return 0
-
-
-def _range(name: str, text: str):
-    """A finite number, or low:high:number as that many evenly spaced values."""
-    import numpy as np
-
-    parts = text.split(":")
-    low = high = math.nan
-    number = 1
-    with contextlib.suppress(ValueError):
-        if len(parts) == 1:
-            low = high = float(parts[0])
-        elif len(parts) == 3:
-            low, high, number = float(parts[0]), float(parts[1]), int(parts[2])
-    if not math.isfinite(high - low) or (len(parts) == 3 and not (number >= 2 and low < high)):
-        raise ParameterError(
-            f"{name} {text} is neither a number nor low:high:number with finite low < high and number >= 2"
-        )
-    if number > _MOST_POINTS:
-        raise ParameterError(f"{name} {text} has more than {_MOST_POINTS} values; take fewer")
-    return np.linspace(low, high, number)
 
 
 def _bench(options) -> int:
     from . import bench
 
     if options.json:
-        _write(options.json, lambda path: Path(path).touch())  # now, not after the measurements
+        theory_command.write(options.json, lambda path: Path(path).touch())  # now, not after the measurements
     bench.main(options.json)
     return 0
 
