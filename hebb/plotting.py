@@ -178,6 +178,7 @@ def _draw_z(ax, rows: list[Row]) -> None:
                 label=f"{name}: rms {rms:.2f}")
     ax.plot([], [], "o", markerfacecolor="none", markeredgecolor="0.5",
             label=f"infinite-size theory (clipped at {_CLIPPED_Z:g})")
+    ax.locator_params(axis="x", nbins=6)
     ax.set(xlabel=sweep.label, ylabel=r"$z$ = (simulation $-$ theory)/error", ylim=(-_CLIPPED_Z - 0.5, _CLIPPED_Z + 0.5))
     ax.legend(loc="best", ncols=2)
 
@@ -186,7 +187,7 @@ def _draw_diagram(ax, theory, rows: list[Row]) -> None:
     """The infinite system's phase diagram and where the points lie in it."""
     points = {(_gamma(row), row.point["temperature"]): row for row in rows}
     highest = 1.15 * max(max(t for _, t in points), 1.0)
-    widest = max(1.15 * max(g for g, _ in points), 0.16 if rows[0].point["p_body"] == 2 else 0.5)
+    widest = 1.15 * max(*(g for g, _ in points), *theory.branches.spinodal_line.gamma)
     theory.phase_diagram(gamma=np.linspace(0, widest, 80), temperature=np.linspace(0, highest, 80)).plot(ax)
     for (gamma, temperature), row in points.items():
         lost = bool(row.excluded) and row.branch == "retrieval"
