@@ -18,7 +18,7 @@ from .branches import Branches
 from .parisi import Parisi, Point, Saddles
 from .solver import bracketed_root
 
-__all__ = ["BrokenRetrieval", "Trace"]
+__all__ = ["BrokenRetrieval", "Trace", "replaced", "resolved", "take"]
 
 _RESOLVED = 1e-7          # levels closer than this are not told apart: the state is given as replica symmetric
 _STEP = 0.12              # of the control parameter y, nt = E|u| erf(y)
@@ -169,7 +169,7 @@ class BrokenRetrieval:
                     guess[k] = self._extrapolated(np.array(known[-3:]), wanted[k])
             guess[:, 0] = self._size * erf(wanted)
             found = self.parisi.solve(Point.from_columns(guess), unknowns=_ALONG, equations=_AT_NT, iterations=30)
-            table, good = found.point.columns(), _resolved(found)
+            table, good = found.point.columns(), resolved(found)
             still = []
             for k, row in enumerate(going):
                 path = paths[row]
@@ -195,7 +195,7 @@ class BrokenRetrieval:
             guess = self._extrapolated(np.array([merged, *path[:2]]), y)
             guess[0] = self._size * erf(y)
             found = self.parisi.solve(Point.from_columns(guess[None]), unknowns=_ALONG, equations=_AT_NT)
-            if not _resolved(found)[0]:
+            if not resolved(found)[0]:
                 return []
             path.insert(0, found.point.columns()[0])
             if self.slope(path[0][None])[0] < 0:
@@ -233,7 +233,7 @@ class BrokenRetrieval:
             guess = np.array([self._extrapolated(ends[k], erfinv(x / self._size)) for x, k in zip(nt, rows, strict=True)])
             guess[:, 0] = nt
             found = self.parisi.solve(Point.from_columns(guess), unknowns=_ALONG, equations=_AT_NT)
-            return np.where(_resolved(found)[:, None], found.point.columns(), np.nan)
+            return np.where(resolved(found)[:, None], found.point.columns(), np.nan)
 
         root = bracketed_root(lambda nt, rows: self.slope(solved(nt, rows)), before, after, tolerance=1e-12)
         table = solved(np.where(np.isnan(root), after, root), np.arange(root.size))
@@ -283,12 +283,12 @@ class BrokenRetrieval:
             guess = starts[left].copy()
             guess[:, 1] += (1 - factor) * (1 - guess[:, -1] * guess[:, 2] - guess[:, 1])
             part = self.parisi.solve(Point.from_columns(guess), unknowns=_AT_NT, equations=_AT_NT)
-            found = part if found is None else _replaced(found, left, part)
-            left = left[~(_resolved(part) & (part.point.nt > lowest[left]))]
+            found = part if found is None else replaced(found, left, part)
+            left = left[~(resolved(part) & (part.point.nt > lowest[left]))]
             if not left.size:
                 break
         kept = np.setdiff1d(np.arange(rows.size), left)
-        return rows[kept], _rows(found, kept)
+        return rows[kept], take(found, kept)
 
     def _start(self, gamma, trace):
         """A point near the branch at this load, by interpolation in the square root of the distance to the end."""
@@ -307,11 +307,12 @@ class BrokenRetrieval:
         return np.array([self._size * erf(y), 1 - T * np.exp(C) - gap, np.exp(C), np.exp(x), gamma, T])
 
 
-def _rows(found: Saddles, index) -> Saddles:
+def take(found: Saddles, index) -> Saddles:
+    """Some of the saddles."""
     return Saddles(*(item.rows(index) if isinstance(item, Point) else item[index] for item in found))
 
 
-def _replaced(found: Saddles, index, part: Saddles) -> Saddles:
+def replaced(found: Saddles, index, part: Saddles) -> Saddles:
     """`found` with the rows `index` taken from `part`."""
     def put(whole, new):
         whole = whole.copy()
@@ -322,6 +323,7 @@ def _replaced(found: Saddles, index, part: Saddles) -> Saddles:
                      for whole, new in zip(found, part, strict=True)))
 
 
-def _resolved(found: Saddles):
+def resolved(found: Saddles, shift: float = 2e-5) -> np.ndarray:
+    """Whether Newton's method found a saddle with two levels, for each point. shift: largest one, relative."""
     with np.errstate(invalid="ignore"):
-        return (found.residual < 1e-10) & (found.shift < 2e-5) & (np.diff(found.q, axis=1)[:, 0] > _RESOLVED)
+        return (found.residual < 1e-10) & (found.shift < shift) & (np.diff(found.q, axis=1)[:, 0] > _RESOLVED)
