@@ -18,7 +18,7 @@ import numpy as np
 
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from cython_kernels.bitgen cimport HEBB_GLAUBER, HEBB_METROPOLIS, bitgen_t, draw, hebb_log, hebb_site, hebb_uniform
-from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint64_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
 from libc.stdlib cimport llabs
 
 
