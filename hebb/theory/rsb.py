@@ -239,6 +239,14 @@ class BrokenRetrieval:
         table = solved(np.where(np.isnan(root), after, root), np.arange(root.size))
         return list(zip(table, np.where(np.isnan(root), np.nan, self.slope(table)), strict=True))
 
+    def fold_error(self, trace: Trace) -> float:
+        """Distance in nt between the last point of the trace and the zero of `slope` beside it."""
+        moved = trace.points[-1:].copy()
+        moved[0, 0] += 1e-3 * (trace.points[-2, 0] - trace.points[-1, 0])
+        beside = self.parisi.solve(Point.from_columns(moved), unknowns=_ALONG, equations=_AT_NT).point.columns()
+        curvature = (self.slope(beside)[0] - trace.slope) / (moved[0, 0] - trace.points[-1, 0])
+        return abs(trace.slope / curvature)
+
     def slope(self, table):
         """d ln(gamma)/d nt along the branch at fixed temperature, from differences of fourth order of the equations."""
         columns, h = [0, 1, 2, 3, 4], 1e-3

@@ -54,13 +54,7 @@ class BrokenGlass:
         top = int(np.argmax(T))
         if top == 0:
             return None
-        h = 1e-3
-
-        def slope(width, _):
-            up, down, far_up, far_down = (np.log(self.frozen(width * (1 + k * h))[0]) for k in (1, -1, 2, -2))
-            return (8 * (up - down) - (far_up - far_down)) / (12 * h)
-
-        dynamic = bracketed_root(slope, width[top - 1], width[top + 1], tolerance=1e-13)[0]
+        dynamic = bracketed_root(self._rise, width[top - 1], width[top + 1], tolerance=1e-13)[0]
         beyond = width[top:]
         sign = self.frozen(beyond)[2] < 0
         first = int(np.argmax(sign))
@@ -81,6 +75,35 @@ class BrokenGlass:
                          T * math.sqrt(gamma))
         # stationary in x on the static line; on the dynamic line q_1 is a fold in T at x = 1/T
         return self.parisi.solve(point, unknowns=("C",), equations=("C",), iterations=1)
+
+    def line_error(self, kind: str) -> float:
+        """What should vanish on a line: the complexity (static, "glass"), d ln(T)/d ln(width) (dynamic), the replicon."""
+        if not self.discontinuous:
+            return 0.0
+        if kind == "glass":
+            return abs(float(self.frozen(self._widths[1])[2][0]))
+        if kind == "glass_dynamic":
+            return abs(float(self._rise(np.array(self._widths[0]))[0]))
+        return self.gardner[1]
+
+    def _rise(self, width, _=None, h=1e-3):
+        """d ln(T)/d ln(width) on the theta = 1 branch, differences of fourth order."""
+        up, down, far_up, far_down = (np.log(self.frozen(width * (1 + k * h))[0]) for k in (1, -1, 2, -2))
+        return (8 * (up - down) - (far_up - far_down)) / (12 * h)
+
+    @cached_property
+    def gardner(self) -> tuple[float, float]:
+        """(T, replicon there) where the replicon of the glass vanishes at gamma = 1; NaN if it never does."""
+        def replicon(T, _=None):
+            return self.solve(np.ones(T.size), T).replicon
+
+        T = self._reduced_onset * np.concatenate([np.geomspace(1e-3, 0.1, 8), np.linspace(0.15, 0.999, 12)])
+        value = replicon(T)
+        edges = np.flatnonzero((value[:-1] < 0) & (value[1:] >= 0))
+        if not edges.size:
+            return math.nan, math.nan
+        T = bracketed_root(replicon, T[edges[-1]], T[edges[-1] + 1], tolerance=1e-14)
+        return float(T[0]), abs(float(replicon(T)[0]))
 
     @cached_property
     def _reduced_onset(self) -> float:

@@ -1,0 +1,262 @@
+"""One step of replica symmetry breaking for all branches of a dense network: states, and the lines between phases."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from scipy.interpolate import CubicHermiteSpline
+
+from .branches import Branches, TracedLine
+from .continuation import invert_line
+from .parisi import Parisi, Point, Saddles
+from .replica_symmetric import States
+from .rsb import BrokenRetrieval, resolved, take
+from .rsb_glass import BrokenGlass
+from .solver import bracketed_root
+
+__all__ = ["OneStep", "StepStates"]
+
+_LOWEST_LOAD = 1e-9        # of the spinodal load: where searches along gamma begin
+_ALONG = ("gamma", "q0", "C", "x1")
+_BROKEN = ("nt", "q0", "C", "x1")
+
+
+class StepStates(NamedTuple):
+    """States of one branch at arrays of points: replica symmetric ones, and in the rows `broken` 1RSB ones instead.
+
+    lost: bool, the levels are apart but the 1RSB state was not found.
+    """
+
+    symmetric: States
+    broken: np.ndarray
+    saddles: Saddles | None
+    lost: np.ndarray
+
+    def value(self, name: str) -> np.ndarray:
+        """free_energy, m, n, replicon, ... of all points."""
+        out = np.array(getattr(self.symmetric, name), float)
+        if self.broken.size:
+            out[self.broken] = getattr(self.saddles, name)
+        return out
+
+
+class OneStep:
+    """1RSB states and lines of the law of `branches`. Points are 1-d arrays of one length."""
+
+    def __init__(self, branches: Branches):
+        self.branches = branches
+        self.parisi = Parisi(branches.law, 1)
+        self.retrieval = BrokenRetrieval(branches, self.parisi)
+        self.glass = BrokenGlass(branches, self.parisi)
+        self._hopfield = branches.law.p_body == 2
+
+    # ---- states ------------------------------------------------------------------------------------------------------
+
+    def retrieval_states(self, gamma, temperature, *, whole: bool = True) -> StepStates:
+        """Retrieval; NaN beyond its spinodal. whole: False traces no further than to the loads asked for."""
+        distinct, place = np.unique(temperature, return_inverse=True)
+        reach = np.inf if whole else float(np.max(gamma))
+        traces = self.retrieval.traces(distinct, reach)
+        chosen = [traces[k] for k in place]
+        rows, saddles = self.retrieval.solve(gamma, temperature, chosen)
+        folds = self.branches.retrieval.fold(distinct).rows(place)
+        symmetric = self.branches.states("retrieval", gamma, temperature, folds)
+        lost = np.array([trace is not None and _clearly_inside(g, trace) for g, trace in zip(gamma, chosen, strict=True)])
+        lost[rows] = False
+        return StepStates(symmetric, rows, saddles, lost)
+
+    def glass_states(self, gamma, temperature, start: Point | None = None) -> StepStates:
+        """The glass; replica symmetric where its two levels merge: close to a continuous onset (within 10 %, free
+        energies then agree to 1e-7) and, with a random field, above the AT line of the glass."""
+        symmetric = self.branches.states("glass", gamma, temperature)
+        saddles = self.glass.solve(gamma, temperature) if start is None else self.parisi.solve(start)
+        kept = resolved(saddles, 1e-4)
+        if start is not None and not kept.all():
+            return self.glass_states(gamma, temperature)
+        rows = np.flatnonzero(kept)
+        near = temperature > 0.85 * self.glass.onset_temperature(gamma)
+        lost = ~kept & ~(near & (not self.glass.discontinuous)) & ~(symmetric.replicon > 0)
+        return StepStates(symmetric, rows, take(saddles, rows) if rows.size else None, lost)
+
+    def other_energy(self, gamma, temperature, start: Point | None = None):
+        """(f, points of the glass) of the best state without retrieval: the glass where it exists, else the paramagnet."""
+        frozen = gamma > self.glass.onset(temperature)
+        f = self.branches.states("paramagnet", gamma, temperature).free_energy
+        rows = np.flatnonzero(frozen)
+        if rows.size:
+            f = np.where(frozen, np.nan, f)
+            begin = None
+            if start is not None:
+                begin = start.rows(rows)._replace(gamma=gamma[rows], temperature=temperature[rows])
+                if np.isnan(begin.C).any():
+                    begin = None
+            states = self.glass_states(gamma[rows], temperature[rows], begin)
+            f[rows] = states.value("free_energy")
+            points = np.full((gamma.size, 6), np.nan)
+            if states.broken.size:
+                points[rows[states.broken]] = states.saddles.point.columns()
+            return f, Point.from_columns(points)
+        return f, Point.from_columns(np.full((gamma.size, 6), np.nan))
+
+    # ---- spinodal ----------------------------------------------------------------------------------------------------
+
+    def spinodal_loads(self, temperature) -> np.ndarray:
+        """gamma at the end of retrieval, NaN above its highest temperature."""
+        loads = self.branches.retrieval.fold(temperature).gamma.copy()
+        for k, trace in enumerate(self.retrieval.traces(temperature)):
+            if trace is not None:
+                loads[k] = trace.points[-1, -2] if trace.ends else np.nan
+        return loads
+
+    def fold_state(self, temperature: float):
+        """(saddles of the fold or None where it is replica symmetric, distance to it in nt, found)."""
+        trace = self.retrieval.traces([temperature])[0]
+        if trace is None:
+            fold = self.branches.retrieval.fold(np.array([temperature]))
+            replicon = self.branches.equations.states(fold.n, fold.C, fold.gamma, fold.temperature).replicon[0]
+            return None, abs(fold.determinant[0]), bool(replicon > -1e-3)
+        saddles = self.parisi.solve(Point.from_columns(trace.points[-1:]), unknowns=_ALONG, equations=_BROKEN)
+        return saddles, self.retrieval.fold_error(trace), trace.ends
+
+    def spinodal_temperature(self, gamma: float) -> float | None:
+        """The highest temperature at which retrieval exists at this load, None if there is none."""
+        symmetric = invert_line(self.branches.spinodal_loads, self.branches.spinodal_line, gamma)
+        if symmetric is not None and self.retrieval.traces([symmetric])[0] is None:
+            return symmetric
+        low = 0.0 if symmetric is None else symmetric
+        T = np.linspace(low, 0.75 * self.branches.retrieval.start_temperature, 24)
+        loads = np.nan_to_num(self.spinodal_loads(T))
+        above = np.flatnonzero(loads >= gamma)
+        if not above.size:
+            return None
+        k = above[-1]
+        root = bracketed_root(lambda T, _: np.nan_to_num(self.spinodal_loads(T)) - gamma, T[k], T[k + 1], tolerance=1e-13)
+        return float(root[0])
+
+    # ---- transition --------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _glass_energy(self):
+        """f of the glass at gamma = 1 as a function of T, P >= 3: a spline through exact values and slopes."""
+        top = self.glass.onset_temperature(1.0)
+        top = 2.0 if not math.isfinite(top) else float(top) * (1 - 1e-6)
+        T = np.linspace(0, top, 25)
+        states = self.glass_states(np.ones(25), T)
+        return CubicHermiteSpline(T, states.value("free_energy"), -states.value("entropy"), extrapolate=True)
+
+    def _rough_gain(self, gamma, temperature):
+        frozen = gamma > self.glass.onset(temperature)
+        if self._hopfield:
+            f = self.branches.states("glass", gamma, temperature).free_energy
+        else:
+            f = np.sqrt(gamma) * self._glass_energy(temperature / np.sqrt(gamma))
+        other = self.branches.states("paramagnet", gamma, temperature).free_energy
+        return self.retrieval_states(gamma, temperature).value("free_energy") - np.where(frozen, f, other)
+
+    def transition_loads(self, temperature):
+        """(loads, residual free-energy difference): NaN where retrieval is never lowest, infinity where it is up to its
+        spinodal."""
+        temperature = np.atleast_1d(np.asarray(temperature, float))
+        end = self.spinodal_loads(temperature)
+        loads = np.full(temperature.size, np.nan)
+        alive = np.flatnonzero(np.isfinite(end))
+        if not alive.size:
+            return loads, np.zeros(temperature.size)
+        T, last = temperature[alive], end[alive]
+        loads[alive] = bracketed_root(lambda gamma, rows: self._rough_gain(gamma, T[rows]), _LOWEST_LOAD * last,
+                                      last * (1 - 1e-9), tolerance=1e-4)
+        unmet = alive[np.isnan(loads[alive])]
+        if unmet.size:
+            at_end = self._rough_gain(end[unmet] * (1 - 1e-9), temperature[unmet])
+            loads[unmet[at_end < 0]] = np.inf
+        left = np.zeros(temperature.size)
+        met = np.flatnonzero(np.isfinite(loads))
+        if met.size:
+            loads[met], left[met] = self._refined(loads[met], temperature[met], end[met])
+        return loads, left
+
+    def _refined(self, gamma, temperature, end):
+        """Secants on the exact difference of the free energies."""
+        start: Point | None = None
+
+        def gain(gamma):
+            nonlocal start
+            f, start = self.other_energy(gamma, temperature, start)
+            return self.retrieval_states(gamma, temperature).value("free_energy") - f
+
+        before = gamma
+        value_before = gain(before)
+        now = np.minimum(gamma * (1 + 1e-4), end * (1 - 1e-9))
+        now = np.where(now == before, before * (1 - 1e-4), now)
+        value = gain(now)
+        for _ in range(12):
+            if np.all(np.abs(value) < 1e-14):
+                break
+            with np.errstate(divide="ignore", invalid="ignore"):
+                new = now - value * (now - before) / (value - value_before)
+            new = np.where(np.isfinite(new), np.clip(new, 0.7 * now, np.minimum(1.3 * now, end)), now)
+            if np.all(np.abs(new - now) < 1e-15 + 1e-14 * now):
+                break
+            before, value_before, now = now, value, new
+            value = gain(now)
+        return now, np.abs(value)
+
+    # ---- lines of a phase diagram ------------------------------------------------------------------------------------
+
+    def lines(self, low: float, high: float, gamma_max: float) -> dict[str, TracedLine]:
+        """All lines between two temperatures. RS lines (named *_rs) and, where the replicon vanishes, 1RSB ones."""
+        symmetric = self.branches.lines(low, high)
+        lines = {f"{name}_rs" if name in ("spinodal", "transition") else name: line for name, line in symmetric.items()
+                 if name != "glass" or self._hopfield}
+        T = self.line_temperatures(low, high)
+        loads = self.spinodal_loads(T)
+        on = np.isfinite(loads) & (loads > 0)
+        if on.any():
+            points = np.column_stack([loads[on], T[on]])
+            top = self.branches.retrieval.start_temperature
+            if low <= top <= high:
+                points = np.vstack([points, [0.0, top]])
+            error = max(self.fold_state(t)[1] for t in T[on])
+            lines["spinodal"] = TracedLine(points, error)
+        loads, left = self.transition_loads(T)
+        on = np.isfinite(loads) & (loads > 0)
+        if on.any():
+            points = np.column_stack([loads[on], T[on]])
+            if low <= self.branches.top_transition <= high:
+                points = np.vstack([points, [0.0, self.branches.top_transition]])
+            lines["transition"] = TracedLine(points, float(left[on].max()))
+        return lines | self.glass_lines(low, high, gamma_max)
+
+    def line_temperatures(self, low, high):
+        """Where lines are traced: evenly, and denser where they bend, at their ends and near the AT line."""
+        span = high - low
+        ends = (self.branches.retrieval.start_temperature, self.branches.top_transition)
+        T = [low + span * np.linspace(0, 1, 41), *(end * (1 - np.geomspace(1e-5, 0.02, 6)) for end in ends)]
+        if self._hopfield:
+            T.append(np.geomspace(1e-3, 0.03, 6))
+        T = np.unique(np.concatenate(T))
+        return T[(T >= low) & (T <= high)]
+
+    def glass_lines(self, low, high, gamma_max) -> dict[str, TracedLine]:
+        """T = const sqrt(gamma) for P >= 3 between two temperatures."""
+        if self._hopfield or not math.isfinite(self.glass.onset_temperature(1.0)):
+            return {}
+        scales = {"glass": float(self.glass.onset_temperature(1.0))}
+        if self.glass.discontinuous:
+            scales["glass_dynamic"] = float(self.glass.marginal("dynamic", 1.0).point.temperature[0])
+            scales["gardner"] = self.glass.gardner[0]
+        lines = {}
+        for name, scale in scales.items():
+            if math.isfinite(scale):
+                T = np.linspace(low, min(high, scale * math.sqrt(gamma_max)), 81)
+                lines[name] = TracedLine(np.column_stack([(T / scale) ** 2, T]), self.glass.line_error(name))
+        return lines
+
+
+def _clearly_inside(gamma, trace) -> bool:
+    """Whether the load lies far enough from the AT point for the levels to be told apart."""
+    end = trace.points[-1, -2]
+    return trace.gamma_start + 3e-3 * (end - trace.gamma_start) < gamma <= end
