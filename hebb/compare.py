@@ -34,6 +34,7 @@ from .finite_size import (
     free_overlap,
     learning_paramagnet_energy,
     load_of,
+    mapped_point,
     paramagnet_energy,
     retrieval_at_size,
     susceptibility,
@@ -258,10 +259,8 @@ def predict(point: dict, sampling: dict, theories: dict | None = None) -> Predic
     theories = {} if theories is None else theories
     theory = theory_of(point, theories)
     if sampling["start"] == "planted":
-        try:
+        if _retrieves(point, theory):
             return _retrieval(point, theory)
-        except NoSolution:
-            pass
     elif sampling["start"] != "random":
         raise NoSolution(f"start = {sampling['start']!r}: where the chain ends is not given by a saddle point alone")
     return _paramagnet(point, theory)
@@ -286,6 +285,14 @@ def _model_name(point: dict) -> str:
         return name
     dataset = [f"{symbol}={point[key]:g}" for key, symbol in (("r", "r"), ("n_examples", "M"), ("rho", "rho")) if key in point]
     return f"{name} {point['protocol']} {' '.join(dataset)}"
+
+
+def _retrieves(point: dict, theory: Dense) -> bool:
+    temperature, gamma, _ = mapped_point(point)
+    try:
+        return gamma <= theory.spinodal(temperature).gamma
+    except NoSolution:
+        return False
 
 
 def _retrieval(point: dict, theory: Dense) -> Prediction:

@@ -136,9 +136,9 @@ def _theory_lines(ax, theories, rows: list[Row], sweep: _Sweep, color: str) -> N
         ax.plot(0, last.infinite, "*", color=color, markersize=10, label="infinite system", clip_on=False)
         return
     low, high = min(sweep.x(row) for row in rows), sweep.x(last)
-    grid = np.linspace(0.8 * low, min(1.1 * high, 1.0) if sweep.name == "r" else 1.1 * high, 30)
+    grid = np.linspace(0.8 * low, min(1.1 * high, 1.0) if sweep.name == "r" else 1.1 * high, 20)
     if sweep.name == "n_examples":
-        grid = np.unique(np.rint(np.geomspace(low, high, 30)))
+        grid = np.unique(np.rint(np.geomspace(low, high, 20)))
     points = [last.point | _changed(last.point, sweep.name, x) for x in grid]
     ax.plot(grid, [_overlap(theories, point, load_of(point)) for point in points], ":", color=color, alpha=0.9, linewidth=1.0)
     if len({row.point["n_spins"] for row in rows}) == 1:

@@ -13,17 +13,20 @@ from conftest import ROOT, assert_z, dense_point
 from scipy.stats import norm, t
 
 from hebb import models, simulate
-from hebb.compare import Comparison, Row, compare, compare_results, normal_score, predict
+from hebb.compare import Comparison, Row, compare, compare_results, law_of, normal_score, predict
 from hebb.errors import NoSolution
+from hebb.finite_size import load_of, mapped_point
 from hebb.params import patterns_at_load
 from hebb.pictures import restoration_figure
 from hebb.plotting import comparison_figure
 from hebb.runs.plan import Plan
 from hebb.runs.worker import compute
 from hebb.storage.results import Results
+from hebb.theory import Dense
 
 PLANTED = {"start": "planted", "dynamics": "metropolis"}
 RANDOM = {"start": "random", "dynamics": "metropolis"}
+LEARNED = {"protocol": "supervised", "r": 0.8, "n_examples": 5}
 
 
 def normal_scores(comparison, observable):
@@ -53,6 +56,11 @@ def test_points_without_theory_say_why():
         ({"patterns": "digits"}, PLANTED, "no theory for given patterns, images or fields"),
         ({"fields": {}}, PLANTED, "no theory for given patterns, images or fields"),
         ({}, PLANTED | {"dynamics": "zero_temperature"}, "quench"),
+        ({}, PLANTED | {"dynamics": "plefka"}, "mean-field updates"),
+        (LEARNED | {"patterns": "digits"}, PLANTED, "no theory for given patterns, images or fields"),
+        (LEARNED | {"hamiltonian": "naive", "temperature": 2.0}, RANDOM, "naive indices has no energy"),
+        (LEARNED | {"protocol": "unsupervised", "n_examples": 2, "temperature": 0.3}, PLANTED, "rather follow one example"),
+        (LEARNED | {"protocol": "unsupervised", "n_spins": 64, "temperature": 1.0}, RANDOM, "too small and cold"),
         ({}, {"start": "corrupted", "dynamics": "metropolis"}, "start = 'corrupted'"),
         ({"p_body": 3, "hamiltonian": "naive", "temperature": 5.0}, RANDOM, "random-field term"),
         ({"p_body": 2, "n_patterns": 13, "temperature": 1.2}, RANDOM, "the paramagnet is unstable"),
@@ -60,6 +68,36 @@ def test_points_without_theory_say_why():
     ):
         with pytest.raises(NoSolution, match=reason):
             predict(point | change, sampling)
+
+
+@pytest.mark.parametrize("dataset", [{}, LEARNED, LEARNED | {"protocol": "unsupervised"},
+                                     {"protocol": "supervised", "rho": 0.1}])
+@pytest.mark.parametrize("p", [2, 4])
+def test_predictions_approach_theory_at_the_mapped_point(p, dataset):
+    """What is added to it falls like 1/N; n is compared where there is a dataset."""
+    theory = Dense(p, **dataset)
+    added = []
+    for n in (1000, 2000):
+        point = dense_point(n, p, patterns_at_load(0.01, n, p), 0.3) | dataset
+        prediction = predict(point, PLANTED)
+        temperature, gamma, scale = mapped_point(point)
+        state = theory.solve(gamma, temperature)
+        expected = {"m": state.m, "n": state.n, "q": state.q, "energy_cv": scale * state.energy}
+        names = ("m", "n", "q", "energy_cv") if dataset else ("m", "q", "energy_cv")
+        assert tuple(prediction.values) == tuple(prediction.unmapped) == names
+        added.append(np.array([prediction.values[name] - expected[name] for name in names]))
+        assert prediction.unmapped["q"] == theory.solve(load_of(point), 0.3).q
+    assert np.all(np.abs(added[0]) < 1e-3)
+    np.testing.assert_allclose(added[0], 2 * added[1], rtol=0.05, atol=1e-9)
+
+
+def test_one_theory_for_each_dataset():
+    theories = {}
+    for dataset in (LEARNED, LEARNED | {"r": 0.9}, LEARNED | {"protocol": "unsupervised"}, LEARNED | {"temperature": 0.4}):
+        point = dense_point(128, 4, 3000, 0.35) | dataset
+        predict(point, PLANTED, theories)
+        assert theories[law_of(point)].law.r == point["r"]
+    assert len(theories) == 3
 
 
 def test_points_outside_the_domain_are_marked():
@@ -103,6 +141,24 @@ def four_body():
 def naive():
     model = models.Dense(n_spins=160, p_body=4, gamma=0.06, hamiltonian="naive")
     return simulate(model, temperature=0.4, disorder=32, sweeps=120, thermalize=40, seed=13)
+
+
+@pytest.fixture(scope="module")
+def supervised():
+    model = models.Dense(n_spins=128, p_body=4, gamma=0.02, r=0.6, n_examples=5)
+    return simulate(model, temperature=[0.25, 0.3], disorder=32, sweeps=100, thermalize=30, seed=15)
+
+
+@pytest.fixture(scope="module")
+def unsupervised():
+    model = models.Dense(n_spins=2000, p_body=2, n_patterns=30, r=0.6, n_examples=20, protocol="unsupervised")
+    return simulate(model, temperature=0.3, disorder=32, sweeps=100, thermalize=40, seed=16)
+
+
+@pytest.fixture(scope="module")
+def learned_paramagnet():
+    model = models.Dense(n_spins=128, p_body=4, gamma=0.02, r=0.8, n_examples=3, protocol="unsupervised")
+    return simulate(model, temperature=2.0, disorder=32, sweeps=100, thermalize=20, start="random", seed=17)
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +212,8 @@ def test_a_point_the_theory_refuses_does_not_hide_the_others():
 
 
 @pytest.mark.statistical
-@pytest.mark.parametrize("job", ["hopfield", "four_body", "naive", "paramagnet"])
+@pytest.mark.parametrize("job", ["hopfield", "four_body", "naive", "paramagnet", "supervised", "unsupervised",
+                                 "learned_paramagnet"])
 def test_simulation_agrees_with_theory(request, job):
     comparison = compare_results(request.getfixturevalue(job))
     for observable in dict.fromkeys(row.observable for row in comparison.rows):
@@ -178,6 +235,15 @@ def test_a_wrong_load_is_seen(hopfield, four_body):
     for results, change in ((hopfield, 1.25), (four_body, 1.6)):
         wrong = compare_results(relabelled(results, n_patterns=lambda k, change=change: round(change * k)))
         assert largest(wrong, "m") > 5 and largest(wrong, "energy_cv") > 5
+
+
+def test_a_wrong_dataset_is_seen(supervised, unsupervised):
+    """Better examples, more of them, or the other protocol."""
+    for results, change in ((supervised, {"r": lambda _: 0.65}), (supervised, {"n_examples": lambda _: 10}),
+                            (supervised, {"protocol": lambda _: "unsupervised"}),
+                            (unsupervised, {"r": lambda _: 0.65})):
+        wrong = compare_results(relabelled(results, **change))
+        assert wrong.worst > 5, change
 
 
 def test_the_mapping_matters(four_body, paramagnet):
@@ -267,6 +333,36 @@ def test_figure_of_retrieval(four_body, naive, tmp_path):
     comparison = compare_results(naive)
     comparison.plot(tmp_path / "naive.png")
     assert (tmp_path / "naive.png").stat().st_size > 20_000
+
+
+def test_figure_of_learning(supervised, tmp_path):
+    comparison = compare_results(supervised)
+    assert [line["model"] for line in comparison.summary()] == ["P=4 distinct supervised r=0.6 M=5"] * 4
+    figure = drawn(comparison_figure(comparison), tmp_path / "supervised.png")
+    assert "supervised" in figure.axes[0].get_title() and "r = 0.6, M = 5" in figure.axes[2].get_title()
+
+
+@pytest.mark.parametrize("swept, label", [({"r": [0.7, 0.9]}, "quality of examples $r$"),
+                                          ({"n_examples": [5, 20]}, "examples per pattern $M$")])
+def test_figure_of_a_sweep_of_datasets(swept, label, tmp_path):
+    lines = "\n".join(f"{name} = {value}" for name, value in ({"r": 0.8, "n_examples": 5} | swept).items())
+    plan = Plan.from_text(f"""
+[model]
+kind = "dense"
+n_spins = 500
+n_patterns = 3
+temperature = [0.2, 0.3]
+{lines}
+[sampling]
+disorder = 4
+thermalize = 10
+sweeps = 60
+""")
+    comparison = compare_results(Results.from_records(plan.index(), map(compute, plan.tasks)))
+    figure = drawn(comparison_figure(comparison), tmp_path / "sweep.png")
+    assert figure.axes[0].get_xlabel() == label and len(comparison.theories) == 2
+    texts = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert {"T = 0.2", "T = 0.3", "N = 500"} < set(texts)
 
 
 def test_figure_of_the_paramagnet(paramagnet, tmp_path):
