@@ -167,9 +167,10 @@ def _draw_z(ax, rows: list[Row]) -> None:
         return
     sweep = _sweep(rows)
     ax.axhspan(-2, 2, color="0.9", zorder=0)
-    names = list(dict.fromkeys(row.observable for row in compared))
-    for number, name in enumerate(names):
+    for number, name in enumerate(dict.fromkeys(row.observable for row in rows)):
         here = [row for row in compared if row.observable == name]
+        if not here:
+            continue
         x = [sweep.x(row) for row in here]
         raw = np.clip([row.z_unmapped for row in here], -_CLIPPED_Z, _CLIPPED_Z)
         ax.plot(x, raw, "o", markerfacecolor="none", markeredgecolor=COLORS[number % len(COLORS)], alpha=0.45, markersize=4)

