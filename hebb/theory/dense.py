@@ -10,25 +10,24 @@ over all examples with 1/(M sqrt(R_P)), R_P = r^2P + (1-r^2P)/M; P = 2: 1/(M R) 
 from __future__ import annotations
 
 import math
+from functools import cached_property
 
 import numpy as np
 
 from ..errors import NoSolution, ParameterError
 from ..params import DenseLaw, check_choice, check_integer, check_real
-from .base import Boundary, Curve, Solution
+from .base import Boundary, ComplexityCurve, Curve, Solution
 from .branches import Branches
 from .continuation import Fold, invert_line
+from .dense_rsb import DenseOneStep
 from .phases import PhaseDiagram
+from .records import boundary, solution
 from .replica_symmetric import States
 from .solver import bracketed_root
 
 __all__ = ["Dense"]
 
 BRANCHES = ("retrieval", "glass", "paramagnet")
-TOLERANCE = 1e-11           # of the saddle-point equations, judged with the finer quadrature
-SHIFT_TOLERANCE = 1e-8      # of the saddle itself under the finer quadrature
-LINE_TOLERANCE = 1e-10      # of what vanishes on a boundary
-
 _SMALLEST = 1e-290          # positive loads and temperatures below are refused
 
 _FREE_SPINS = Solution("paramagnet", "RS", gamma=0.0, temperature=0.0, m=0.0, n=0.0, q=0.0, C=math.inf, free_energy=0.0,
@@ -51,14 +50,18 @@ class Dense:
     are approximations where `replicon` < 0; at low temperature RS loads for P >= 3 are 10-20 % too low.
     Even M at low T: spins of u = 0 hear noise only, so that at gamma = 0 their C = P(u=0)/T diverges as T -> 0; for
     P = 2 and T < P(u=0) noise of finite width polarises them at any gamma > 0, which the gamma = 0 state lacks.
-    Every method takes ansatz = "RS" and raises ParameterError for values out of range. Cost: 5-20 ms a point, times the
-    number of different |u| for exact M (at most M/2 + 1, and a few hundred).
+    Most methods take ansatz = "RS" or "1RSB" (`hebb.theory.rsb`); all raise ParameterError for values out of range.
+    Cost: RS 5-20 ms a point, times the number of different |u| for exact M (at most M/2 + 1, and a few hundred).
     """
 
     def __init__(self, p_body=4, r=None, n_examples=None, rho=None, protocol=None, hamiltonian="distinct"):
         self.law = DenseLaw.from_keywords(p_body, r, n_examples, rho, protocol, hamiltonian)
         self.branches = Branches(self.law)
         self._folds: dict[float, Fold] = {}
+
+    @cached_property
+    def _one_step(self) -> DenseOneStep:
+        return DenseOneStep(self)
 
     def __repr__(self) -> str:
         dataset = self.law.dataset_name
@@ -69,17 +72,24 @@ class Dense:
     def solve(self, gamma, temperature, ansatz="RS", branch="retrieval") -> Solution:
         """The saddle point of one branch at load gamma >= 0 and temperature T >= 0.
 
+        ansatz = "1RSB": one step of replica symmetry breaking. Retrieval is the RS state where that is stable (q0 = q1,
+        theta = NaN) and leaves it continuously at the AT line; the glass exists below the static line (P >= 3) or below
+        T = 1 + sqrt(alpha) (P = 2), where it dominates. Cost: up to 0.05 s at T = 0, 0.5 s at T > 0, less for further
+        points of one temperature.
+
         Raises NoSolution, naming the nearest point where it does exist, if the branch does not exist here.
         """
         gamma, temperature = _check_point(gamma, temperature, ansatz)
         check_choice("branch", branch, BRANCHES)
+        if ansatz == "1RSB":
+            return self._one_step.solve(gamma, temperature, branch)
         getattr(self, f"_require_{branch}")(gamma, temperature)
         if temperature == 0 and branch == "paramagnet":
             return _FREE_SPINS
         folds = self._fold(temperature) if branch == "retrieval" else None
         if branch == "retrieval" and gamma == folds.gamma[0]:
             return self.spinodal(temperature).solution
-        return _solution(branch, self.branches.states(branch, np.array([gamma]), np.array([temperature]), folds))
+        return solution(branch, self.branches.states(branch, np.array([gamma]), np.array([temperature]), folds))
 
     def curve(self, temperature, branch="retrieval", ansatz="RS", points=200, gamma_max=None) -> Curve:
         """A branch at fixed temperature as arrays, for example m(gamma): `points` loads from its beginning to its end.
@@ -92,23 +102,45 @@ class Dense:
         points = check_integer("points", points, 2)
         start, end, folds = 0.0, math.inf, None
         if branch == "retrieval":
-            end, folds = self.spinodal(temperature).gamma, self._fold(temperature).repeated(points)
+            end, folds = self.spinodal(temperature, ansatz).gamma, self._fold(temperature).repeated(points)
         elif branch == "glass":
-            start = float(self.branches.glass.onset(np.float64(temperature)))
+            glass = self.branches.glass if ansatz == "RS" else self._one_step.lines.glass
+            start = float(glass.onset(np.float64(temperature)))
         if gamma_max is not None:
             end = min(end, check_real("gamma_max", gamma_max, start, open_low=True,
                                       remedy=f"the {branch} branch begins at gamma = {start:.6g}"))
         if end == math.inf:
             raise ParameterError(f"gamma_max = {gamma_max!r}: the {branch} branch has no end in gamma; "
                                  "give a finite one")
-        self.solve(end, temperature, branch=branch)
+        self.solve(end, temperature, ansatz, branch)
         share = np.linspace(0, 1, points)
         gamma = start + (end - start) * (share * (2 - share) if branch == "retrieval" else share)
+        if ansatz == "1RSB" and branch != "paramagnet":
+            return self._one_step.curve(temperature, branch, gamma[1:] if branch == "glass" else gamma)
         states = self.branches.states(branch, gamma, np.full(points, temperature), folds)
         kept = np.isfinite(states.C)              # the onset itself is not part of the glass
         values = {name: getattr(states, name)[kept] for name in States._fields}
         fields = ("gamma", "m", "n", "q", "C", "free_energy", "entropy", "energy", "replicon", "residual")
         return Curve(branch, ansatz, temperature, **{name: values[name] for name in fields})
+
+    def complexity(self, gamma, temperature, x) -> ComplexityCurve:
+        """Number of glassy (n = 0) states against their free energy, 1RSB, for prescribed x = theta/T (array, > 0).
+
+        x selects the states with d(complexity)/df = x. The complexity vanishes at the lowest states (stationary x), is
+        largest where the curve turns, and states with positive replicon are stable. Raises NoSolution above the dynamic
+        line. Source: R. Monasson, Phys. Rev. Lett. 75 (1995) 2847. Cost: 0.02 s per x.
+        """
+        gamma, temperature = _check_point(gamma, temperature, "1RSB")
+        try:
+            values = np.atleast_1d(np.array(x, float))
+        except (TypeError, ValueError):
+            values = np.array([np.nan])
+        if values.ndim != 1 or not np.all(np.isfinite(values) & (values > 0)):
+            raise ParameterError(f"x = {x!r} is not an array of positive numbers; x = theta/T, for example "
+                                 "numpy.linspace(0.5, 1, 20) times Dense.solve(...).breaking_slope")
+        if gamma == 0:
+            raise NoSolution("gamma = 0: there is no glass without load; take gamma > 0")
+        return self._one_step.complexity(gamma, temperature, values)
 
     # ---- lines -------------------------------------------------------------------------------------------------------
 
@@ -118,11 +150,13 @@ class Dense:
         Raises NoSolution above the highest temperature of retrieval.
         """
         _, temperature = _check_point(0.0, temperature, ansatz)
+        if ansatz == "1RSB":
+            return self._one_step.spinodal(temperature)
         fold = self._fold(temperature)
         if np.isnan(fold.gamma[0]):
             raise NoSolution(f"temperature = {temperature:.10g}: {self._no_fold(temperature)}")
         states = self.branches.equations.states(fold.n, fold.C, fold.gamma, fold.temperature)
-        return _boundary("spinodal", _solution("retrieval", states, marginal=True), fold.determinant[0])
+        return boundary("spinodal", solution("retrieval", states, marginal=True), fold.determinant[0])
 
     def spinodal_temperature(self, gamma, ansatz="RS") -> Boundary:
         """The highest temperature at which the retrieval branch exists at load gamma (RS lines are re-entrant).
@@ -130,17 +164,19 @@ class Dense:
         Raises NoSolution beyond the largest load of the line.
         """
         gamma, _ = _check_point(gamma, 0.0, ansatz)
+        if ansatz == "1RSB":
+            return self._one_step.spinodal_temperature(gamma)
         if gamma == 0:
             state = self.branches.low_load_state(self.branches.retrieval.start_v)
-            return _boundary("spinodal", _solution("retrieval", state, marginal=True), 0.0)
+            return boundary("spinodal", solution("retrieval", state, marginal=True), 0.0)
         line = self.branches.spinodal_line
         temperature = invert_line(self.branches.spinodal_loads, line, gamma)
         if temperature is None:
             best = int(np.argmax(line.gamma))
             raise NoSolution(f"gamma = {gamma:.10g}: no retrieval at any temperature; its spinodal reaches gamma = "
                              f"{line.gamma[best]:.10g} at temperature = {line.temperature[best]:.6g}")
-        solution = self.spinodal(temperature).solution
-        return _boundary("spinodal", solution, solution.gamma - gamma, gamma=gamma)
+        end = self.spinodal(temperature).solution
+        return boundary("spinodal", end, end.gamma - gamma, gamma=gamma)
 
     def transition(self, temperature, ansatz="RS") -> Boundary:
         """Load at which retrieval and the best other RS state (glass where it exists, else paramagnet) have equal f.
@@ -150,6 +186,8 @@ class Dense:
         it. Raises NoSolution where the free energies do not cross.
         """
         _, temperature = _check_point(0.0, temperature, ansatz)
+        if ansatz == "1RSB":
+            return self._one_step.transition(temperature)
         end = self.spinodal(temperature).gamma
         gamma = float(self.branches.transition_loads(np.array([temperature]), self._fold(temperature))[0])
         if gamma == math.inf:
@@ -166,12 +204,14 @@ class Dense:
         Raises NoSolution beyond the largest load of the line.
         """
         gamma, _ = _check_point(gamma, 0.0, ansatz)
+        if ansatz == "1RSB":
+            return self._one_step.transition_temperature(gamma)
         branches = self.branches
         if gamma == 0:
             state = branches.low_load_state(branches.transition_v)
-            retrieval = _solution("retrieval", state, marginal=self.law.p_body == 2)
+            retrieval = solution("retrieval", state, marginal=self.law.p_body == 2)
             other = self.solve(0.0, retrieval.temperature, branch="paramagnet")
-            return _boundary("transition", retrieval, retrieval.free_energy - other.free_energy, other=other)
+            return boundary("transition", retrieval, retrieval.free_energy - other.free_energy, other=other)
         line = branches.transition_line
         temperature = invert_line(branches.clipped_transition_loads, line, gamma)
         if temperature is None:
@@ -206,21 +246,22 @@ class Dense:
                              f"branch exists, temperature {temperature[0]:.6g} to {top:.6g}")
         below, above = np.log(temperature[edges[-1]:edges[-1] + 2])
         root = bracketed_root(lambda x, _: branches.replicon(np.array([gamma]), np.exp(x)), below, above)
-        solution = self.solve(gamma, math.exp(root[0]))
-        return _boundary("at", solution, solution.replicon)
+        edge = self.solve(gamma, math.exp(root[0]))
+        return boundary("at", edge, edge.replicon)
 
     def glass_temperature(self, gamma=1.0, kind="continuous") -> Boundary:
         """Temperature at which the paramagnet gives way to the glass at load gamma.
 
         kind = "continuous": P = 2, T = 1 + sqrt(alpha); naive even P >= 4, T = sqrt(g''(0) gamma/2), where the replicon
-        of the paramagnet vanishes. "static", "dynamic" and "gardner" belong to P >= 3 with one step of replica symmetry
-        breaking. Raises ParameterError where the kind does not apply.
+        of the paramagnet vanishes. Where the glass appears with a jump of q1 (1RSB; distinct indices with P >= 3, naive
+        ones with even P >= 6): "static", where it begins to dominate (theta = 1, complexity 0); "dynamic", where its
+        states appear; "gardner", where they break further. All scale as sqrt(gamma). Raises ParameterError where the
+        kind does not apply.
         """
         gamma, _ = _check_point(gamma, 0.0, "RS")
         check_choice("kind", kind, ("static", "dynamic", "gardner", "continuous"))
         if kind != "continuous":
-            raise ParameterError(f"kind = {kind!r} needs ansatz = '1RSB', which is not available in this version; "
-                                 "use kind = 'continuous' (P = 2 or even naive P)")
+            return self._one_step.glass_temperature(gamma, kind)
         if self.law.p_body == 2:
             temperature = self.branches.glass.onset_temperature(gamma)
         elif self.law.hamiltonian == "naive" and self.law.p_body % 2 == 0:
@@ -233,18 +274,21 @@ class Dense:
         if gamma == 0:
             raise NoSolution("gamma = 0: there is no glass without load; take gamma > 0")
         states = self.branches.states("paramagnet", np.array([gamma]), np.array([temperature]))
-        solution = _solution("paramagnet", states, marginal=True)
-        return _boundary("continuous", solution, solution.replicon)
+        edge = solution("paramagnet", states, marginal=True)
+        return boundary("continuous", edge, edge.replicon)
 
     def phase_diagram(self, gamma, temperature, ansatz="RS") -> PhaseDiagram:
         """Phases on the grid gamma x temperature (1-d increasing arrays), with the lines between them.
 
         Labels follow from the lines, which are traced by continuation at every temperature of the grid: retrieval
         exists up to its spinodal and is the lowest state up to the transition; elsewhere the label is glass above the
-        onset of the glass branch, else paramagnet. Cost: about 1 s for 100 x 100 points.
+        onset of the glass branch, else paramagnet. With ansatz = "1RSB" the lines of both ansaetze are given. Cost:
+        about 1 s for 100 x 100 points, 1RSB 1 to 2 minutes.
         """
         _check_point(0.0, 0.0, ansatz)
         gamma, temperature = _check_axis("gamma", gamma), _check_axis("temperature", temperature)
+        if ansatz == "1RSB":
+            return PhaseDiagram.assemble_one_step(self._one_step.lines, gamma, temperature)
         return PhaseDiagram.assemble(self.branches, gamma, temperature)
 
     # ---- helpers -----------------------------------------------------------------------------------------------------
@@ -261,7 +305,7 @@ class Dense:
         frozen = gamma > self.branches.glass.onset(np.float64(temperature))
         other = self.solve(gamma, temperature, branch="glass" if frozen else "paramagnet")
         left = self.branches.transition_error(np.array([gamma]), np.array([temperature]), self._fold(temperature))[0]
-        return _boundary("transition", retrieval, left, other=other)
+        return boundary("transition", retrieval, left, other=other)
 
     def _require_retrieval(self, gamma, temperature):
         end = self._fold(temperature).gamma[0]
@@ -311,34 +355,8 @@ class Dense:
                              "branch = 'glass'")
 
 
-def _solution(branch, states: States, *, marginal: bool = False) -> Solution:
-    """The first of `states` as a record.
-
-    marginal: a state on a fold or critical line, where the saddle is flat: not stable, and its position is judged by
-    the line rather than by a Newton step.
-    """
-    values = {name: float(getattr(states, name)[0]) for name in States._fields}
-    extremum, shift = bool(values.pop("extremum")), values.pop("shift")
-    if branch == "paramagnet":
-        values["q"] = 0.0                                   # 1 - T (1/T) may round
-    stable = extremum and values["replicon"] > 0 and not marginal
-    converged = values["residual"] < TOLERANCE and (marginal or shift < SHIFT_TOLERANCE)
-    return Solution(branch=branch, ansatz="RS", stable=stable, converged=converged, **values)
-
-
-def _boundary(kind, solution: Solution, left, *, gamma=None, other=None) -> Boundary:
-    """A boundary through `solution`; left is what should be zero there. gamma: the load asked for, if it was given."""
-    left = abs(float(left))
-    # the other state may be marginal (the onset of the glass), which its residual does not mind
-    converged = solution.converged and left < LINE_TOLERANCE and (other is None or other.residual < TOLERANCE)
-    gamma = solution.gamma if gamma is None else gamma
-    return Boundary(kind, gamma, solution.temperature, solution, left, converged, other)
-
-
 def _check_point(gamma, temperature, ansatz) -> tuple[float, float]:
     check_choice("ansatz", ansatz, ("RS", "1RSB"))
-    if ansatz == "1RSB":
-        raise ParameterError("ansatz = '1RSB' is not available in this version; use ansatz = 'RS'")
     gamma = check_real("gamma", gamma, 0.0, 1e6, remedy="gamma is the load (P!/2) K/N^(P-1), alpha for P = 2")
     temperature = check_real("temperature", temperature, 0.0, 1e6, remedy="temperature is T = 1/beta in units of H")
     for name, value in (("gamma", gamma), ("temperature", temperature)):

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .branches import Branches
+from .rsb_lines import OneStep
 
 __all__ = ["PhaseDiagram"]
 
 NAMES = ("paramagnet", "glass", "retrieval", "retrieval_metastable")
 _COLOURS = {"paramagnet": "#f4f1ea", "glass": "#b9c6d6", "retrieval": "#7fb069", "retrieval_metastable": "#d3e4c5"}
-_STYLES = {"spinodal": "-", "transition": "--", "glass": "-.", "at": ":"}
+_STYLES = {"spinodal": "-", "transition": "--", "glass": "-.", "at": ":", "glass_dynamic": (0, (6, 1, 1, 1, 1, 1)),
+           "gardner": (0, (1, 3)), "spinodal_rs": "-", "transition_rs": "--"}
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,10 @@ class PhaseDiagram:
 
     gamma (ngamma,), temperature (nT,): the axes. labels (nT, ngamma): integers, `names[label]` is the phase.
     lines[name] (n, 2): columns gamma, temperature, by increasing temperature: "spinodal" (retrieval ends), "transition"
-    (it stops being the lowest state), "glass" (a q > 0 state without retrieval appears), "at" (the replicon of
-    retrieval vanishes); a line that does not occur is absent. Lines are not cut at the last gamma of the grid.
+    (it stops being the lowest state), "glass" (a q > 0 state without retrieval appears; 1RSB, P >= 3: it begins to
+    dominate the paramagnet, the static line), "at" (the replicon of retrieval vanishes); 1RSB adds "glass_dynamic"
+    (glassy states appear), "gardner" (they break further) and the RS lines "spinodal_rs" and "transition_rs". A line
+    that does not occur is absent. Lines are not cut at the last gamma of the grid, but for those of the 1RSB glass.
     residuals[name]: largest size, along the line, of what vanishes on it (fold determinant, free-energy difference,
     replicon).
     m, replicon (nT, ngamma): of the retrieval branch, NaN where it does not exist. title: what was computed.
@@ -59,6 +63,25 @@ class PhaseDiagram:
         return cls(gamma, temperature, labels, {name: line.points for name, line in lines.items()},
                    {name: line.residual for name, line in lines.items()}, m, replicon, "RS", title)
 
+    @classmethod
+    def assemble_one_step(cls, one_step: OneStep, gamma, temperature) -> PhaseDiagram:
+        """The diagram with one step of replica symmetry breaking, RS lines included."""
+        branches = one_step.branches
+        symmetric = cls.assemble(branches, gamma, temperature)
+        ends = np.nan_to_num(one_step.spinodal_loads(temperature), nan=-1.0)
+        transitions = np.nan_to_num(one_step.transition_loads(temperature)[0], nan=-1.0, posinf=np.inf)
+        exists = gamma <= ends[:, None]
+        frozen = gamma > one_step.glass.onset(temperature)[:, None]
+        labels = np.where(exists, np.where(gamma < transitions[:, None], 2, 3), np.where(frozen, 1, 0))
+        rows, columns = np.nonzero(exists)
+        m, replicon = np.full(labels.shape, np.nan), np.full(labels.shape, np.nan)
+        if rows.size:
+            states = one_step.retrieval_states(gamma[columns], temperature[rows])
+            m[exists], replicon[exists] = states.value("m"), states.value("replicon")
+        lines = one_step.lines(temperature[0], temperature[-1], gamma[-1])
+        return cls(gamma, temperature, labels, {name: line.points for name, line in lines.items()},
+                   {name: line.residual for name, line in lines.items()}, m, replicon, "1RSB", symmetric.title)
+
     def plot(self, ax=None):
         """Draw phases and lines on matplotlib axes (new ones by default); returns the axes."""
         import matplotlib.pyplot as plt
@@ -71,8 +94,9 @@ class PhaseDiagram:
         ax.pcolormesh(self.gamma, self.temperature, self.labels, cmap=colours, vmin=-0.5, vmax=len(self.names) - 0.5,
                       shading="nearest", rasterized=True)
         limits = ax.get_xlim(), ax.get_ylim()
-        drawn = [ax.plot(*line.T, _STYLES[name], color="#202020", linewidth=1.2, label=name)[0]
-                 for name, line in self.lines.items()]
+        ranked = sorted(self.lines.items(), key=lambda item: not item[0].endswith("_rs"))         # RS lines lie below
+        drawn = [ax.plot(*line.T, linestyle=_STYLES[name], color="#9a9a9a" if name.endswith("_rs") else "#202020",
+                         linewidth=0.8 if name.endswith("_rs") else 1.2, label=_label(name))[0] for name, line in ranked]
         present = [Patch(color=_COLOURS[name], label=name.replace("_", " ")) for label, name in enumerate(self.names)
                    if np.any(self.labels == label)]
         ax.set(xlim=limits[0], ylim=limits[1])
@@ -106,6 +130,12 @@ class PhaseDiagram:
     def load(cls, path) -> PhaseDiagram:
         """Read a diagram written by `save`."""
         return cls.from_arrays(*_storage().load_arrays(path))
+
+
+def _label(name: str) -> str:
+    """spinodal_rs -> spinodal (RS)."""
+    words = name.replace("_rs", " (RS)").replace("_", " ")
+    return words.replace("at", "AT") if words == "at" else words
 
 
 def _storage():

@@ -111,7 +111,8 @@ class BrokenRetrieval:
         if self.branches.law.p_body == 2:
             return curve / (2 * (cube + 1 / (b**2 * (1 - C))))
         q = 1 - temperature * C
-        return (noise.g(q, 3) / (noise.g(q, 2) * b**2) + curve) / (2 * cube)
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):       # no load: nothing to guess
+            return (noise.g(q, 3) / (noise.g(q, 2) * b**2) + curve) / (2 * cube)
 
     # ---- the broken part ---------------------------------------------------------------------------------------------
 

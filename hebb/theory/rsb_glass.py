@@ -76,6 +76,14 @@ class BrokenGlass:
         # stationary in x on the static line; on the dynamic line q_1 is a fold in T at x = 1/T
         return self.parisi.solve(point, unknowns=("C",), equations=("C",), iterations=1)
 
+    def frozen_state(self, gamma: float, temperature: float) -> Point:
+        """The theta = 1 state between the dynamic line and T = 0 (wide branch)."""
+        wanted = temperature / math.sqrt(gamma)
+        dynamic = self._widths[0]
+        width = bracketed_root(lambda width, _: self.frozen(width)[0] - wanted, dynamic, 60.0, tolerance=1e-13)
+        T, q, _ = self.frozen(width)
+        return Point.of(0.0, [[0.0]], (1 - q) / temperature, [[1 / temperature]], gamma, temperature)
+
     def line_error(self, kind: str) -> float:
         """What should vanish on a line: the complexity (static, "glass"), d ln(T)/d ln(width) (dynamic), the replicon."""
         if not self.discontinuous:

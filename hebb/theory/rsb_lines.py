@@ -39,7 +39,8 @@ class StepStates(NamedTuple):
         """free_energy, m, n, replicon, ... of all points."""
         out = np.array(getattr(self.symmetric, name), float)
         if self.broken.size:
-            out[self.broken] = getattr(self.saddles, name)
+            item = {"q": lambda s: s.q[:, 1], "C": lambda s: s.point.C}.get(name, lambda s: getattr(s, name))
+            out[self.broken] = item(self.saddles)
         return out
 
 
@@ -127,7 +128,7 @@ class OneStep:
         if symmetric is not None and self.retrieval.traces([symmetric])[0] is None:
             return symmetric
         low = 0.0 if symmetric is None else symmetric
-        T = np.linspace(low, 0.75 * self.branches.retrieval.start_temperature, 24)
+        T = np.linspace(low, 0.75 * self.branches.retrieval.start_temperature, 10)
         loads = np.nan_to_num(self.spinodal_loads(T))
         above = np.flatnonzero(loads >= gamma)
         if not above.size:
@@ -166,8 +167,8 @@ class OneStep:
         if not alive.size:
             return loads, np.zeros(temperature.size)
         T, last = temperature[alive], end[alive]
-        loads[alive] = bracketed_root(lambda gamma, rows: self._rough_gain(gamma, T[rows]), _LOWEST_LOAD * last,
-                                      last * (1 - 1e-9), tolerance=1e-4)
+        loads[alive] = np.exp(bracketed_root(lambda log, rows: self._rough_gain(np.exp(log), T[rows]),
+                                             np.log(_LOWEST_LOAD * last), np.log(last * (1 - 1e-9)), tolerance=1e-5))
         unmet = alive[np.isnan(loads[alive])]
         if unmet.size:
             at_end = self._rough_gain(end[unmet] * (1 - 1e-9), temperature[unmet])
