@@ -30,7 +30,7 @@ class Solution:
     1RSB only (NaN for RS): q0 <= q1 overlaps of replicas in different and in the same state; theta: breaking parameter,
     0 to 1; breaking_slope = theta/T, finite at T = 0; complexity: (1/N) ln of the number of states, 0 where f is
     stationary in theta. q = q1, replicon is that of the innermost level. Where the two levels merge (the RS state is
-    stable, or they differ by less than 1e-7) the state is the RS one with q0 = q1 = q and theta = breaking_slope = NaN.
+    stable, or they differ by less than 1e-6) the state is the RS one with q0 = q1 = q and theta = breaking_slope = NaN.
     """
 
     branch: str

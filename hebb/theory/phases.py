@@ -95,12 +95,13 @@ class PhaseDiagram:
                       shading="nearest", rasterized=True)
         limits = ax.get_xlim(), ax.get_ylim()
         ranked = sorted(self.lines.items(), key=lambda item: not item[0].endswith("_rs"))         # RS lines lie below
-        drawn = [ax.plot(*line.T, linestyle=_STYLES[name], color="#9a9a9a" if name.endswith("_rs") else "#202020",
-                         linewidth=0.8 if name.endswith("_rs") else 1.2, label=_label(name))[0] for name, line in ranked]
+        drawn = [ax.plot(*line.T, linestyle=_STYLES[name], color="#666666" if name.endswith("_rs") else "#202020",
+                         linewidth=0.9 if name.endswith("_rs") else 1.2, label=_label(name))[0] for name, line in ranked]
         present = [Patch(color=_COLOURS[name], label=name.replace("_", " ")) for label, name in enumerate(self.names)
                    if np.any(self.labels == label)]
         ax.set(xlim=limits[0], ylim=limits[1])
-        ax.legend(handles=present + drawn, fontsize="small", frameon=True)
+        aside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if len(present + drawn) > 9 else {}
+        ax.legend(handles=present + drawn, fontsize="small", frameon=True, **aside)
         ax.set(xlabel=r"$\gamma$", ylabel=r"$T$", title=f"{self.title}, {self.ansatz}")
         return ax
 

@@ -21,6 +21,7 @@ from .solver import bracketed_root
 __all__ = ["BrokenRetrieval", "Trace", "replaced", "resolved", "take"]
 
 _RESOLVED = 1e-7          # levels closer than this are not told apart: the state is given as replica symmetric
+_APART = 1e-6             # of the levels where the branch at T = 0 is followed from
 _STEP = 0.12              # of the control parameter y, nt = E|u| erf(y)
 _FACTORS = (1.0, 0.77, 1.3, 0.6, 1.6, 0.4, 2.2)      # of the first guess of a gap, tried in turn
 _AT_NT = ("nt", "q0", "C", "x1")
@@ -71,14 +72,16 @@ class BrokenRetrieval:
         first = np.argmax(excess > 0, axis=1)
         rows = np.arange(alive.size)
         outer = np.where(first > 0, grid[rows, np.maximum(first - 1, 0)], top * (1 - 1e-12))
-        y[alive] = np.where((excess > 0).any(axis=1), bracketed_root(
-            lambda y, rows: self._excess(y, T[rows]), grid[rows, first], outer), np.nan)
+        found = bracketed_root(lambda y, rows: self._excess(y, T[rows]), grid[rows, first], outer)
+        # T = 0, u = 0 possible: the spins that hear noise only are broken at any load
+        found = np.where(np.isnan(found) & (T == 0) & (first == 0), grid[:, 0], found)
+        y[alive] = np.where((excess > 0).any(axis=1), found, np.nan)
         return y
 
     def _excess(self, y, temperature):
-        """Positive where the levels are apart: minus the replicon; at T = 0, gap over twice the resolution less 1."""
+        """Positive where the levels are apart: minus the replicon; at T = 0, gap over `_APART` less 1."""
         guess, replicon = self._emerging(y, temperature)
-        return np.where(temperature > 0, -replicon, (1 - guess.q[:, 0]) / (2 * _RESOLVED) - 1)
+        return np.where(temperature > 0, -replicon, (1 - guess.q[:, 0]) / _APART - 1)
 
     def _emerging(self, y, temperature, factor=1.0):
         """(starting points close to where the levels merge, replica-symmetric replicon)."""
@@ -296,8 +299,47 @@ class BrokenRetrieval:
             left = left[~(resolved(part) & (part.point.nt > lowest[left]))]
             if not left.size:
                 break
+        for row in left:
+            near = self._approach(gamma[rows[row]], traces[rows[row]])
+            for _ in range(6 * (near is not None)):                # close to the AT point Newton's method stops early
+                part = self.parisi.solve(Point.from_columns(near[None]), unknowns=_AT_NT, equations=_AT_NT)
+                near = part.point.columns()[0]
+                if resolved(part, 1e-3)[0]:
+                    found, left = replaced(found, np.array([row]), part), left[left != row]
+                    break
         kept = np.setdiff1d(np.arange(rows.size), left)
         return rows[kept], take(found, kept)
+
+    def _approach(self, gamma, trace):
+        """A point close to this load between the AT point and the first of the trace, by secants in y; None if lost."""
+        first = trace.points[0]
+        if trace.merged is None or gamma >= first[-2]:
+            return None
+        y_at, known = erfinv(trace.merged[0] / self._size), [first]
+        for _ in range(12):
+            low, nearest = trace.merged[-2], known[0]
+            y_near = erfinv(nearest[0] / self._size)
+            y = y_at + (y_near - y_at) * min(0.95, max((gamma - low) / (nearest[-2] - low), 0.3))
+            guess = self._extrapolated(np.array([trace.merged, *known[:2]]), y)
+            guess[0] = self._size * erf(y)
+            part = self.parisi.solve(Point.from_columns(guess[None]), unknowns=_ALONG, equations=_AT_NT)
+            if not resolved(part)[0]:
+                return None
+            known.insert(0, part.point.columns()[0])
+            if abs(known[0][-2] - gamma) < 0.05 * (gamma - low):
+                return np.array([*known[0][:4], gamma, known[0][-1]])
+            if known[0][-2] < gamma:
+                known.pop(0)
+                return np.array([*self._between(trace.merged, part.point.columns()[0], known[0], gamma)])
+        return None
+
+    def _between(self, merged, low, high, gamma):
+        """Parabola through the AT point and two others, at a load between the latter."""
+        y_low, y_high = erfinv(low[0] / self._size), erfinv(high[0] / self._size)
+        y = y_low + (y_high - y_low) * (gamma - low[-2]) / (high[-2] - low[-2])
+        point = self._extrapolated(np.array([merged, low, high]), y)
+        point[0], point[-2] = self._size * erf(y), gamma
+        return point
 
     def _start(self, gamma, trace):
         """A point near the branch at this load, by interpolation in the square root of the distance to the end."""
