@@ -16,14 +16,15 @@ from scipy.special import erf, erfinv
 
 from .branches import Branches
 from .parisi import Parisi, Point, Saddles
+from .rsb_onset import Onset
 from .solver import bracketed_root
 
 __all__ = ["BrokenRetrieval", "Trace", "replaced", "resolved", "take"]
 
 _RESOLVED = 1e-7          # levels closer than this are not told apart: the state is given as replica symmetric
-_APART = 1e-6             # of the levels where the branch at T = 0 is followed from
 _STEP = 0.12              # of the control parameter y, nt = E|u| erf(y)
-_FACTORS = (1.0, 0.77, 1.3, 0.6, 1.6, 0.4, 2.2)      # of the first guess of a gap, tried in turn
+_TRIES = 7                # of shorter steps
+_FACTORS = (1.0, 0.77, 1.3, 0.6, 1.6, 0.4, 2.2)      # of the first guess of a gap
 _AT_NT = ("nt", "q0", "C", "x1")
 _ALONG = ("gamma", "q0", "C", "x1")
 
@@ -50,72 +51,9 @@ class BrokenRetrieval:
 
     def __init__(self, branches: Branches, parisi: Parisi):
         self.branches, self.parisi = branches, parisi
+        self.onset = Onset(branches, parisi)
         self._size = branches.equations.mean_size
         self._traces: dict[float, Trace | None] = {}
-
-    # ---- the replica-symmetric part ----------------------------------------------------------------------------------
-
-    def at_points(self, temperature, folds):
-        """y of the first AT point of the replica-symmetric branch met from gamma = 0, NaN if there is none.
-
-        T = 0: y where the two levels are told apart.
-        """
-        y = np.full(temperature.size, np.nan)
-        alive = np.flatnonzero(np.isfinite(folds.gamma))
-        if not alive.size:
-            return y
-        T, top = temperature[alive], folds.y_start[alive]
-        low = erfinv(np.minimum(folds.n[alive] / self._size, 1))
-        grid = top[:, None] + (low - top)[:, None] * (np.arange(96) + 0.5) / 96
-        grid[:, -1] = low
-        excess = self._excess(grid.ravel(), np.repeat(T, 96)).reshape(grid.shape)
-        first = np.argmax(excess > 0, axis=1)
-        rows = np.arange(alive.size)
-        outer = np.where(first > 0, grid[rows, np.maximum(first - 1, 0)], top * (1 - 1e-12))
-        found = bracketed_root(lambda y, rows: self._excess(y, T[rows]), grid[rows, first], outer)
-        # T = 0, u = 0 possible: the spins that hear noise only are broken at any load
-        found = np.where(np.isnan(found) & (T == 0) & (first == 0), grid[:, 0], found)
-        y[alive] = np.where((excess > 0).any(axis=1), found, np.nan)
-        return y
-
-    def _excess(self, y, temperature):
-        """Positive where the levels are apart: minus the replicon; at T = 0, gap over `_APART` less 1."""
-        guess, replicon = self._emerging(y, temperature)
-        return np.where(temperature > 0, -replicon, (1 - guess.q[:, 0]) / _APART - 1)
-
-    def _emerging(self, y, temperature, factor=1.0):
-        """(starting points close to where the levels merge, replica-symmetric replicon)."""
-        n, sigma, C, gamma, _ = self.branches.retrieval.follow(y, temperature)
-        D = self.branches.equations.averages(n, C, gamma, temperature).D
-        quiet, drop = self.branches.equations.noise.replicon_parts(C, temperature, gamma, D)
-        edge = drop / quiet                                # the replicon vanishes at T = edge
-        t = np.minimum(temperature / edge, 1)
-        gap = np.minimum(1.19 * edge * D * (1 - t) * (1 + 1.7 * t) * factor, 0.4 * (1 - temperature * C))
-        x = 0.967 * (1 - t) / edge
-        warm = temperature > 0
-        x[warm] += (t * self._onset_slope(n, sigma, C, temperature, edge / D))[warm]
-        C = np.maximum(C * (0.2335 + 0.7665 * t) - t * gap / (2 * edge), 0.1 * C)
-        replicon = quiet - np.where(warm, drop / np.where(warm, temperature, 1.0), np.inf)
-        return Point.of(n, (1 - temperature * C - gap)[:, None], C, x[:, None], gamma, temperature), replicon
-
-    def _onset_slope(self, n, sigma, C, temperature, b):
-        """x on the AT line: marginality holds along the whole hierarchy, b E m'^2 = 1 with b = gamma dr/dq, and so does
-
-        its derivative with respect to q; primes are derivatives of m = tanh(h/T) with respect to the field. Rough.
-        """
-        data, noise = self.branches.equations.dataset, self.branches.equations.noise
-        y = np.linspace(-8, 8, 161)
-        T = np.where(temperature > 0, temperature, 1.0)[:, None]
-        width = np.hypot(sigma, np.sqrt(data.spread) * self.parisi.amplitude(n))[:, None]
-        law = sum(w * np.exp(-(((T * y - size * self.parisi.amplitude(n)[:, None]) / width) ** 2) / 2)
-                  for size, w in zip(data.sizes, data.weights, strict=True)) * T * (y[1] - y[0]) / (width * np.sqrt(2 * np.pi))
-        sech2 = 1 / np.cosh(y) ** 2
-        cube, curve = law @ sech2**3 / T[:, 0] ** 3, law @ (4 * sech2**2 * (1 - sech2)) / T[:, 0] ** 4
-        if self.branches.law.p_body == 2:
-            return curve / (2 * (cube + 1 / (b**2 * (1 - C))))
-        q = 1 - temperature * C
-        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):       # no load: nothing to guess
-            return (noise.g(q, 3) / (noise.g(q, 2) * b**2) + curve) / (2 * cube)
 
     # ---- the broken part ---------------------------------------------------------------------------------------------
 
@@ -137,16 +75,18 @@ class BrokenRetrieval:
 
     def _follow(self, temperature, up_to):
         folds = self.branches.retrieval.fold(temperature)
-        y_at = self.at_points(temperature, folds)
+        y_at = self.onset.at_points(temperature, folds)
         traces: list[Trace | None] = [None] * temperature.size
         rows = np.flatnonzero(np.isfinite(y_at))
         if not rows.size:
             return traces
         T, start = temperature[rows], y_at[rows]
-        gamma_start = self.branches.retrieval.follow(start, T)[3]
         paths = self._march(T, start, start - erfinv(folds.n[rows] / self._size), up_to)
-        turned = [k for k, path in enumerate(paths) if len(path) > 1 and path[-1][-2] < path[-2][-2]]
-        ends = self._folds([paths[k] for k in turned]) if turned else []
+        turned = [k for k, path in enumerate(paths) if len(path) > 1 and path[-1][-2] < max(p[-2] for p in path)]
+        turned += [k for k, path in enumerate(paths) if len(path) > 1 and k not in turned
+                   and self.slope(path[-1][None])[0] > 0]
+        merged = self.onset.merged(start, T)
+        ends = self._folds([paths[k] for k in turned], merged[turned]) if turned else []
         slopes = np.full(rows.size, np.nan)
         for k, (end, slope) in zip(turned, ends, strict=True):
             if np.isnan(slope):
@@ -155,18 +95,17 @@ class BrokenRetrieval:
             slopes[k] = slope
         for k, row in enumerate(rows):
             if paths[k]:
-                traces[row] = Trace(gamma_start[k], self._merged(start[k:k + 1], T[k:k + 1])[0] if T[k] > 0 else None,
-                                    np.array(paths[k]), slopes[k])
+                traces[row] = Trace(merged[k, -2], merged[k] if T[k] > 0 else None, np.array(paths[k]), slopes[k])
         return traces
 
     def _march(self, T, start, reach, up_to):
         """Points (rows of columns) of each branch away from its start, the last one beyond the fold or the load."""
         y, step = start.copy(), np.where(T > 0, np.minimum(_STEP, np.maximum(0.4 * reach, 1e-3)), _STEP)
-        merged = self._merged(start, T)
+        merged = self.onset.merged(start, T)
         paths, tries, going = [[] for _ in T], np.zeros(T.size, int), list(range(T.size))
         while going:
             wanted = y[going] - step[going]
-            guess = self._emerging(wanted, T[going], np.array(_FACTORS)[tries[going]])[0].columns()
+            guess = self.onset.emerging(wanted, T[going])[0].columns()
             for k, row in enumerate(going):
                 known = [merged[row]] + paths[row] if T[row] > 0 else paths[row]
                 if paths[row] and len(known) > 1:
@@ -177,6 +116,9 @@ class BrokenRetrieval:
             still = []
             for k, row in enumerate(going):
                 path = paths[row]
+                if not good[k] and not path:
+                    wanted[k], table[k], good[k] = self._seed(start[row], T[row], step[row])
+                    tries[row] = _TRIES
                 if good[k] and (not path or abs(np.log(table[k, -2] / path[-1][-2])) < 0.5):
                     past = table[k, -2] < path[-1][-2] if path else self.slope(table[k:k + 1])[0] > 0
                     path[:] = self._back(merged[row], table[k], start[row]) if past and not path else [*path, table[k]]
@@ -184,12 +126,21 @@ class BrokenRetrieval:
                     tries[row] = 0
                     if not past and table[k, -2] < up_to:
                         still.append(row)
-                elif tries[row] + 1 < len(_FACTORS):
+                elif tries[row] < _TRIES:
                     tries[row] += 1
-                    step[row] *= 0.3 if path else 1.6
+                    step[row] *= 0.3
                     still.append(row)
             going = still
         return paths
+
+    def _seed(self, start, temperature, step):
+        """(y, point, found) of the branch not far from its start, by many first guesses of the gap at several distances."""
+        y, factor = (item.ravel() for item in np.meshgrid(start - step * 2.0 ** np.arange(6), _FACTORS, indexing="ij"))
+        guess = self.onset.emerging(y, np.full(y.size, temperature), factor)[0]
+        found = self.parisi.solve(guess, unknowns=_ALONG, equations=_AT_NT, iterations=30)
+        good = resolved(found)
+        k = int(np.argmax(good))
+        return y[k], found.point.columns()[k], bool(good[k])
 
     def _back(self, merged, beyond, y_start):
         """Path to a point beyond the fold from between it and the AT point; empty if the fold is where levels merge."""
@@ -206,11 +157,6 @@ class BrokenRetrieval:
                 return path
         return []
 
-    def _merged(self, y, temperature):
-        """The AT points as columns, with x = NaN."""
-        n, _, C, gamma, _ = self.branches.retrieval.follow(y, temperature)
-        return np.column_stack([n, 1 - temperature * C, C, np.full(n.size, np.nan), gamma, temperature])
-
     def _extrapolated(self, table, y):
         """The point at y on the parabola through the last points: q_1 - q_0 (T = 0: its logarithm), logarithms of the rest.
 
@@ -226,12 +172,13 @@ class BrokenRetrieval:
         gap = np.exp(gap) if cold else max(gap, 1e-12)
         return np.array([0.0, 1 - table[-1, -1] * np.exp(C) - gap, np.exp(C), np.exp(x), np.exp(gamma), table[-1, -1]])
 
-    def _folds(self, paths):
+    def _folds(self, paths, merged):
         """(point, slope) of the maximum of gamma near the end of each path: root of d ln(gamma)/d nt."""
-        ends = [np.array(path[-3:]) for path in paths]
-        slopes = np.split(self.slope(np.concatenate(ends)), np.cumsum([len(end) for end in ends])[:-1])
-        after = np.array([end[np.argmax(s > 0), 0] for end, s in zip(ends, slopes, strict=True)])
-        before = np.array([end[max(np.argmax(s > 0) - 1, 0), 0] for end, s in zip(ends, slopes, strict=True)])
+        slopes = np.split(self.slope(np.concatenate(paths)), np.cumsum([len(path) for path in paths])[:-1])
+        first = [max(int(np.argmax(slope > 0)), 1) for slope in slopes]
+        before, after = np.array([(path[k - 1][0], path[k][0]) for path, k in zip(paths, first, strict=True)]).T
+        ends = [np.array([*([at] if at[-1] > 0 else []), *path[:k + 1]][-3:])
+                for at, path, k in zip(merged, paths, first, strict=True)]
 
         def solved(nt, rows):
             guess = np.array([self._extrapolated(ends[k], erfinv(x / self._size)) for x, k in zip(nt, rows, strict=True)])
@@ -296,50 +243,46 @@ class BrokenRetrieval:
             guess[:, 1] += (1 - factor) * (1 - guess[:, -1] * guess[:, 2] - guess[:, 1])
             part = self.parisi.solve(Point.from_columns(guess), unknowns=_AT_NT, equations=_AT_NT)
             found = part if found is None else replaced(found, left, part)
-            left = left[~(resolved(part) & (part.point.nt > lowest[left]))]
-            if not left.size:
+            # on the fold itself the load determines nothing
+            on_fold = np.array([traces[rows[k]].ends and gamma[rows[k]] == traces[rows[k]].points[-1, -2] for k in left])
+            left = left[~(resolved(part) & (part.point.nt > lowest[left])) | on_fold]
+            if not left.size or on_fold.all():
                 break
         for row in left:
-            near = self._approach(gamma[rows[row]], traces[rows[row]])
-            for _ in range(6 * (near is not None)):                # close to the AT point Newton's method stops early
-                part = self.parisi.solve(Point.from_columns(near[None]), unknowns=_AT_NT, equations=_AT_NT)
-                near = part.point.columns()[0]
-                if resolved(part, 1e-3)[0]:
-                    found, left = replaced(found, np.array([row]), part), left[left != row]
-                    break
+            part = self._degenerate(gamma[rows[row]], traces[rows[row]])
+            if part is not None:
+                found, left = replaced(found, np.array([row]), part), left[left != row]
         kept = np.setdiff1d(np.arange(rows.size), left)
         return rows[kept], take(found, kept)
 
-    def _approach(self, gamma, trace):
-        """A point close to this load between the AT point and the first of the trace, by secants in y; None if lost."""
-        first = trace.points[0]
-        if trace.merged is None or gamma >= first[-2]:
+    def _degenerate(self, gamma, trace) -> Saddles | None:
+        """The state between the AT point and the first point of the trace, by a search in y, or on the fold; None if lost.
+
+        Close to the AT point Newton's method at fixed load stalls (its equations become degenerate), not at fixed nt.
+        """
+        if trace.ends and gamma == trace.points[-1, -2]:
+            return self.parisi.solve(Point.from_columns(trace.points[-1:]), unknowns=_ALONG, equations=_AT_NT)
+        if trace.merged is None or not gamma < trace.points[0, -2]:
             return None
-        y_at, known = erfinv(trace.merged[0] / self._size), [first]
-        for _ in range(12):
-            low, nearest = trace.merged[-2], known[0]
-            y_near = erfinv(nearest[0] / self._size)
-            y = y_at + (y_near - y_at) * min(0.95, max((gamma - low) / (nearest[-2] - low), 0.3))
+        known = [trace.points[0]]
+        y_at = erfinv(trace.merged[0] / self._size)
+
+        def solved(y):
             guess = self._extrapolated(np.array([trace.merged, *known[:2]]), y)
             guess[0] = self._size * erf(y)
-            part = self.parisi.solve(Point.from_columns(guess[None]), unknowns=_ALONG, equations=_AT_NT)
-            if not resolved(part)[0]:
+            return self.parisi.solve(Point.from_columns(guess[None]), unknowns=_ALONG, equations=_AT_NT)
+
+        while known[0][-2] > gamma:
+            part = solved((y_at + erfinv(known[0][0] / self._size)) / 2)
+            if not resolved(part, 1e-4)[0] or len(known) > 12:
                 return None
             known.insert(0, part.point.columns()[0])
-            if abs(known[0][-2] - gamma) < 0.05 * (gamma - low):
-                return np.array([*known[0][:4], gamma, known[0][-1]])
-            if known[0][-2] < gamma:
-                known.pop(0)
-                return np.array([*self._between(trace.merged, part.point.columns()[0], known[0], gamma)])
-        return None
-
-    def _between(self, merged, low, high, gamma):
-        """Parabola through the AT point and two others, at a load between the latter."""
-        y_low, y_high = erfinv(low[0] / self._size), erfinv(high[0] / self._size)
-        y = y_low + (y_high - y_low) * (gamma - low[-2]) / (high[-2] - low[-2])
-        point = self._extrapolated(np.array([merged, low, high]), y)
-        point[0], point[-2] = self._size * erf(y), gamma
-        return point
+        ends = [erfinv(point[0] / self._size) for point in known[:2]]
+        y = bracketed_root(lambda y, _: solved(y[0]).point.gamma - gamma, *ends, tolerance=1e-15)
+        part = solved(y[0])
+        if not resolved(part, 1e-4)[0]:
+            return None
+        return part._replace(point=part.point._replace(gamma=np.array([gamma])))
 
     def _start(self, gamma, trace):
         """A point near the branch at this load, by interpolation in the square root of the distance to the end."""

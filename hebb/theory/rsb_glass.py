@@ -28,7 +28,7 @@ class BrokenGlass:
     def __init__(self, branches: Branches, parisi: Parisi):
         self.branches, self.parisi, self.noise = branches, parisi, branches.equations.noise
         self._hopfield = branches.law.p_body == 2
-        self._random_field = not self._hopfield and self.noise.g(0.0, 1) > 0
+        self.random_field = not self._hopfield and self.noise.g(0.0, 1) > 0
 
     # ---- lines, gamma = 1 for P >= 3 ---------------------------------------------------------------------------------
 
@@ -47,7 +47,7 @@ class BrokenGlass:
     @cached_property
     def _widths(self):
         """(width of the dynamic line, of the static line), None where the glass sets in continuously."""
-        if self._hopfield or self._random_field:
+        if self._hopfield or self.random_field:
             return None
         width = np.geomspace(0.02, 60, 240)
         T = self.frozen(width)[0]
@@ -115,7 +115,7 @@ class BrokenGlass:
 
     @cached_property
     def _reduced_onset(self) -> float:
-        if self._random_field:
+        if self.random_field:
             return math.inf
         if self.discontinuous:
             return float(self.frozen(self._widths[1])[0][0])
@@ -151,7 +151,7 @@ class BrokenGlass:
         reach = np.where(np.isfinite(end), end, 1.0)
         T, share, previous = np.zeros(gamma.size), np.full(gamma.size, 0.25), state.point
         while (going := np.flatnonzero((T < goal) & (share > 0.02))).size:
-            room = reach[going] if self.discontinuous or self._random_field else end[going] - T[going]
+            room = reach[going] if self.discontinuous or self.random_field else end[going] - T[going]
             new = np.minimum(T[going] + share[going] * room, goal[going])
             found = self._newton(self._predicted(state.point.rows(going), previous.rows(going), new))
             good = resolved(found, 1e-3) & (np.abs(found.q[:, 1] - state.q[going, 1]) < 0.5)

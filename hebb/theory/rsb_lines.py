@@ -73,6 +73,8 @@ class OneStep:
         """The glass; replica symmetric where its two levels merge: close to a continuous onset (within 10 %, free
         energies then agree to 1e-7) and, with a random field, above the AT line of the glass."""
         symmetric = self.branches.states("glass", gamma, temperature)
+        if self.glass.random_field and np.any(symmetric.replicon > 0):
+            return self._partly_broken(symmetric)
         saddles = self.glass.solve(gamma, temperature) if start is None else self.parisi.solve(start)
         kept = resolved(saddles, 1e-4)
         if start is not None and not kept.all():
@@ -81,6 +83,16 @@ class OneStep:
         near = temperature > 0.85 * self.glass.onset_temperature(gamma)
         lost = ~kept & ~(near & (not self.glass.discontinuous)) & ~(symmetric.replicon > 0)
         return StepStates(symmetric, rows, take(saddles, rows) if rows.size else None, lost)
+
+    def _partly_broken(self, symmetric: States) -> StepStates:
+        """With a random field, the glass above its AT line is not broken."""
+        rows = np.flatnonzero(~(symmetric.replicon > 0))
+        lost = np.zeros(symmetric.gamma.size, bool)
+        if not rows.size:
+            return StepStates(symmetric, rows, None, lost)
+        below = self.glass_states(symmetric.gamma[rows], symmetric.temperature[rows])
+        lost[rows] = below.lost
+        return StepStates(symmetric, rows[below.broken], below.saddles, lost)
 
     def other_energy(self, gamma, temperature, start: Point | None = None):
         """(f, points of the glass) of the best state without retrieval: the glass where it exists, else the paramagnet."""
@@ -141,16 +153,14 @@ class OneStep:
 
     @cached_property
     def _glass_energy(self):
-        """f of the glass at gamma = 1 as a function of T, P >= 3: a spline through exact values and slopes."""
-        top = self.glass.onset_temperature(1.0)
-        top = 2.0 if not math.isfinite(top) else float(top) * (1 - 1e-6)
-        T = np.linspace(0, top, 25)
+        """f of the glass at gamma = 1 against T, P >= 3 without random field: a spline through exact values and slopes."""
+        T = np.linspace(0, float(self.glass.onset_temperature(1.0)) * (1 - 1e-6), 25)
         states = self.glass_states(np.ones(25), T)
         return CubicHermiteSpline(T, states.value("free_energy"), -states.value("entropy"), extrapolate=True)
 
     def _rough_gain(self, gamma, temperature):
         frozen = gamma > self.glass.onset(temperature)
-        if self._hopfield:
+        if self._hopfield or self.glass.random_field:
             f = self.branches.states("glass", gamma, temperature).free_energy
         else:
             f = np.sqrt(gamma) * self._glass_energy(temperature / np.sqrt(gamma))
