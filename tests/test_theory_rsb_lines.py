@@ -59,12 +59,14 @@ def test_free_energies_are_equal_at_the_transition(p_body, temperature):
         assert sign * (retrieval.free_energy - other.free_energy) > 0
 
 
+@pytest.mark.slow
 def test_transition_of_large_orders_is_that_of_random_energies():
     """P -> infinity: frozen retrieval, f = -1/2, against random energies, f = -sqrt(gamma ln 2)."""
     distance = [theory(p).transition(0.0, ansatz="1RSB").gamma - 1 / (4 * math.log(2)) for p in (6, 8, 10)]
     assert 0 < distance[2] < 0.3 * distance[1] < 0.1 * distance[0] < 1e-3
 
 
+@pytest.mark.slow
 def test_breaking_puts_the_transition_of_the_glass_at_higher_loads():
     """The RS glass is too low in f, so that RS retrieval gives way far too early for P >= 3."""
     for p_body in (2, 3, 4):

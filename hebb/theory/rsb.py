@@ -22,6 +22,7 @@ from .solver import bracketed_root
 __all__ = ["BrokenRetrieval", "Trace", "replaced", "resolved", "take"]
 
 _RESOLVED = 1e-7          # levels closer than this are not told apart: the state is given as replica symmetric
+_ROUNDING = 1e-14         # of the load on a fold, relative
 _STEP = 0.12              # of the control parameter y, nt = E|u| erf(y)
 _TRIES = 7                # of shorter steps
 _FACTORS = (1.0, 0.77, 1.3, 0.6, 1.6, 0.4, 2.2)      # of the first guess of a gap
@@ -44,6 +45,10 @@ class Trace(NamedTuple):
     @property
     def ends(self) -> bool:
         return np.isfinite(self.slope)
+
+    def ends_at(self, gamma) -> bool:
+        """Whether this load is that of the fold, to rounding."""
+        return bool(self.ends and abs(gamma - self.points[-1, -2]) <= _ROUNDING * gamma)
 
 
 class BrokenRetrieval:
@@ -231,7 +236,7 @@ class BrokenRetrieval:
         NaN, by `resolved`, where Newton's method did not find the branch.
         """
         rows = np.array([k for k, trace in enumerate(traces) if trace is not None
-                         and trace.gamma_start < gamma[k] <= trace.points[-1, -2]], int)
+                         and trace.gamma_start < gamma[k] <= trace.points[-1, -2] * (1 + _ROUNDING)], int)
         if not rows.size:
             return rows, None
         found = None
@@ -244,7 +249,7 @@ class BrokenRetrieval:
             part = self.parisi.solve(Point.from_columns(guess), unknowns=_AT_NT, equations=_AT_NT)
             found = part if found is None else replaced(found, left, part)
             # on the fold itself the load determines nothing
-            on_fold = np.array([traces[rows[k]].ends and gamma[rows[k]] == traces[rows[k]].points[-1, -2] for k in left])
+            on_fold = np.array([traces[rows[k]].ends_at(gamma[rows[k]]) for k in left])
             left = left[~(resolved(part) & (part.point.nt > lowest[left])) | on_fold]
             if not left.size or on_fold.all():
                 break
@@ -260,7 +265,7 @@ class BrokenRetrieval:
 
         Close to the AT point Newton's method at fixed load stalls (its equations become degenerate), not at fixed nt.
         """
-        if trace.ends and gamma == trace.points[-1, -2]:
+        if trace.ends_at(gamma):
             return self.parisi.solve(Point.from_columns(trace.points[-1:]), unknowns=_ALONG, equations=_AT_NT)
         if trace.merged is None or not gamma < trace.points[0, -2]:
             return None
