@@ -31,6 +31,7 @@ PUBLISHED = [
     (3, "glass_temperature", {"gamma": 1.0, "kind": "dynamic"}, "temperature", 0.6815980405760867, 1e-9),
     (3, "glass_temperature", {"gamma": 1.0, "kind": "dynamic"}, "solution.q1", 0.6431435989747554, 1e-7),
     (3, "glass_temperature", {"gamma": 1.0, "kind": "gardner"}, "temperature", 0.2402600364, 1e-9),
+    (4, "glass_temperature", {"gamma": 1.0, "kind": "static"}, "q1", 0.9480882725, 1e-9),
     (4, "glass_temperature", {"gamma": 1.0, "kind": "static"}, "temperature", 0.6168832895, 1e-9),
     (4, "glass_temperature", {"gamma": 1.0, "kind": "dynamic"}, "temperature", 0.6784110549, 1e-9),
     (6, "glass_temperature", {"gamma": 1.0, "kind": "static"}, "temperature", 0.6032958112, 1e-9),

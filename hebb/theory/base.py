@@ -72,6 +72,11 @@ class Boundary:
     converged: bool
     other: Solution | None = None
 
+    @property
+    def q1(self) -> float:
+        """Overlap within a state on a 1RSB line."""
+        return self.solution.q1
+
 
 @dataclass(frozen=True)
 class Curve:
