@@ -74,7 +74,7 @@ cdef class RealPatternKernel(SpinChain):
             raise ValueError(f"p_body = {p_body} is not from 2 to 20")
         self.do = hebb_real_choose(self._prepare(condensed, fields, instruction_set))
         self.limits, self.widest = self.do.limits, self.do.widest
-        cdef int bits = max(0, int(np.abs(columns, dtype=np.int32).max()) - 1).bit_length()
+        cdef int bits = max(0, int(columns.max()) - 1, -int(columns.min()) - 1).bit_length()
         cdef hebb_polynomial *t = &self.polynomial
         t.n_groups, t.degree, t.naive = columns.shape[1] // HEBB_LANES, p_body, naive
         t.n_odd = 1 if naive else p_body // 2

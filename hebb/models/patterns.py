@@ -99,11 +99,11 @@ def noisy_copies(bits: BitPatterns, n_copies: int, flip: float, stream: np.rando
     copies = [bits.minus ^ random_bits(flip, n_spins * stride // 8, stream).astype("<u8", copy=False).view(np.uint8)
               .reshape(n_spins, stride) for _ in range(n_copies)]
     rows = max(1, 2**25 // (n_copies * bits.n_patterns))  # unpacked bits take a byte each
-    planes = []
+    minus = np.empty((n_spins, _stride(n_copies * bits.n_patterns)), np.uint8)
     for first in range(0, n_spins, rows):
         unpacked = np.stack([_bits(copy[first:first + rows], bits.n_patterns) for copy in copies], axis=-1)
-        planes.append(_plane(unpacked.reshape(len(unpacked), -1)))
-    return BitPatterns(np.concatenate(planes), None, bits.n_patterns * n_copies)
+        minus[first:first + rows] = _plane(unpacked.reshape(len(unpacked), -1))
+    return BitPatterns(minus, None, bits.n_patterns * n_copies)
 
 
 def as_numbers(name: str, values) -> np.ndarray:
