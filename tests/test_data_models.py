@@ -1,6 +1,7 @@
 """Learning from data: laws of the examples, limits in which a dataset is none, observables, who shares what, bad input."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -170,6 +171,18 @@ def test_many_spins_share_of_examples_in_blocks():
     assert all(abs(row.mean() - 0.9) < 0.05 for row in rows)
 
 
+@pytest.mark.parametrize("hamiltonian", ["distinct", "naive"])
+def test_averaged_examples_need_the_memory_that_is_announced(hamiltonian):
+    """What numpy holds at any moment of drawing and of building the kernel, whose caches are allocated beside it."""
+    model = models.Dense(200, 4, n_patterns=20_000, r=0.6, n_examples=10, hamiltonian=hamiltonian)
+    tracemalloc.start()
+    try:
+        model.draw(1).kernel()
+        assert tracemalloc.get_traced_memory()[1] < model.bytes_needed(1)
+    finally:
+        tracemalloc.stop()
+
+
 def test_jobs_with_datasets():
     text = """
     [model]
@@ -191,6 +204,9 @@ def test_jobs_with_datasets():
     assert {model.n_stored for model, _ in plan.points} == {5, 15, 60}
     task = plan.tasks[0]
     assert sum(array.nbytes for array in run_task(task).series.values()) == series_bytes(task.model, task.sampling)
+    for extra in ('start = "example"', 'start = "example"\ndynamics = "plefka"\nexpansion = "tap"'):
+        task = Plan.from_text(text + extra).tasks[0]
+        assert sum(array.nbytes for array in run_task(task).series.values()) == series_bytes(task.model, task.sampling)
     gaussian = Plan.from_text(text.replace("r = [0.6, 0.9]", "rho = [0.1, 0.2]").replace("n_examples = [3, 12]", "")
                               .replace(', "unsupervised"', ""))
     assert [model.law.rho for model, _ in gaussian.points] == [0.1, 0.2]
@@ -234,6 +250,7 @@ def test_bad_datasets(keys, words):
     (dict(examples=np.ones((4, 10)), protocol="unsupervised"), "every example"),
     (dict(examples=np.ones((4, 10)), protocol="storage"), "protocol = 'storage'"),
     (dict(examples=np.ones((4, 3, 10)), n_examples=5), "contradicts"),
+    (dict(examples=np.ones((4, 10)), rho=0.5), "rho = 0.5 describes averages in units of r, and the examples are given"),
     (dict(patterns=np.zeros((4, 10)) + np.eye(4, 10), r=0.5, n_examples=3), "zeros"),
 ])
 def test_bad_examples(keys, words):

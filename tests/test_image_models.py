@@ -127,6 +127,14 @@ def test_centred_rows_have_the_energy_of_the_formula(keys, p_body, hamiltonian):
     np.testing.assert_allclose(kernel.energy, expected, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("threshold", [0.5, 1.0])
+def test_centred_single_images_have_mean_square_one(threshold):
+    """Over all images of the set, also where no pixel ever changes (threshold 1) and what is left is small."""
+    model = models.Dense(patterns="digits", n_patterns=1797, threshold=threshold, remedy="centred")
+    left = load_images("digits").binarised(threshold) - model.images.mean_image
+    assert model.images.centred_moment(model.law) == pytest.approx(np.mean(left**2), rel=1e-9)
+
+
 @pytest.mark.parametrize("keys", [dict(), dict(n_examples=9), dict(n_examples=2, protocol="unsupervised", p_body=2)])
 def test_whitened_couplings_are_the_projection(keys):
     """H = -(1/2) s (J - diag J) s with J the projection on the span of what would be stored, from the pseudo-inverse."""
@@ -223,6 +231,20 @@ def test_without_held_out_images_everything_but_cues_works():
     model = digits(3, n_examples=130, held_out=0.0)
     assert model.draw(1).images.cues.shape == (0, 64) and model.n_cues == 0
     assert simulate(model, 0.0, disorder=2, **QUENCH)["m"].mean[0] > 0
+
+
+def test_mean_field_dynamics_recognise_too():
+    """At T = 0 the states are configurations, whose overlaps are counted here."""
+    keys = dict(disorder=3, replicas=4, start="example", dynamics="plefka", keep_spins=True, sweeps=1, thermalize=6)
+    model = digits(8, n_examples=60, remedy="whitened")
+    results = simulate(model, 0.0, **keys)
+    for disorder in range(3):
+        instance = model.draw(1, disorder)
+        for name, spins in (("recognised_cue", "start"), ("recognised", "final")):
+            overlaps = results.spins[0, disorder][spins].astype(int) @ instance.patterns.T.astype(int)
+            np.testing.assert_array_equal(results[name].series(0)[disorder, 0], overlaps[:, 0] > overlaps[:, 1:].max(axis=1))
+    assert 0 < results["recognised"].mean[0] < 1
+    assert {"recognised", "m_cue"} <= set(simulate(model, 0.3, **keys))
 
 
 def test_prototypes_of_one_class_are_one_answer():
@@ -370,7 +392,7 @@ def test_summary_for_people():
     (dict(archetypes="class", n_examples=0), "n_examples = 0 is not a whole number"),
     (dict(archetypes="class", n_examples=3, r=0.5), "r = 0.5 and rho = None cannot be chosen for images"),
     (dict(archetypes="class", protocol="unsupervised"), "protocol = 'unsupervised' learns from examples; give n_examples"),
-    (dict(archetypes="class", protocol="storage", n_examples=3), "protocol = 'storage' does not have"),
+    (dict(archetypes="class", protocol="storage", n_examples=3), "r = None, n_examples = 3, rho = None describe"),
     (dict(archetypes="class", examples=np.ones((5, 2, 64))), "archetypes have images as examples, and examples are given as"),
     (dict(archetypes="groups"), "archetypes = 'groups' is not one of class, prototypes"),
     (dict(n_examples=3), "needs the quality r of its examples"),

@@ -80,10 +80,12 @@ def read_idx(path: Path) -> np.ndarray:
         raise DataError(f"{path} is not an IDX file of bytes (it starts with {data[:4].hex()}); give the original file")
     axes = data[3]
     header = 4 + 4 * axes
-    shape = struct.unpack(f">{axes}I", data[4:header]) if len(data) >= header else (0,)
+    if len(data) < header:
+        raise DataError(f"{path} ends within its header, after {len(data)} of {header} bytes; copy it again")
+    shape = struct.unpack(f">{axes}I", data[4:header])
     promised = math.prod(shape)
     if len(data) - header != promised:
-        raise DataError(f"{path} holds {max(0, len(data) - header)} bytes where its header promises {promised}; copy it again")
+        raise DataError(f"{path} holds {len(data) - header} bytes where its header promises {promised}; copy it again")
     return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
 
 

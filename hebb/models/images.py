@@ -110,7 +110,8 @@ class ImageModel:
     def centred_moment(self, law: DenseLaw) -> float:
         """Mean square of what is stored after `mean_image` is subtracted, over all groups and draws."""
         if self.archetypes is None:
-            return float(np.mean(1 - self.mean_image**2))  # up to 1/n
+            # the plain mean is 1 + 2/n times mean_image a, so that the mean of (x - a)^2 is 1 - 2 (1 + 2/n) a^2 + a^2
+            return float(np.mean(1 - (1 + 4 / len(self.images)) * self.mean_image**2))
         if law.protocol == "storage":
             return float(np.mean((self.archetypes.rows - self.mean_image) ** 2))
         return self.archetypes.second_moment(law.n_examples if law.protocol == "supervised" else 1, centred=True)
@@ -133,7 +134,6 @@ class ImageModel:
         return {"r": float(r.mean()), "r_lowest": float(r.min()), "r_highest": float(r.max()),
                 "training_images": sum(map(len, found.training)), "held_out_images": sum(map(len, found.held_out)),
                 **correlations(found.rows)}
-
 
     def summary(self) -> str:
         """`measured` as text of two lines."""
@@ -173,7 +173,7 @@ def law_of_archetypes(source, p_body, r, n_examples, rho, protocol, hamiltonian)
     protocol = protocol or ("storage" if n_examples is None else "supervised")
     if protocol != "storage" and n_examples is None:
         raise ParameterError(f"protocol = {shown(protocol)} learns from examples; give n_examples, their number per archetype")
-    return DenseLaw.from_keywords(p_body, None if n_examples is None else 1.0, n_examples, None, protocol, hamiltonian)
+    return DenseLaw.from_keywords(p_body, None if protocol == "storage" else 1.0, n_examples, None, protocol, hamiltonian)
 
 
 def threshold_of(value) -> float | str:

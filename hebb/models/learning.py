@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..errors import ParameterError
-from ..params import DenseLaw, check_choice, check_integer
+from ..params import DenseLaw, check_choice, check_integer, shown
 from .base import Instance, Model, kernel_module
 from .patterns import BitPatterns, as_numbers, pack
 
@@ -105,9 +105,12 @@ class GivenExamples:
                                  "every example: give (K, M, N) of +-1")
         if n_examples not in (None, self.n_examples) and self.n_examples is not None:
             raise ParameterError(f"n_examples = {n_examples} contradicts the {self.n_examples} examples given; leave it out")
-        if r is not None or rho is not None:
-            n_examples = self.n_examples if n_examples is None and rho is None else n_examples
-            return DenseLaw.from_keywords(p_body, r, n_examples, rho, protocol, hamiltonian)
+        if rho is not None:
+            raise ParameterError(f"rho = {shown(rho)} describes averages in units of r, and the examples are given; leave it "
+                                 "out (it is measured), or give r and n_examples")
+        if r is not None:
+            n_examples = self.n_examples if n_examples is None else n_examples
+            return DenseLaw.from_keywords(p_body, r, n_examples, None, protocol, hamiltonian)
         if self.r < 1e-6:
             raise ParameterError(f"the examples do not resemble their patterns: r, the mean of pattern times example, is "
                                  f"{self.r:.3g} and must be positive")
@@ -137,8 +140,7 @@ class AveragedInstance(Instance):
         model, averages = self.model, self.averages
         constant = 0.0
         if model.hamiltonian == "naive":
-            rows = averages.columns.astype(float) * averages.unit
-            constant = model.weight * float(np.sum(power_of_random_sum(rows, model.p_body)))
+            constant = model.weight * float(np.sum(power_of_random_sum(averages.columns, model.p_body, averages.unit)))
         return RealPatternKernel(averages.columns, averages.n_patterns, averages.unit, model.p_body,
                                  model.hamiltonian == "naive", model.weight, constant, self.condensed, self.fields,
                                  instruction_set)
@@ -160,16 +162,16 @@ def elementary_symmetric(x: np.ndarray, p: int) -> np.ndarray:
     return e[p]
 
 
-def power_of_random_sum(x: np.ndarray, p: int) -> np.ndarray:
-    """Average of (sum_i +-x_i)^p over all signs, x (N, K): (K,). For p = 4 it is 3 (sum x^2)^2 - 2 sum x^4.
+def power_of_random_sum(x: np.ndarray, p: int, unit: float = 1.0) -> np.ndarray:
+    """Average of (sum_i +-unit x_i)^p over all signs, x (N, K): (K,). For p = 4 it is 3 (sum x^2)^2 - 2 sum x^4.
 
     One variable at a time, the moments of the sum so far: all terms are positive."""
     moments = np.zeros((p + 1, x.shape[1]))
     moments[0] = 1
     for row in x if p % 2 == 0 else ():
-        square = row * row
+        square = (unit * row) ** 2
         for n in range(p, 0, -2):
-            power = np.ones_like(row)
+            power = np.ones(x.shape[1])
             for k in range(2, n + 1, 2):
                 power = power * square
                 moments[n] += math.comb(n, k) * power * moments[n - k]

@@ -343,12 +343,12 @@ def seconds_of(model, sampling: Mapping) -> float:
 
 
 def series_bytes(model, sampling: Mapping) -> int:
-    """Bytes that one task leaves: bins of four observables per replica (mean field: nine; with a dataset one more) and two per
-    pair, and spins if they are kept."""
+    """Bytes that one task leaves: bins of four observables per replica (mean field: eight; with a dataset one more, from cues
+    three more) and two per pair, and spins if they are kept."""
     measurements, replicas = sampling["sweeps"] // sampling["measure_every"], sampling["replicas"]
     bins = measurements // bin_length_for(measurements)
     spins = (2 * replicas + 1) * model.n_spins if sampling["keep_spins"] else 0
-    per_replica = (9 if sampling["dynamics"] == "plefka" else 4) + model.has_dataset
+    per_replica = (8 if sampling["dynamics"] == "plefka" else 4) + model.has_dataset + 3 * (sampling["start"] == "example")
     return 8 * bins * (per_replica * replicas + replicas * (replicas - 1)) + spins
 
 

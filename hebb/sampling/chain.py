@@ -55,9 +55,7 @@ class Chain:
         self.kernel.load(planted[None])
         self.planted_energy = float(self.kernel.energy[0])
         self.kernel.load(spins)
-        self._recogniser = None
-        if isinstance(start, str) and start == "example":
-            self._recogniser = Recogniser(instance, spins)
+        self._recogniser = Recogniser(instance, spins) if isinstance(start, str) and start == "example" else None
         self.sweeps_done = 0
         self._accepted = np.zeros(replicas, np.int64)
         self._lowest = np.full(replicas, instance.n_spins, np.int64)

@@ -41,6 +41,7 @@ from ..models.base import Instance, Model, available_memory
 from ..models.dense import Dense
 from ..models.mean_field import MeanFieldEnergy
 from ..params import DenseLaw, check_choice, check_integer, check_real, dilution_factor
+from .recognition import Recogniser
 from .starts import check_start, starting_spins
 
 __all__ = ["EXPANSIONS", "Plefka", "Reaction", "entropy"]
@@ -169,6 +170,7 @@ class Plefka:
         self._change = np.full(replicas, np.nan)
         self._lowest = np.abs(self._overlap)
         self._seen = None
+        self._recogniser = Recogniser(instance, spins) if isinstance(start, str) and start == "example" else None
         self.sweeps_done = 0
 
     @staticmethod
@@ -244,6 +246,8 @@ class Plefka:
                 "fixed_point_change": self._change}
         if self.instance.learned is not None:
             seen["n"] = m @ self.instance.learned / n
+        if self._recogniser is not None:
+            seen |= self._recogniser.measure(m.astype(np.float32))
         if self.reaction is not None:
             energy = energy + self.reaction.energy(q_self, temperature)
             free_energy = free_energy + self.reaction.free_energy(q_self, temperature)

@@ -33,5 +33,5 @@ class Recogniser:
         return (overlaps[:, self._own].max(axis=1) > others).astype(float)
 
     def measure(self, spins: np.ndarray) -> dict[str, np.ndarray]:
-        """Of configurations (R, N) float32."""
+        """Of configurations or magnetisations (R, N) float32."""
         return {"recognised": self._recognised(spins), **self._cue}
