@@ -156,12 +156,12 @@ def _check(options) -> int:
         f"time:   about {_duration(total)} on one core; the longest task {_duration(longest)}, so at most "
         f"{max(1, min(len(plan.tasks), int(total / longest)))} ranks are of use"
     )
-    for text in dict.fromkeys(model.summary() for model, _ in plan.points):
-        if text:
-            print(text)
     if plan.walltime is not None and total > plan.walltime:
         ranks = int(total / plan.walltime) + 1
         print(f"        the wall time of {_duration(plan.walltime)} needs at least {ranks} ranks, or --resume")
+    for text in dict.fromkeys(model.summary() for model, _ in plan.points):
+        if text:
+            print(text)
     return 0
 
 
