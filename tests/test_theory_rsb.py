@@ -220,6 +220,33 @@ def test_datasets(keywords):
     assert s.converged and s.q0 < s.q1 and 0 < s.n and s.m < 1
 
 
+def test_even_numbers_of_examples_at_low_temperature():
+    """Spins of u = 0 hear noise only, so that at T = 0 the levels are apart from gamma = 0 on."""
+    th = Dense(4, r=0.8, n_examples=2)
+    cold = th.solve(0.2, 0.0, ansatz="1RSB")
+    assert cold.converged and 0.04 < cold.q1 - cold.q0 < 0.05 and abs(cold.n - th.solve(0.2, 0.0).n) > 1e-5
+    near, edge = th.solve(0.2, 1e-3, ansatz="1RSB"), th.spinodal(0.0, ansatz="1RSB")
+    for name in ("q0", "n", "C", "breaking_slope", "free_energy"):
+        assert abs(getattr(near, name) / getattr(cold, name) - 1) < 0.02, name
+    assert abs(near.free_energy - cold.free_energy + 5e-4 * (near.entropy + cold.entropy)) < 1e-7
+    assert edge.converged and abs(edge.gamma / th.spinodal(1e-3, ansatz="1RSB").gamma - 1) < 1e-4
+    # the width of the noise is the only scale at small load, also below the first point that is followed
+    one, two = (th.solve(gamma, 0.0, ansatz="1RSB") for gamma in (1e-3, 4e-3))
+    assert one.converged and two.converged and abs(one.breaking_slope / two.breaking_slope - 2) < 1e-6
+    assert abs(one.q0 - two.q0) < 1e-7
+
+
+def test_shorter_traces_are_gone_on_from():
+    """The order in which the loads of one temperature are asked for does not matter."""
+    for p_body, temperature, loads in ((4, 0.0, (0.3, 0.35, 0.45)), (2, 0.001, (0.11, 0.13))):
+        up, down = Dense(p_body), Dense(p_body)
+        rising = [up.solve(gamma, temperature, ansatz="1RSB") for gamma in loads]
+        falling = [down.solve(gamma, temperature, ansatz="1RSB") for gamma in loads[::-1]][::-1]
+        for one, two in zip(rising, falling, strict=True):
+            assert one.converged and two.converged and abs(one.q0 - two.q0) < 1e-11 and abs(one.C / two.C - 1) < 1e-8
+        assert abs(up.spinodal(temperature, "1RSB").gamma / down.spinodal(temperature, "1RSB").gamma - 1) < 1e-12
+
+
 def test_one_example_is_the_pattern():
     """M = 1: the example is the stored pattern, m = r m0 and everything else as without a dataset."""
     clean, noisy = theory(4), Dense(4, r=0.7, n_examples=1)

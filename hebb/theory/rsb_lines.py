@@ -15,11 +15,13 @@ from .parisi import Parisi, Point, Saddles
 from .replica_symmetric import States
 from .rsb import BrokenRetrieval, resolved, take
 from .rsb_glass import BrokenGlass
+from .rsb_onset import APART
 from .solver import bracketed_root
 
 __all__ = ["OneStep", "StepStates"]
 
 _LOWEST_LOAD = 1e-9        # of the spinodal load: where searches along gamma begin
+_MARGINAL = 1e-3           # replicons that are negative by less do not tell levels apart
 _ALONG = ("gamma", "q0", "C", "x1")
 _BROKEN = ("nt", "q0", "C", "x1")
 
@@ -65,7 +67,13 @@ class OneStep:
         rows, saddles = self.retrieval.solve(gamma, temperature, chosen)
         folds = self.branches.retrieval.fold(distinct).rows(place)
         symmetric = self.branches.states("retrieval", gamma, temperature, folds)
-        lost = np.array([trace is not None and _clearly_inside(g, trace) for g, trace in zip(gamma, chosen, strict=True)])
+        inside = [trace is None or _clearly_inside(g, trace) for g, trace in zip(gamma, chosen, strict=True)]
+        # T = 0: the trace knows where the levels are told apart
+        noise = self.branches.equations.noise
+        quiet = noise.replicon_parts(symmetric.C, temperature, gamma, np.zeros_like(gamma))[0]
+        with np.errstate(invalid="ignore"):
+            merged = (temperature > 0) & (0.8 * temperature * symmetric.C * -symmetric.replicon < APART * quiet)
+        lost = np.array(inside) & (symmetric.replicon < -_MARGINAL) & ~merged
         lost[rows] = False
         return StepStates(symmetric, rows, saddles, lost)
 
@@ -130,7 +138,7 @@ class OneStep:
         if trace is None:
             fold = self.branches.retrieval.fold(np.array([temperature]))
             replicon = self.branches.equations.states(fold.n, fold.C, fold.gamma, fold.temperature).replicon[0]
-            return None, abs(fold.determinant[0]), bool(replicon > -1e-3)
+            return None, abs(fold.determinant[0]), bool(replicon > -_MARGINAL)
         saddles = self.parisi.solve(Point.from_columns(trace.points[-1:]), unknowns=_ALONG, equations=_BROKEN)
         return saddles, self.retrieval.fold_error(trace), trace.ends
 

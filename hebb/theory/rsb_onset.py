@@ -9,9 +9,10 @@ from .branches import Branches
 from .parisi import Parisi, Point
 from .solver import bracketed_root
 
-__all__ = ["Onset"]
+__all__ = ["APART", "Onset"]
 
-_APART = 1e-6             # of the levels where the branch at T = 0 is followed from
+_TINY = 1e-290
+APART = 1e-6             # of the levels where the branch at T = 0 is followed from
 
 
 class Onset:
@@ -39,22 +40,22 @@ class Onset:
         rows = np.arange(alive.size)
         outer = np.where(first > 0, grid[rows, np.maximum(first - 1, 0)], top * (1 - 1e-12))
         found = bracketed_root(lambda y, rows: self._excess(y, T[rows]), grid[rows, first], outer)
-        # T = 0, u = 0 possible: the spins that hear noise only are broken at any load
-        found = np.where(np.isnan(found) & (T == 0) & (first == 0), grid[:, 0], found)
+        # u = 0 possible: the spins that hear noise only are broken at any load if T = 0, almost any if T is small
+        found = np.where(np.isnan(found) & (first == 0), grid[:, 0], found)
         y[alive] = np.where((excess > 0).any(axis=1), found, np.nan)
         return y
 
     def _excess(self, y, temperature):
-        """Positive where the levels are apart: minus the replicon; at T = 0, gap over `_APART` less 1."""
+        """Positive where the levels are apart: minus the replicon; at T = 0, gap over `APART` less 1."""
         guess, replicon = self.emerging(y, temperature)
-        return np.where(temperature > 0, -replicon, (1 - guess.q[:, 0]) / _APART - 1)
+        return np.where(temperature > 0, -replicon, (1 - guess.q[:, 0]) / APART - 1)
 
     def emerging(self, y, temperature, factor=1.0):
         """(starting points close to where the levels merge, replica-symmetric replicon)."""
         n, sigma, C, gamma, _ = self.branches.retrieval.follow(y, temperature)
-        D = self.branches.equations.averages(n, C, gamma, temperature).D
+        D = np.maximum(self.branches.equations.averages(n, C, gamma, temperature).D, _TINY)
         quiet, drop = self.branches.equations.noise.replicon_parts(C, temperature, gamma, D)
-        edge = drop / quiet                                # the replicon vanishes at T = edge
+        edge = np.maximum(drop / quiet, _TINY)             # the replicon vanishes at T = edge
         t = np.minimum(temperature / edge, 1)
         gap = np.minimum(1.19 * edge * D * (1 - t) * (1 + 1.7 * t) * factor, 0.4 * (1 - temperature * C))
         x = 0.967 * (1 - t) / edge
