@@ -18,6 +18,16 @@ def test_paper_figures(tmp_path):
     np.testing.assert_allclose(drawn, [0.1379055665, 0.3957202384], atol=1e-9)
 
 
+def test_figures_of_broken_replica_symmetry(tmp_path):
+    figures = runpy.run_path(str(ROOT / "paper_figures" / "dense_2111_12997.py"))
+    table = figures["capacity_table"](orders=(4,))
+    assert abs(table[0]["gamma_c 1RSB"] - 0.4583434668) < 1e-9 and abs(table[0]["gamma_t 1RSB"] - 0.3797873392) < 1e-9
+    figures["capacity_figure"](table).savefig(tmp_path / "capacity.png")
+    energies = [row["energy"] for row in figures["step_table"](orders=(4,), steps=1)]
+    np.testing.assert_allclose(energies[1], -0.8254705422, atol=1e-9)
+    assert np.all(np.diff(energies) > 0)
+
+
 def test_notebook_reads_a_run(tmp_path):
     job = (ROOT / "mpi_runs" / "demo.toml").read_text()
     (tmp_path / "demo.toml").write_text(job.replace("n_spins = 128", "n_spins = 32").replace("disorder = 32", "disorder = 4"))
