@@ -86,8 +86,12 @@ def test_points_without_threshold():
                             ({"r": 0.5, "kind": "at"}, "kind"), ({"r": 0.01, "protocol": "unsupervised"}, "exact = False")):
         with pytest.raises(ParameterError, match=words):
             critical_examples(4, 0.3, 0.0, **keywords)
-    with pytest.raises(ParameterError, match="fewer than 4"):
-        example_scaling(4, 0.3, 0.0, r=[0.1, 0.2])
+
+
+@pytest.mark.parametrize("r", ["few", [0.1, 0.2], [0.1, 0.1, 0.2, 0.3], [0.1, 0.2, 0.3, math.nan], [[0.1], [0.2, 0.3]]])
+def test_qualities_are_checked(r):
+    with pytest.raises(ParameterError, match="4 different qualities"):
+        example_scaling(4, 0.3, 0.1, r=r)
 
 
 def test_noise_load_is_the_variance_of_the_energy():

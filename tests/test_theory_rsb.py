@@ -259,6 +259,8 @@ def test_one_example_is_the_pattern():
 @pytest.mark.parametrize("call, words", [
     (lambda: theory(4).solve(0.47, 0.1, ansatz="1RSB"), "ends at gamma = 0.45951585.*at no temperature"),
     (lambda: theory(4).solve(0.459, 0.6, ansatz="1RSB"), "up to temperature = 0.50"),
+    (lambda: theory(4).solve(0.1, 2.0, ansatz="1RSB"), "gamma = 0.1, temperature = 2: .*at this gamma it exists up to "
+                                                       "temperature = 0.927"),
     (lambda: theory(4).solve(0.1, 0.5, "1RSB", "glass"), "gamma > 0.6569.*below temperature = 0.195"),
     (lambda: theory(4).complexity(1.0, 0.7, [1.0]), "below temperature = 0.678411"),
     (lambda: theory(4).complexity(0.0, 0.1, [1.0]), "no glass without load"),

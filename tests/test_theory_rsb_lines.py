@@ -190,6 +190,13 @@ def test_lines_of_the_diagram(diagram):
     assert diagram.lines["spinodal"][0, 0] > diagram.lines["spinodal_rs"][0, 0] + 0.06
 
 
+def test_lines_stay_within_the_temperatures_of_the_diagram():
+    """One temperature: the Gardner line lies below it at every load of the grid."""
+    lines = theory(4).phase_diagram([0.1, 0.6], [0.3], ansatz="1RSB").lines
+    assert all(np.all(line[:, 1] == 0.3) for line in lines.values()) and "gardner" not in lines
+    assert len(lines["glass"]) == 1 and abs(lines["glass"][0, 0] - (0.3 / 0.6168832895) ** 2) < 1e-9
+
+
 def test_diagrams_are_stored_and_drawn(diagram, tmp_path):
     import matplotlib
     matplotlib.use("Agg")

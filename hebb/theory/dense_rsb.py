@@ -40,9 +40,13 @@ class DenseOneStep:
             return self._record(branch, self.lines.glass_states(*points))
         states = self.lines.retrieval_states(*points, whole=False)
         if not states.broken.size and np.isnan(states.symmetric.free_energy[0]):
-            end = self.spinodal(temperature)
+            try:
+                end = self.spinodal(temperature)
+            except NoSolution as error:
+                self._no_retrieval(gamma, str(error))
             if gamma > end.gamma:
-                self._no_retrieval(gamma, temperature, end.gamma)
+                self._no_retrieval(gamma, f"temperature = {temperature:.10g}: the retrieval branch (1RSB) ends at gamma = "
+                                          f"{end.gamma:.10g} at this temperature")
             if gamma == end.gamma:
                 return end.solution
         return self._record(branch, states)
@@ -110,13 +114,12 @@ class DenseOneStep:
                              f"{onset:.10g} at this temperature, and below temperature = "
                              f"{float(self._glass.onset_temperature(gamma)):.10g} at this gamma")
 
-    def _no_retrieval(self, gamma, temperature, end):
+    def _no_retrieval(self, gamma, why):
         try:
             other = f"up to temperature = {self.spinodal_temperature(gamma).temperature:.10g}"
         except NoSolution:
             other = "at no temperature"
-        raise NoSolution(f"gamma = {gamma:.10g}, temperature = {temperature:.10g}: the retrieval branch (1RSB) ends at "
-                         f"gamma = {end:.10g} at this temperature; at this gamma it exists {other}")
+        raise NoSolution(f"gamma = {gamma:.10g}, {why}; at this gamma it exists {other}")
 
     # ---- lines -------------------------------------------------------------------------------------------------------
 

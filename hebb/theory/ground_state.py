@@ -50,7 +50,7 @@ def ground_state(p_body: int = 2, k: int = 2) -> GroundState:
     """k-step energy of the glass of covariance N q^P/2 (P = 2: Sherrington-Kirkpatrick), P from 2 to 20, k from 0 to 12.
 
     f is maximised over q and x, starting from k-1 steps, and the maximum refined by Newton's method. Raises NoSolution
-    where k steps cannot be told from fewer in double precision (P = 7: k > 2, P >= 9: k > 1). Cost: 0.3 s at P = 2,
+    where k steps cannot be told from fewer in double precision (P = 8 and 9: k > 2, P >= 10: k > 1). Cost: 0.3 s at P = 2,
     k = 4; 2 s at P = 3, k = 5; 20 s at P = 2, k = 12. The states of fewer steps are kept for the next call.
     """
     p_body = check_integer("p_body", p_body, 2, 20)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .noise import HopfieldNoise, MixtureNoise, _log_remainder
+from .noise import HopfieldNoise, MixtureNoise, log_remainder
 
 __all__ = ["HopfieldHierarchy", "MixtureHierarchy", "hierarchy"]
 
@@ -88,8 +88,8 @@ class HopfieldHierarchy:
         F = C * r[:, -1] + np.sum(x * np.diff(r * q, axis=1), axis=1)
         for strength, trace, X, L in self._modes(q, C, x):
             # W with q_k = 1 - T C used: every term vanishes with l, so that many weak modes lose no digits
-            log = _log_remainder(strength * x * gap / L[:, 1:])
-            F += trace * (temperature * C * _log_remainder(strength * C) - strength * q[:, 0] * X[:, 0] / L[:, 0]
+            log = log_remainder(strength * x * gap / L[:, 1:])
+            F += trace * (temperature * C * log_remainder(strength * C) - strength * q[:, 0] * X[:, 0] / L[:, 0]
                           + np.sum(gap / L[:, 1:] * (log - strength * X[:, 1:]), axis=1))
         return F / 2
 
@@ -98,7 +98,7 @@ class HopfieldHierarchy:
         gap = np.diff(q, axis=1)
         slope = q[:, 1:] * self.rises(q, C, x)[:, 1:]
         for strength, trace, _, L in self._modes(q, C, x):
-            slope -= trace * gap / (x * L[:, :-1]) * _log_remainder(-strength * x * gap / L[:, :-1])
+            slope -= trace * gap / (x * L[:, :-1]) * log_remainder(-strength * x * gap / L[:, :-1])
         return slope / 2
 
     def pull_back(self, q, C, x, r_bar):

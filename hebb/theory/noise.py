@@ -15,7 +15,7 @@ from numpy.polynomial import polynomial as poly
 
 from ..params import DenseLaw
 
-__all__ = ["HopfieldNoise", "MixtureNoise", "noise_law"]
+__all__ = ["HopfieldNoise", "MixtureNoise", "log_remainder", "noise_law"]
 
 
 def noise_law(law: DenseLaw):
@@ -147,12 +147,12 @@ class HopfieldNoise:
     def free_energy(self, C, temperature):
         q = 1 - temperature * C
         # every term vanishes as x^2: no constant is subtracted, however large the traces
-        return sum(t * (temperature * C * _log_remainder(s * C) + q * (s * C / (1 - s * C)) ** 2)
+        return sum(t * (temperature * C * log_remainder(s * C) + q * (s * C / (1 - s * C)) ** 2)
                    for s, t in self._modes()) / 2
 
     def entropy(self, C, temperature):
         """Contribution to the entropy, -d(free energy)/dT at fixed q, variance terms included."""
-        return -sum(t * C * (_log_remainder(s * C) + s * C / (1 - s * C)) for s, t in self._modes()) / 2
+        return -sum(t * C * (log_remainder(s * C) + s * C / (1 - s * C)) for s, t in self._modes()) / 2
 
     def replicon_parts(self, C, temperature, load, D):
         """(quiet, drop): replicon = quiet - drop/T, with D = E sech^4 / T; drop stays finite at T = 0."""
@@ -181,7 +181,7 @@ class HopfieldNoise:
         return sum((t * s * ((1 - C) / (1 - s * C)) ** 2 for s, t in rest), np.ones_like(C))
 
 
-def _log_remainder(x):
+def log_remainder(x):
     """1 + ln(1-x)/x for x < 1, which starts as -x/2, to full relative precision."""
     x = np.asarray(x, float)
     small = np.abs(x) < 0.03

@@ -201,7 +201,7 @@ class Parisi:
             dropped.add("q0")
         return tuple(name for name in self.names[:-2] if name not in dropped)
 
-    def _residual(self, table, equations, *, finer=False):
+    def relative_residual(self, table, equations, *, finer=False):
         """The equations in relative form (B, E), so scaled that merged levels are no solution of them.
 
         C: C(values)/C - 1; q_j: (Q_{j+1} - Q_j)/(q_{j+1} - q_j) - 1; x_j: x_slope over its noise part and the gap.
@@ -233,13 +233,13 @@ class Parisi:
                 whole[legal] = part
         return out
 
-    def _scaled(self, table, columns):
+    def scaled(self, table, columns):
         """The unknowns in which Newton works: log(1-q), log of the others, nt itself."""
         with np.errstate(all="ignore"):
             return np.stack([table[:, c] if c == 0 else np.log1p(-table[:, c]) if c <= self.steps else np.log(table[:, c])
                              for c in columns], axis=1)
 
-    def _with_unknowns(self, table, columns, scaled):
+    def with_unknowns(self, table, columns, scaled):
         table = np.broadcast_to(table, (*scaled.shape[:-1], table.shape[-1])).copy()
         for place, c in enumerate(columns):
             value = scaled[..., place]
@@ -248,10 +248,10 @@ class Parisi:
 
     def _linearised(self, table, columns, equations):
         """(residual, Jacobian) in the scaled unknowns, by forward differences, all points at once."""
-        base = self._scaled(table, columns)
+        base = self.scaled(table, columns)
         moves = np.concatenate([np.zeros((1, base.shape[1])), _STEP * np.eye(base.shape[1])])
-        trials = self._with_unknowns(table[:, None], columns, base[:, None] + moves)
-        out = self._residual(trials.reshape(-1, table.shape[1]), equations).reshape(*trials.shape[:2], -1)
+        trials = self.with_unknowns(table[:, None], columns, base[:, None] + moves)
+        out = self.relative_residual(trials.reshape(-1, table.shape[1]), equations).reshape(*trials.shape[:2], -1)
         return out[:, 0], np.swapaxes(out[:, 1:] - out[:, :1], 1, 2) / _STEP
 
     def _advance(self, table, columns, equations, step, jacobian):
@@ -259,14 +259,14 @@ class Parisi:
 
         P. Deuflhard's natural monotonicity test, which does not depend on how equations and unknowns are scaled.
         """
-        base = self._scaled(table, columns)
+        base = self.scaled(table, columns)
         longest = np.abs(step).max(axis=1)
         share = np.minimum(1.0, _LONGEST / np.maximum(longest, 1e-300))
         best, taken = table.copy(), np.full(longest.shape, np.nan)
         rows = np.flatnonzero(np.isfinite(longest))
         for _ in range(10):
-            trial = self._with_unknowns(table[rows], columns, base[rows] + share[rows, None] * step[rows])
-            left = np.abs(_solve_all(jacobian[rows], self._residual(trial, equations))).max(axis=1)
+            trial = self.with_unknowns(table[rows], columns, base[rows] + share[rows, None] * step[rows])
+            left = np.abs(_solve_all(jacobian[rows], self.relative_residual(trial, equations))).max(axis=1)
             good = (left < longest[rows] * (1 - share[rows] / 4)) | ((left < 1e-6) & (longest[rows] < 1e-6))
             best[rows[good]] = trial[good]
             taken[rows[good]] = (share * longest)[rows[good]]
@@ -285,7 +285,7 @@ class Parisi:
         active = [self.names.index(name) for name in equations]
         residual = np.abs(changes[:, active]).max(axis=1)
         gradient = np.abs(self.gradient(point, values)[:, active]).max(axis=1)
-        shift = np.abs(_solve_all(jacobian, self._residual(point.columns(), equations, finer=True))).max(axis=1)
+        shift = np.abs(_solve_all(jacobian, self.relative_residual(point.columns(), equations, finer=True))).max(axis=1)
         entropy = values.S + point.gamma * self.noise.entropy(point.C, T)
         with np.errstate(divide="ignore", invalid="ignore"):
             quiet, drop = self.noise.replicon_parts(point.C, T, point.gamma, values.D)

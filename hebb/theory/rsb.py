@@ -226,7 +226,7 @@ class BrokenRetrieval:
     def slope(self, table):
         """d ln(gamma)/d nt along the branch at fixed temperature, from differences of fourth order of the equations."""
         columns, h = [0, 1, 2, 3, 4], 1e-3
-        base = self.parisi._scaled(table, columns)
+        base = self.parisi.scaled(table, columns)
         scale = np.ones_like(base)
         gap = 1 - table[:, -1] * table[:, 2] - table[:, 1]
         scale[:, 1] = np.minimum(1.0, gap / (1 - table[:, 1]))          # no step may take q_0 above q_1
@@ -238,8 +238,8 @@ class BrokenRetrieval:
             for share in (1, -1, 2, -2):
                 moved = base.copy()
                 moved[:, c] += share * h * scale[:, c]
-                trials.append(self.parisi._with_unknowns(table, columns, moved))
-        out = self.parisi._residual(np.concatenate(trials), _AT_NT).reshape(5, 4, len(table), 4)
+                trials.append(self.parisi.with_unknowns(table, columns, moved))
+        out = self.parisi.relative_residual(np.concatenate(trials), _AT_NT).reshape(5, 4, len(table), 4)
         for c in columns:
             jacobian[:, :, c] = sum(w * o for w, o in zip(weights, out[c], strict=True)) / (12 * h * scale[:, c])[:, None]
         result = np.full(len(table), np.nan)

@@ -269,8 +269,9 @@ class OneStep:
             scales["gardner"] = self.glass.gardner[0]
         lines = {}
         for name, scale in scales.items():
-            if math.isfinite(scale):
-                T = np.linspace(low, min(high, scale * math.sqrt(gamma_max)), 81)
+            top = min(high, scale * math.sqrt(gamma_max))
+            if math.isfinite(scale) and top >= low:
+                T = np.unique(np.linspace(low, top, 81))
                 lines[name] = TracedLine(np.column_stack([(T / scale) ** 2, T]), self.glass.line_error(name))
         return lines
 
