@@ -279,3 +279,11 @@ def test_branches_that_do_not_exist(call, words):
 def test_bad_parameters_are_refused(call, words):
     with pytest.raises(ParameterError, match=words):
         call()
+
+
+@pytest.mark.parametrize("temperature", [1e-10, 1e-30, 1e-100])
+def test_temperatures_close_to_zero(temperature):
+    cold, near = (theory(4).solve(0.4, T, ansatz="1RSB") for T in (0.0, temperature))
+    assert near.converged and abs(near.breaking_slope / cold.breaking_slope - 1) < 1e-7
+    assert abs(near.C / cold.C - 1) < 1e-7 and near.q0 < near.q1
+    assert theory(4).solve(0.1, temperature, ansatz="1RSB").converged

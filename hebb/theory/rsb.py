@@ -16,7 +16,7 @@ from scipy.special import erf, erfinv
 
 from .branches import Branches
 from .parisi import Parisi, Point, Saddles
-from .rsb_onset import Onset
+from .rsb_onset import COLD, Onset
 from .solver import bracketed_root
 
 __all__ = ["BrokenRetrieval", "Trace", "replaced", "resolved", "take"]
@@ -95,9 +95,9 @@ class BrokenRetrieval:
         T, start = temperature[rows], y_at[rows]
         # spins of u = 0 are broken down to the smallest loads
         deep = (start > _LARGEST_Y) & (self.branches.equations.dataset.undecided > 0)
-        start = np.where(deep | (T == 0), np.minimum(start, _LARGEST_Y), start)
+        start = np.where(deep | (T <= COLD), np.minimum(start, _LARGEST_Y), start)
         edge = self.onset.merged(start, T)
-        merged = [at if warm else None for at, warm in zip(edge, (T > 0) & ~deep, strict=True)]
+        merged = [at if warm else None for at, warm in zip(edge, (T > COLD) & ~deep, strict=True)]
         begun = [[] if known[row] is None else list(known[row].points) for row in rows]
         paths = self._march(T, start, start - erfinv(folds.n[rows] / self._size), up_to, begun, merged)
         turned = [k for k, path in enumerate(paths) if len(path) > 1 and path[-1][-2] < max(p[-2] for p in path)]
@@ -187,7 +187,7 @@ class BrokenRetrieval:
 
         The first point may be an AT point, whose x is taken from the next one.
         """
-        cold = table[-1, -1] == 0
+        cold = table[-1, -1] <= COLD
         gap = 1 - table[:, -1] * table[:, 2] - table[:, 1]
         x = np.where(np.isnan(table[:, 3]), table[min(1, len(table) - 1), 3], table[:, 3])
         known = erfinv(table[:, 0] / self._size)
@@ -321,7 +321,7 @@ class BrokenRetrieval:
             points = np.vstack([trace.merged, points])
         share = -np.sqrt(np.maximum(points[-1, -2] * (1 + 1e-15) - points[:, -2], 0))
         at = -np.sqrt(max(points[-1, -2] * (1 + 1e-15) - gamma, 0))
-        cold = points[-1, -1] == 0
+        cold = points[-1, -1] <= COLD
         gap = 1 - points[:, -1] * points[:, 2] - points[:, 1]
         x = np.where(np.isnan(points[:, 3]), points[min(1, len(points) - 1), 3], points[:, 3])
         values = [np.log(gap) if cold else gap, np.log(points[:, 2]), np.log(x), erfinv(points[:, 0] / self._size)]

@@ -9,9 +9,10 @@ from .branches import Branches
 from .parisi import Parisi, Point
 from .solver import bracketed_root
 
-__all__ = ["APART", "Onset"]
+__all__ = ["APART", "COLD", "Onset"]
 
 _TINY = 1e-290
+COLD = 1e-9               # up to this temperature the levels part as they do at T = 0
 APART = 1e-6             # of the levels where the branch at T = 0 is followed from
 
 
@@ -46,9 +47,10 @@ class Onset:
         return y
 
     def _excess(self, y, temperature):
-        """Positive where the levels are apart: minus the replicon; at T = 0, gap over `APART` less 1."""
+        """Positive where the levels are apart: minus the replicon; at T = 0 (up to `COLD`), gap over `APART` less 1."""
         guess, replicon = self.emerging(y, temperature)
-        return np.where(temperature > 0, -replicon, (1 - guess.q[:, 0]) / APART - 1)
+        gap = np.diff(guess.overlaps, axis=1)[:, 0]
+        return np.where(temperature > COLD, -replicon, gap / APART - 1)
 
     def emerging(self, y, temperature, factor=1.0):
         """(starting points close to where the levels merge, replica-symmetric replicon)."""
@@ -59,7 +61,7 @@ class Onset:
         t = np.minimum(temperature / edge, 1)
         gap = np.minimum(1.19 * edge * D * (1 - t) * (1 + 1.7 * t) * factor, 0.4 * (1 - temperature * C))
         x = 0.967 * (1 - t) / edge
-        warm = temperature > 0
+        warm = temperature > COLD
         x[warm] += (t * self._onset_slope(n, sigma, C, temperature, edge / D))[warm]
         C = np.maximum(C * (0.2335 + 0.7665 * t) - t * gap / (2 * edge), 0.1 * C)
         replicon = quiet - np.where(warm, drop / np.where(warm, temperature, 1.0), np.inf)
@@ -72,7 +74,7 @@ class Onset:
         """
         data, noise = self.branches.equations.dataset, self.branches.equations.noise
         y = np.linspace(-8, 8, 161)
-        T = np.where(temperature > 0, temperature, 1.0)[:, None]
+        T = np.where(temperature > COLD, temperature, 1.0)[:, None]
         width = np.hypot(sigma, np.sqrt(data.spread) * self.parisi.amplitude(n))[:, None]
         law = sum(w * np.exp(-(((T * y - size * self.parisi.amplitude(n)[:, None]) / width) ** 2) / 2)
                   for size, w in zip(data.sizes, data.weights, strict=True)) * T * (y[1] - y[0]) / (width * np.sqrt(2 * np.pi))
