@@ -49,6 +49,7 @@ __all__ = ["Comparison", "Prediction", "Row", "compare", "compare_results", "law
 
 _LAW = ("p_body", "hamiltonian", "protocol", "r", "n_examples", "rho")
 _SMALLEST_SIZE = {2: 2000}  # below, what the mapping leaves exceeds a fraction of a 32-sample error bar; 128 for P >= 3
+_FIXED = 1e-8  # change per update below which mean-field magnetisations have arrived
 _FEWEST_SAMPLES = 8  # with fewer, an error bar says little
 _LARGEST_CHI = 1.2  # nearer to a continuous glass, <|q|> of a small system is not the Gaussian one
 _UNPREDICTED = ("m", "q", "energy", "recognised", "recognised_cue")  # shown where there is no theory
@@ -213,11 +214,14 @@ def _row(results: Results, index: int, name: str, prediction: Prediction | None,
         lost = int(results.lost[index])
         if branch == "retrieval" and lost:
             excluded = f"{lost} of {results.n_disorder[index]} samples left the planted state"
+        elif "fixed_point_change" in results:  # magnetisations that have arrived have no autocorrelation
+            if not np.nanmax(results["fixed_point_change"].samples[index]) < _FIXED:
+                excluded = "fixed point not reached"
         elif estimate.too_short:
             excluded = "chain too short"
-        elif not estimate.raw_error > 0:
+        if not excluded and not estimate.raw_error > 0:
             excluded = "no scatter between samples"
-        else:
+        if not excluded:
             samples = int(results.n_disorder[index])
             z, z_unmapped = (normal_score((estimate.mean - x) / estimate.raw_error, samples) for x in (theory, infinite))
             notes = notes + ((f"only {samples} samples",) if samples < _FEWEST_SAMPLES else ())
@@ -254,13 +258,15 @@ def predict(point: dict, sampling: dict, theories: dict | None = None) -> Predic
         raise NoSolution("no theory for given patterns, images or fields")
     if sampling["dynamics"] == "zero_temperature":
         raise NoSolution("a quench at T = 0 is not an equilibrium state")
-    if sampling["dynamics"] == "plefka":
-        raise NoSolution("mean-field updates draw no configurations to be compared with equilibrium")
+    if sampling["dynamics"] == "plefka" and (sampling["expansion"] != "tap" or sampling["start"] != "planted"):
+        raise NoSolution("mean-field updates of first order are not equilibrium; planted fixed points of expansion = 'tap' are")
     theories = {} if theories is None else theories
     theory = theory_of(point, theories)
     if sampling["start"] == "planted":
         if _retrieves(point, theory):
             return _retrieval(point, theory)
+        if sampling["dynamics"] == "plefka":
+            raise NoSolution("fixed points of mean-field updates are compared in retrieval only")
     elif sampling["start"] != "random":
         raise NoSolution(f"start = {sampling['start']!r}: where the chain ends is not given by a saddle point alone")
     return _paramagnet(point, theory)

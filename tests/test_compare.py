@@ -56,7 +56,9 @@ def test_points_without_theory_say_why():
         ({"patterns": "digits"}, PLANTED, "no theory for given patterns, images or fields"),
         ({"fields": {}}, PLANTED, "no theory for given patterns, images or fields"),
         ({}, PLANTED | {"dynamics": "zero_temperature"}, "quench"),
-        ({}, PLANTED | {"dynamics": "plefka"}, "mean-field updates"),
+        ({}, PLANTED | {"dynamics": "plefka", "expansion": "mean_field"}, "mean-field updates of first order"),
+        ({}, RANDOM | {"dynamics": "plefka", "expansion": "tap"}, "planted fixed points"),
+        ({"temperature": 2.0}, PLANTED | {"dynamics": "plefka", "expansion": "tap"}, "in retrieval only"),
         (LEARNED | {"patterns": "digits"}, PLANTED, "no theory for given patterns, images or fields"),
         (LEARNED | {"hamiltonian": "naive", "temperature": 2.0}, RANDOM, "naive indices has no energy"),
         (LEARNED | {"protocol": "unsupervised", "n_examples": 2, "temperature": 0.3}, PLANTED, "rather follow one example"),
@@ -424,6 +426,17 @@ def test_trend_leaves_out_sizes_without_an_infinite_counterpart():
     rows = [Row(dense_point(n, 4, patterns_at_load(0.08, n, 4), 0.5), "m", 0.9, 1e-3, 0.9, math.nan, 0.0, math.nan, "retrieval")
             for n in (96, 128)]
     assert Comparison(None, rows).trend() == []
+
+
+def test_fixed_points_of_tap_are_compared_once_they_are_reached():
+    model = models.Dense(n_spins=2000, p_body=2, gamma=0.03)
+    settings = dict(temperature=[0.45], disorder=16, replicas=1, dynamics="plefka", expansion="tap", sweeps=2, seed=11)
+    arrived = compare_results(simulate(model, thermalize=120, **settings))
+    assert_z(normal_scores(arrived, "m"), 1e-6, "TAP against replica theory")
+    early = compare_results(simulate(model, thermalize=2, **settings))
+    assert all(row.excluded == "fixed point not reached" and math.isnan(row.z) for row in early.rows)
+    biased = compare_results(simulate(model, thermalize=120, **settings | {"expansion": "mean_field"}))
+    assert all("first order" in row.excluded for row in biased.rows)
 
 
 # ---- the promise -----------------------------------------------------------------------------------------------------------
