@@ -273,7 +273,7 @@ def _mpi_rows() -> list[Row]:
         done = subprocess.run([*command, "-c", call], env=environment, capture_output=True, text=True, check=True)
         return float(done.stdout)
 
-    n, sweeps = 40, 1000
+    n, sweeps = 40, 12000
     parallel = _row("MPI: 40 kernel tasks on 2 ranks, rate per rank against one process", "tasks/s per rank", n,
                     lambda: 2 * farm(2, n, sweeps, 0.0), "one process", lambda: farm(1, n, sweeps, 0.0), 0.95)
     cost = statistics.median(2 * farm(2, 400, 0, 0.005) / 400 - 0.005 for _ in range(ROUNDS))
