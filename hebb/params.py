@@ -17,16 +17,16 @@ import numpy as np
 
 from .errors import ParameterError
 
-__all__ = ["DenseLaw", "check_choice", "check_integer", "check_keys", "check_real", "digest", "dilution_factor", "load",
-           "patterns_at_load", "shown"]
+__all__ = ["DenseLaw", "MultitaskLaw", "check_choice", "check_integer", "check_keys", "check_real", "digest", "dilution_factor",
+           "load", "patterns_at_load", "shown"]
 
 PROTOCOLS = ("storage", "supervised", "unsupervised")
 HAMILTONIANS = ("distinct", "naive")
 
 
 def check_real(name: str, value, low: float = -math.inf, high: float = math.inf, *, open_low: bool = False,
-               remedy: str = "") -> float:
-    """value as a finite float in [low, high] (or ]low, high] with open_low); otherwise ParameterError.
+               open_high: bool = False, remedy: str = "") -> float:
+    """value as a finite float in [low, high], without the ends that are open; otherwise ParameterError.
 
     Numbers only: no strings, no booleans, no arrays but those without axes.
     """
@@ -34,9 +34,10 @@ def check_real(name: str, value, low: float = -math.inf, high: float = math.inf,
         number = float(value) if _is_number(value) else math.nan
     except OverflowError:  # an integer beyond the floats
         number = math.inf
-    if not (math.isfinite(number) and (low < number if open_low else low <= number) and number <= high):
+    inside = (low < number if open_low else low <= number) and (number < high if open_high else number <= high)
+    if not (math.isfinite(number) and inside):
         left = "]" if open_low or low == -math.inf else "["
-        right = "[" if high == math.inf else "]"
+        right = "[" if open_high or high == math.inf else "]"
         raise ParameterError(f"{name} = {shown(value)} is not a number in {left}{low:g}, {high:g}{right}"
                              f"{_one_number(value)}{_tail(remedy)}")
     return number
@@ -96,8 +97,64 @@ def _tail(remedy: str) -> str:
     return f"; {remedy}" if remedy else ""
 
 
+class _Dataset:
+    """What laws with a dataset (fields protocol, r, n_examples, rho) have in common."""
+
+    @property
+    def gaussian(self) -> bool:
+        """Whether the dataset is the Gaussian limit of many examples."""
+        return self.protocol != "storage" and self.n_examples is None
+
+    @property
+    def effective_examples(self) -> float:
+        """M, which in the Gaussian limit follows from r and rho and need not be whole (infinite at rho = 0)."""
+        if self.n_examples is not None:
+            return float(self.n_examples)
+        return (1 - self.r**2) / (self.rho * self.r**2) if self.rho > 0 else math.inf
+
+    @property
+    def second_moment(self) -> float:
+        """R = r^2 (1 + rho): the mean square of an average of M examples of a pattern entry +-1."""
+        return self.r**2 * (1 + self.rho)
+
+
+def _dataset(r, n_examples, rho, protocol, quality_needed: bool) -> tuple[str, float, int | None, float]:
+    """(protocol, r, M or None, rho) of the keywords that describe a dataset. Raises ParameterError.
+
+    quality_needed: whether unsupervised learning by rho alone needs r as well."""
+    r = None if r is None else check_real("r", r, 0.0, 1.0, open_low=True,
+                                          remedy="1 is a dataset without noise, 0 would say nothing")
+    rho = None if rho is None else check_real("rho", rho, 0.0, 1e12)
+    n_examples = None if n_examples is None else check_integer("n_examples", n_examples, 1, 10**9)
+    noiseless = r in (None, 1.0) and n_examples is None and rho in (None, 0.0)
+    if protocol is None:
+        protocol = "storage" if noiseless else "supervised"
+    if check_choice("protocol", protocol, PROTOCOLS) == "storage":
+        if not noiseless:
+            raise ParameterError(f"r = {shown(r)}, n_examples = {shown(n_examples)}, rho = {shown(rho)} describe a noisy "
+                                 "dataset, which protocol = 'storage' does not have; leave them out")
+        return "storage", 1.0, None, 0.0
+    if r is not None and r < 1e-6:
+        raise ParameterError(f"r = {r!r} is not a number in [1e-06, 1]; examples this noisy say nothing")
+    if (n_examples is None) == (rho is None):
+        raise ParameterError(f"n_examples = {shown(n_examples)} and rho = {shown(rho)}: protocol = {protocol!r} takes "
+                             "exactly one of them; give r and n_examples (exact), or rho (the limit of many examples)")
+    quality_needed = quality_needed and protocol == "unsupervised"
+    if r is None and (rho is None or quality_needed):
+        raise ParameterError(f"r = None: protocol = {protocol!r} with {'n_examples' if rho is None else 'rho'} needs the "
+                             "quality r of its examples, a number in ]0, 1]")
+    if rho is None:
+        return protocol, r, n_examples, (1 - r * r) / (n_examples * r * r)
+    if r is not None and not quality_needed:
+        raise ParameterError(f"r = {r!r} and rho = {rho!r} given together; {protocol} data take r and n_examples (exact) "
+                             "or rho alone (the limit of many examples, in which r drops out)")
+    if r == 1.0 and rho > 0:
+        raise ParameterError(f"r = 1.0 and rho = {rho!r} contradict each other: examples without noise have rho = 0")
+    return protocol, 1.0 if r is None else r, None, rho
+
+
 @dataclass(frozen=True)
-class DenseLaw:
+class DenseLaw(_Dataset):
     """What simulation and theory of a dense Hebbian network must agree on (everything but size, load and temperature).
 
     p_body: interaction order P >= 2. hamiltonian: "distinct" (elementary symmetric polynomial of the overlap, the model
@@ -119,46 +176,8 @@ class DenseLaw:
         """The record of the keywords that `hebb.theory.Dense` and `hebb.models.Dense` share. Raises ParameterError."""
         p_body = check_integer("p_body", p_body, 2, 20)
         check_choice("hamiltonian", hamiltonian, HAMILTONIANS)
-        r = None if r is None else check_real("r", r, 0.0, 1.0, open_low=True,
-                                              remedy="1 is a dataset without noise, 0 would say nothing")
-        rho = None if rho is None else check_real("rho", rho, 0.0, 1e12)
-        n_examples = None if n_examples is None else check_integer("n_examples", n_examples, 1, 10**9)
-        noiseless = r in (None, 1.0) and n_examples is None and rho in (None, 0.0)
-        if protocol is None:
-            protocol = "storage" if noiseless else "supervised"
-        if check_choice("protocol", protocol, PROTOCOLS) == "storage":
-            if not noiseless:
-                raise ParameterError(f"r = {shown(r)}, n_examples = {shown(n_examples)}, rho = {shown(rho)} describe a noisy "
-                                     "dataset, which protocol = 'storage' does not have; leave them out")
-            return cls(p_body, hamiltonian=hamiltonian)
-        if r is not None and r < 1e-6:
-            raise ParameterError(f"r = {r!r} is not a number in [1e-06, 1]; examples this noisy say nothing")
-        if (n_examples is None) == (rho is None):
-            raise ParameterError(f"n_examples = {shown(n_examples)} and rho = {shown(rho)}: protocol = {protocol!r} takes "
-                                 "exactly one of them; give r and n_examples (exact), or rho (the limit of many examples)")
-        if r is None and (rho is None or protocol == "unsupervised"):
-            raise ParameterError(f"r = None: protocol = {protocol!r} with {'n_examples' if rho is None else 'rho'} needs the "
-                                 "quality r of its examples, a number in ]0, 1]")
-        if rho is None:
-            return cls(p_body, protocol, hamiltonian, r, n_examples, (1 - r * r) / (n_examples * r * r))
-        if r is not None and protocol == "supervised":
-            raise ParameterError(f"r = {r!r} and rho = {rho!r} given together; supervised data take r and n_examples (exact) "
-                                 "or rho alone (the limit of many examples, in which r drops out)")
-        if r == 1.0 and rho > 0:
-            raise ParameterError(f"r = 1.0 and rho = {rho!r} contradict each other: examples without noise have rho = 0")
-        return cls(p_body, protocol, hamiltonian, 1.0 if r is None else r, None, rho)
-
-    @property
-    def gaussian(self) -> bool:
-        """Whether the dataset is the Gaussian limit of many examples."""
-        return self.protocol != "storage" and self.n_examples is None
-
-    @property
-    def effective_examples(self) -> float:
-        """M, which in the Gaussian limit follows from r and rho and need not be whole (infinite at rho = 0)."""
-        if self.n_examples is not None:
-            return float(self.n_examples)
-        return (1 - self.r**2) / (self.rho * self.r**2) if self.rho > 0 else math.inf
+        protocol, r, n_examples, rho = _dataset(r, n_examples, rho, protocol, quality_needed=True)
+        return cls(p_body, protocol, hamiltonian, r, n_examples, rho)
 
     @property
     def dataset_name(self) -> str:
@@ -183,6 +202,67 @@ class DenseLaw:
         if self.protocol == "unsupervised" and self.p_body > 2:
             return (1 + self.tuple_entropy(self.p_body)) ** -0.5
         return (1 + self.rho) ** (-self.p_body / 2)
+
+
+@dataclass(frozen=True)
+class MultitaskLaw(_Dataset):
+    """What simulation and theory of a multitasking Hopfield network must agree on (everything but size and temperature).
+
+    K patterns of entries 0 (probability d, the dilution) and +-1 (probability p/2 each, p = 1 - d), at low storage:
+
+        H = -scale (N/2) sum_mu g_mu^2 ,    g_mu = (1/N) sum_i y_i^mu s_i ,    E y^2 = p
+
+    storage: y = xi. supervised: y = (average of M examples)/sqrt(R). unsupervised: sum_mu g_mu^2 is replaced by its average
+    over the examples, each over sqrt(R). Examples keep the zeros of their pattern, and any other entry agrees with it with
+    probability (1+r)/2; R = r^2 + (1-r^2)/M. Without M: the Gaussian limit of many examples, known by its entropy rho.
+
+    scale = 1 by default, so that T_c = p for every dataset. normalize_dilution divides H by p (T_c = 1, the units of
+    arXiv:2308.04106). normalize_examples = False leaves out the division by R (T_c = p R).
+    """
+
+    n_patterns: int
+    dilution: float
+    protocol: str = "storage"
+    r: float = 1.0
+    n_examples: int | None = None
+    rho: float = 0.0
+    normalize_dilution: bool = False
+    normalize_examples: bool = True
+
+    @classmethod
+    def from_keywords(cls, n_patterns, dilution, r=None, n_examples=None, rho=None, protocol=None, normalize_dilution=False,
+                      normalize_examples=True) -> MultitaskLaw:
+        """The record of the keywords that `hebb.theory.Multitask` and `hebb.models.Multitask` share. Raises ParameterError."""
+        n_patterns = check_integer("n_patterns", n_patterns, 1, 10**6)
+        dilution = check_real("dilution", dilution, 0.0, 1.0, open_high=True,
+                              remedy="it is the share of zero entries, and at 1 nothing would be stored")
+        for name, value in (("normalize_dilution", normalize_dilution), ("normalize_examples", normalize_examples)):
+            if not isinstance(value, (bool, np.bool_)):
+                raise ParameterError(f"{name} = {shown(value)} is not true or false")
+        protocol, r, n_examples, rho = _dataset(r, n_examples, rho, protocol, quality_needed=False)
+        law = cls(n_patterns, dilution, protocol, r, n_examples, rho, bool(normalize_dilution), bool(normalize_examples))
+        if law.gaussian and not law.normalize_examples:
+            raise ParameterError(f"normalize_examples = False with rho = {rho!r}: R depends on r, which drops out of the limit of "
+                                 "many examples; give r and n_examples, or leave it out")
+        return law
+
+    @property
+    def density(self) -> float:
+        """p = 1 - d, the share of entries that are not zero."""
+        return 1 - self.dilution
+
+    @property
+    def scale(self) -> float:
+        """H over its default normalisation; also T_c/p."""
+        return (1.0 if self.normalize_examples else self.second_moment) / (self.density if self.normalize_dilution else 1.0)
+
+    @property
+    def dataset_name(self) -> str:
+        """The dataset in words, such as "supervised, r = 0.8, M = 10"; empty for storage."""
+        if self.protocol == "storage":
+            return ""
+        known = f"rho = {self.rho:.6g}" if self.gaussian else f"r = {self.r:.6g}, M = {self.n_examples}"
+        return f"{self.protocol}, {known}"
 
 
 def load(n_patterns: float, n_spins: int, p_body: int) -> float:
