@@ -242,8 +242,8 @@ class MultitaskLaw(_Dataset):
         protocol, r, n_examples, rho = _dataset(r, n_examples, rho, protocol, quality_needed=False)
         law = cls(n_patterns, dilution, protocol, r, n_examples, rho, bool(normalize_dilution), bool(normalize_examples))
         if law.gaussian and not law.normalize_examples:
-            raise ParameterError(f"normalize_examples = False with rho = {rho!r}: R depends on r, which drops out of the limit of "
-                                 "many examples; give r and n_examples, or leave it out")
+            raise ParameterError(f"normalize_examples = False with rho = {rho!r}: R depends on r, which drops out of the "
+                                 "limit of many examples; give r and n_examples, or leave it out")
         return law
 
     @property
