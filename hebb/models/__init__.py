@@ -3,10 +3,11 @@
 from ..params import check_choice, check_keys
 from .base import Instance, Model
 from .dense import Dense
+from .multitask import Multitask
 
-__all__ = ["Dense", "Instance", "Model", "from_keys", "keys"]
+__all__ = ["Dense", "Instance", "Model", "Multitask", "from_keys", "keys"]
 
-_KINDS = {"dense": Dense}
+_KINDS = {"dense": Dense, "multitask": Multitask}
 
 
 def keys(kind: str) -> tuple[str, ...]:

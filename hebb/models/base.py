@@ -22,7 +22,7 @@ from ..params import digest
 from .images import ImageSample
 from .patterns import BitPatterns, as_numbers
 
-__all__ = ["Instance", "Model", "Tables", "available_memory", "kernel_module", "tabulate", "uniform_mean"]
+__all__ = ["Instance", "Model", "Tables", "available_memory", "kernel_module", "quadratic", "tabulate", "uniform_mean"]
 
 _LARGEST_ENTRY = 2**28  # table entries above twice this are rounded: a 32-bit lane must hold several of them
 
@@ -89,6 +89,22 @@ def tabulate(values, counts: np.ndarray, weight: float, centred: bool) -> Tables
         constant=constant,
         exact=exact,
     )
+
+
+def quadratic(counts: np.ndarray, weight: float) -> Tables:
+    """Tables of f = weight x^2 for patterns with `counts` (K,) non-zero entries, exact: what `tabulate` would give, but one
+    table serves all even counts and one all odd ones. Cost and memory: 16 bytes for each value x up to the largest count."""
+    counts = np.asarray(counts, np.int64)
+    odd = counts % 2
+    rows, base = [], np.empty_like(counts)
+    for parity in np.unique(odd):
+        chosen = odd == parity
+        top = counts[chosen].max()
+        base[chosen] = sum(map(len, rows)) + (top - counts[chosen]) // 2
+        rows.append(np.arange(-top, top + 1, 2))
+    x = np.concatenate(rows)
+    return Tables(a=(-x).astype(np.int32), b=np.ones(len(x), np.int32), f=x * x // 4, base=base.astype(np.int32),
+                  count=counts.astype(np.int32), unit=4 * weight, constant=weight * int(odd.sum()), exact=True)
 
 
 def _second_order(row: list) -> tuple[list, list]:
@@ -184,6 +200,7 @@ class Model(abc.ABC):
     n_spins: int
     n_patterns: int
     has_zeros = False
+    centred = True  # whether energies with coinciding indices are counted from their average over configurations
     has_dataset = False  # whether noisy examples are learned, and n is an observable
     n_cues: float = 0  # replicas that start = "example" can serve
     planted_energy: float | None = None  # mean energy per spin of the planted configuration over samples, where known
@@ -203,6 +220,13 @@ class Model(abc.ABC):
     @abc.abstractmethod
     def potential(self, x: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """f(x) in floating point, the slow reference; x, counts (K,)."""
+
+    def _checked_fields(self, fields) -> np.ndarray:
+        """External fields given by the user as (N,) float64. Raises ParameterError."""
+        fields = as_numbers("fields", fields)
+        if fields.shape != (self.n_spins,) or not np.all(np.isfinite(fields)):
+            raise ParameterError(f"fields of shape {fields.shape} are not {self.n_spins} finite numbers; give one per spin")
+        return fields
 
     @property
     def measured(self) -> dict[str, float]:

@@ -29,7 +29,7 @@ from .base import Instance, Model, Tables, tabulate, uniform_mean
 from .datasets import load_images
 from .images import ImageModel, ImageSample, law_of_archetypes, threshold_of
 from .learning import AveragedInstance, Averages, GivenExamples
-from .patterns import BitPatterns, as_numbers, noisy_copies, pack, rademacher
+from .patterns import BitPatterns, noisy_copies, pack, rademacher
 from .remedies import REMEDIES, whitened
 
 __all__ = ["Dense"]
@@ -105,7 +105,7 @@ class Dense(Model):
             self.law = self.images.measured_law(self.law)
         elif held_out is not None:
             raise ParameterError(f"held_out = {shown(held_out)} has no meaning without archetypes of images; leave it out")
-        self.fields = None if fields is None else self._check_fields(fields)
+        self.fields = None if fields is None else self._checked_fields(fields)
         self._check_stored()
         self.memory_bytes()
 
@@ -138,12 +138,6 @@ class Dense(Model):
             return check_integer("n_patterns", n_patterns, 1)
         gamma = check_real("gamma", gamma, 0.0, open_low=True, remedy="n_patterns = 1 is the lowest load")
         return patterns_at_load(gamma, self.n_spins, self.p_body)
-
-    def _check_fields(self, fields) -> np.ndarray:
-        fields = as_numbers("fields", fields)
-        if fields.shape != (self.n_spins,) or not np.all(np.isfinite(fields)):
-            raise ParameterError(f"fields of shape {fields.shape} are not {self.n_spins} finite numbers; give one per spin")
-        return fields
 
     @property
     def gamma(self) -> float:

@@ -13,13 +13,14 @@ from collections.abc import Callable
 import numpy as np
 
 from ..errors import ParameterError
-from ..params import DenseLaw, check_choice, check_integer, shown
+from ..params import DenseLaw, MultitaskLaw, check_choice, check_integer, shown
 from .base import Instance, Model, kernel_module
 from .patterns import BitPatterns, as_numbers, pack
 
 __all__ = ["AveragedInstance", "Averages", "GivenExamples", "elementary_symmetric", "power_of_random_sum"]
 
 _STEPS = 2**15 - 1
+_BLOCK = 2**16  # entries drawn at once
 _WIDEST = 8.0  # Gaussian noise is cut off here, in standard deviations: once in 10^15 entries
 
 
@@ -30,8 +31,8 @@ class Averages:
         self.n_patterns, self.unit = n_patterns, unit
         self.columns = np.zeros((n_spins, 8 * -(-n_patterns // 8)), np.int16)
 
-    def set(self, spin: int, values: np.ndarray) -> None:
-        """The entries (K,) of one spin."""
+    def set(self, spin: int | slice, values: np.ndarray) -> None:
+        """The entries (K,) of one spin, or (n, K) of a slice of spins."""
         limit = _STEPS * self.unit
         self.columns[spin, :self.n_patterns] = np.rint(np.clip(values, -limit, limit) / self.unit)
 
@@ -48,18 +49,21 @@ class Averages:
         return 1.0 / n_examples if n_examples is not None and n_examples <= _STEPS else largest / _STEPS
 
     @classmethod
-    def draw(cls, law: DenseLaw, patterns: BitPatterns, stream: np.random.Generator) -> Averages:
+    def draw(cls, law: DenseLaw | MultitaskLaw, patterns: BitPatterns, stream: np.random.Generator) -> Averages:
         """The averages of M examples of each pattern from their exact binomial law, at a cost independent of M; without M,
-        r (1 + sqrt(rho) y) with normal y."""
+        r (1 + sqrt(rho) y) with normal y. Spin by spin, also for entries that vanish (and stay 0)."""
         largest = law.r * (1 + _WIDEST * math.sqrt(law.rho))
         drawn = cls(patterns.n_patterns, patterns.n_spins, cls.unit_of(law.n_examples, 1.0 if law.n_examples else largest))
-        for i in range(patterns.n_spins):
+        rows = max(1, _BLOCK // patterns.n_patterns)
+        for first in range(0, patterns.n_spins, rows):
+            spins = slice(first, first + rows)
+            signs = patterns.spin(spins)
             if law.n_examples is None:
-                c = law.r * (1 + math.sqrt(law.rho) * stream.standard_normal(patterns.n_patterns))
+                c = law.r * (1 + math.sqrt(law.rho) * stream.standard_normal(signs.shape))
             else:
-                agree = stream.binomial(law.n_examples, (1 + law.r) / 2, patterns.n_patterns)
+                agree = stream.binomial(law.n_examples, (1 + law.r) / 2, signs.shape)
                 c = (2 * agree - law.n_examples) / law.n_examples
-            drawn.set(i, patterns.spin(i) * c)
+            drawn.set(spins, signs * c)
         return drawn
 
     @classmethod
@@ -139,7 +143,7 @@ class AveragedInstance(Instance):
 
         model, averages = self.model, self.averages
         constant = 0.0
-        if model.hamiltonian == "naive":
+        if model.hamiltonian == "naive" and model.centred:
             constant = model.weight * float(np.sum(power_of_random_sum(averages.columns, model.p_body, averages.unit)))
         return RealPatternKernel(averages.columns, averages.n_patterns, averages.unit, model.p_body,
                                  model.hamiltonian == "naive", model.weight, constant, self.condensed, self.fields,
@@ -149,7 +153,7 @@ class AveragedInstance(Instance):
         entries, p = self.stored.T, self.model.p_body
         if self.model.hamiltonian == "distinct":
             return lambda s: -self.model.weight * np.sum(elementary_symmetric(entries * s[:, None], p))
-        mean = power_of_random_sum(entries, p)
+        mean = power_of_random_sum(entries, p) if self.model.centred else 0.0
         return lambda s: -self.model.weight * np.sum((s @ entries) ** p - mean)
 
 

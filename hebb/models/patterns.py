@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import ParameterError
 
-__all__ = ["BitPatterns", "as_numbers", "noisy_copies", "pack", "rademacher", "random_bits"]
+__all__ = ["BitPatterns", "as_numbers", "diluted", "noisy_copies", "pack", "rademacher", "random_bits"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,9 @@ class BitPatterns:
         """(K,) int32: non-zero entries of each pattern."""
         if self.nonzero is None:
             return np.full(self.n_patterns, self.n_spins, np.int32)
-        return sum((_bits(row, self.n_patterns).astype(np.int32) for row in self.nonzero), np.zeros(self.n_patterns, np.int32))
+        rows = max(1, 2**20 // self.n_patterns)  # unpacked bits take a byte each
+        blocks = (self.nonzero[first:first + rows] for first in range(0, self.n_spins, rows))
+        return sum(_bits(block, self.n_patterns).sum(axis=0, dtype=np.int32) for block in blocks)
 
     def pattern(self, mu: int) -> np.ndarray:
         """(N,) int8 of one pattern."""
@@ -37,8 +39,8 @@ class BitPatterns:
         nonzero = 1 if self.nonzero is None else (self.nonzero[:, byte] >> bit) & 1
         return (nonzero * (1 - 2 * minus.astype(np.int8))).astype(np.int8)
 
-    def spin(self, i: int) -> np.ndarray:
-        """(K,) int8: the entries of one spin."""
+    def spin(self, i: int | slice) -> np.ndarray:
+        """(K,) int8: the entries of one spin; (n, K) of a slice of spins."""
         signs = 1 - 2 * _bits(self.minus[i], self.n_patterns).astype(np.int8)
         return signs if self.nonzero is None else signs * _bits(self.nonzero[i], self.n_patterns).astype(np.int8)
 
@@ -72,6 +74,19 @@ def rademacher(n_patterns: int, n_spins: int, stream: np.random.Generator) -> Bi
     return BitPatterns(words.astype("<u8", copy=False).view(np.uint8), None, n_patterns)
 
 
+def diluted(n_patterns: int, n_spins: int, density: float, stream: np.random.Generator) -> BitPatterns:
+    """K patterns of N independent entries: 0 with probability 1 - density, +1 and -1 with density/2 each.
+
+    First the signs of all entries as in `rademacher`, those of later zeros included, then (density < 1) which of them stay,
+    with exactly this probability (`random_bits`). Cost: K N / 64 draws and about 8 times as many."""
+    bits = rademacher(n_patterns, n_spins, stream)
+    if density == 1.0:
+        return bits
+    stay = random_bits(density, bits.minus.size // 8, stream).astype("<u8", copy=False).view(np.uint8)
+    nonzero = stay.reshape(bits.minus.shape) & _plane(np.ones((1, n_patterns), bool))
+    return BitPatterns(bits.minus & nonzero, nonzero, n_patterns)
+
+
 def random_bits(probability: float, n_words: int, stream: np.random.Generator) -> np.ndarray:
     """(n_words,) uint64 of independent bits, each 1 with exactly this probability (a double is a finite binary fraction).
 
@@ -93,17 +108,24 @@ def random_bits(probability: float, n_words: int, stream: np.random.Generator) -
 
 
 def noisy_copies(bits: BitPatterns, n_copies: int, flip: float, stream: np.random.Generator) -> BitPatterns:
-    """n_copies examples of each of K patterns without zeros, (K n_copies) rows pattern by pattern: every entry is reversed
-    with probability flip. Drawn copy by copy, so that the first copies do not depend on how many follow."""
+    """n_copies examples of each of K patterns, (K n_copies) rows pattern by pattern: every entry is reversed with
+    probability flip, zeros stay. Drawn copy by copy, so that the first copies do not depend on how many follow."""
     n_spins, stride = bits.minus.shape
-    copies = [bits.minus ^ random_bits(flip, n_spins * stride // 8, stream).astype("<u8", copy=False).view(np.uint8)
-              .reshape(n_spins, stride) for _ in range(n_copies)]
+    copies = []
+    for _ in range(n_copies):
+        flips = random_bits(flip, n_spins * stride // 8, stream).astype("<u8", copy=False).view(np.uint8)
+        flips = flips.reshape(n_spins, stride)
+        copies.append(bits.minus ^ (flips if bits.nonzero is None else flips & bits.nonzero))
     rows = max(1, 2**25 // (n_copies * bits.n_patterns))  # unpacked bits take a byte each
     minus = np.empty((n_spins, _stride(n_copies * bits.n_patterns)), np.uint8)
+    nonzero = None if bits.nonzero is None else np.empty_like(minus)
     for first in range(0, n_spins, rows):
-        unpacked = np.stack([_bits(copy[first:first + rows], bits.n_patterns) for copy in copies], axis=-1)
-        minus[first:first + rows] = _plane(unpacked.reshape(len(unpacked), -1))
-    return BitPatterns(minus, None, bits.n_patterns * n_copies)
+        block = slice(first, first + rows)
+        unpacked = np.stack([_bits(copy[block], bits.n_patterns) for copy in copies], axis=-1)
+        minus[block] = _plane(unpacked.reshape(len(unpacked), -1))
+        if nonzero is not None:
+            nonzero[block] = _plane(np.repeat(_bits(bits.nonzero[block], bits.n_patterns), n_copies, axis=1))
+    return BitPatterns(minus, nonzero, bits.n_patterns * n_copies)
 
 
 def as_numbers(name: str, values) -> np.ndarray:
