@@ -8,6 +8,7 @@ Environment variables read at build time:
 
 import os
 import platform
+from pathlib import Path
 
 import numpy
 from setuptools import Extension, setup
@@ -29,13 +30,16 @@ def cythonize():
     from Cython.Build import cythonize as run
 
     shared = ["chain.pxi", "bitgen.pxd", "acceptance.h", "instruction_sets.h"]
-    kernels = {"overlap": ["simd.h"], "real_patterns": ["real_simd.h", "real_simd_body.h"]}
+    kernels = {"overlap": ["simd.h"], "real_patterns": ["real_simd.h", "real_simd_body.h"], "lumped": []}
+    distributions = str(Path(numpy.get_include()).parents[1] / "random" / "lib")  # numpy's C binomials and normals
     extensions = [
         Extension(
             f"hebb.kernels.{name}",
             [f"cython_kernels/{name}.pyx"],
             depends=[f"cython_kernels/{header}" for header in shared + headers],
             include_dirs=[numpy.get_include(), "cython_kernels"],
+            library_dirs=[distributions] if name == "lumped" else [],
+            libraries=["npyrandom", "m"] if name == "lumped" else [],
             define_macros=[
                 ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
                 ("HEBB_FLAGS", f'"{" ".join(flags)}"'),
