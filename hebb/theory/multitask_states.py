@@ -1,0 +1,240 @@
+"""States of multitasking networks: minima of the free energy over the amplitudes, how they are found and named.
+
+    f(g) = |g|^2/2 - T E log 2cosh(y.g/T) ,    df/dg = g - F(g) ,    Hessian 1 - J      (methods of `columns`)
+
+J has no negative eigenvalue, so g <- F(g) never increases f, and what this iteration finds stable is a local minimum.
+It conserves symmetry: amplitudes that are equal, or zero, stay so although the state may be a saddle.
+
+Names. Amplitudes are taken positive in descending order, m_1 >= m_2 >= ...; patterns with m = 0 are not retrieved.
+
+    paramagnet     all are zero
+    pure           one is not
+    parallel       all K are equal (K >= 2)
+    mix[21]        in general: multiplicities of equal non-zero amplitudes, from the largest amplitude down
+    H2[11]         instead of mix[11]: n different amplitudes, each larger than the sum of all smaller ones (Hn[1..1])
+    hierarchical   the same with all K patterns retrieved
+    majority       three different amplitudes, K = 3, of which the largest is smaller than the sum of the others
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+import numpy as np
+
+from ..errors import ParameterError
+from ..params import shown
+from .columns import Columns
+
+__all__ = ["Found", "distinct", "find_states", "free_energy", "groups_of", "multiplicities", "names", "starts", "tidy"]
+
+EQUAL = 1e-7                # relative difference of amplitudes that are one
+ZERO = 1e-10                # amplitude, relative to the largest, of a pattern that is not retrieved
+CONVERGED = 1e-13           # largest |F(g) - g| of a state, relative to p
+_PLAIN = 12                 # iterations of g <- F(g) before the first Newton step
+_STEPS = 200                # Newton steps at most
+_SOFT = 1e-6                # curvatures below count as this one in a step
+
+
+class Found(NamedTuple):
+    """Stationary points of f: g (..., K); the others (...,). hessian: the smallest eigenvalue of 1 - J; residual:
+    the largest |F(g) - g|."""
+
+    g: np.ndarray
+    free_energy: np.ndarray
+    hessian: np.ndarray
+    residual: np.ndarray
+
+
+def free_energy(columns, temperature, g) -> np.ndarray:
+    """f = |g|^2/2 - T E log 2cosh(y.g/T), shape (...,)."""
+    return (g * g).sum(axis=-1) / 2 - temperature * columns.log_cosh(g, temperature)
+
+
+def find_states(columns, temperature, starts, groups=None) -> Found:
+    """Descend from starts (..., K) to stationary points of f at temperature > 0, which broadcasts with starts[..., 0].
+
+    groups (K, K): a projection, such as from `groups_of`; the search stays in its image, where it also finds states that
+    are unstable outside. First g <- F(g), then Newton steps with |curvature| in place of curvature, so that they lead
+    downhill and away from saddles; a step that would increase f is replaced by g <- F(g). All points and starts are
+    advanced together; those that have converged are left alone. Cost: about 20 evaluations of F, 10 of J.
+    """
+    starts, temperature = np.asarray(starts, float), np.asarray(temperature, float)
+    K = starts.shape[-1]
+    many = isinstance(columns, Columns) and columns.dilution.ndim
+    points = np.broadcast_shapes(starts.shape[:-1], temperature.shape, columns.dilution.shape if many else ())
+    g = np.array(np.broadcast_to(starts, (*points, K)).reshape(-1, K))
+    T = np.broadcast_to(temperature, points).ravel()
+    if many:
+        columns = Columns(K, np.broadcast_to(columns.dilution, points).ravel())
+
+    def some(rows):
+        return columns.at(rows) if many else columns
+
+    def inside(step):
+        return step if groups is None else step @ groups
+
+    for _ in range(_PLAIN):
+        g += inside(columns.field(g, T) - g)
+    f = free_energy(columns, T, g)
+    rows, best = np.arange(len(g)), np.full(len(g), np.inf)
+    for _ in range(_STEPS):
+        here, x, t = some(rows), g[rows], T[rows]
+        slope = inside(here.field(x, t) - x)
+        curvature, modes = np.linalg.eigh(np.eye(K) - here.jacobian(x, t))
+        along = np.einsum("pki,pk->pi", modes, slope) / np.maximum(np.abs(curvature), _SOFT)
+        step = inside(np.einsum("pki,pi->pk", modes, along))
+        size, length = np.abs(x).max(axis=1), np.abs(step).max(axis=1)
+        step *= np.minimum(1, 0.3 * size / np.maximum(length, 1e-300))[:, None]
+        new = free_energy(here, t, x + step)
+        # differences of f below rounding cannot judge; there the steps are those of a converging Newton method
+        worse = new > f[rows] + 4e-16 * np.abs(f[rows])
+        step[worse] = slope[worse]
+        g[rows] = x + step
+        f[rows] = np.where(worse, free_energy(here, t, g[rows]), new) if worse.any() else new
+        change = np.abs(step).max(axis=1)
+        # done once the steps are as small as rounding, or small and no longer shrinking
+        done = (change <= 1e-16) | (change <= 4e-16 * size) | ((change < 1e-9 * size) & (change >= best[rows] / 2))
+        best[rows] = np.minimum(best[rows], change)
+        rows = rows[~done]
+        if not rows.size:
+            break
+    residual = np.abs(inside(columns.field(g, T) - g)).max(axis=1)
+    hessian = np.linalg.eigvalsh(np.eye(K) - columns.jacobian(g, T))[:, 0]
+    return Found(g.reshape(*points, K), *(a.reshape(points) for a in (free_energy(columns, T, g), hessian, residual)))
+
+
+# ---- symmetry and names ----------------------------------------------------------------------------------------------
+
+def tidy(g) -> np.ndarray:
+    """Amplitudes (..., K) as they are named: positive, descending, those that are equal or zero exactly so."""
+    g = -np.sort(-np.abs(g), axis=-1)
+    zero = g <= ZERO * g[..., :1]
+    g[zero] = 0.0
+    group = _levels(g)
+    result = g.copy()
+    for level in range(1, g.shape[-1] + 1):
+        members = (group == level) & ~zero
+        number = members.sum(axis=-1, keepdims=True)
+        mean = np.where(members, g, 0).sum(axis=-1, keepdims=True) / np.maximum(number, 1)
+        result = np.where(members & (number > 1), mean, result)
+    return result
+
+
+def _levels(g) -> np.ndarray:
+    """(..., K) number of the group of equal amplitudes that each belongs to, from 1; g descending."""
+    new = g[..., :-1] - g[..., 1:] > EQUAL * g[..., :-1]
+    return 1 + np.concatenate([np.zeros_like(new[..., :1], shape=(*g.shape[:-1], 1), dtype=int),
+                               np.cumsum(new, axis=-1)], axis=-1)
+
+
+def groups_of(sizes, n_patterns: int) -> np.ndarray:
+    """(K, K) projection on amplitudes that are equal within groups of these sizes and zero for the patterns left over."""
+    projection, start = np.zeros((n_patterns, n_patterns)), 0
+    for size in sizes:
+        projection[start:start + size, start:start + size] = 1 / size
+        start += size
+    return projection
+
+
+def names(g) -> np.ndarray:
+    """Names (...,) of states with amplitudes g (..., K), in any order and sign, as an array of str."""
+    g = tidy(np.array(g, float))
+    K = g.shape[-1]
+    rest = np.cumsum(g[..., ::-1], axis=-1)[..., ::-1] - g
+    dominant = ((g > rest) | (g == 0)).all(axis=-1)
+    key = np.concatenate([np.where(g > 0, _levels(g), 0), dominant[..., None]], axis=-1).reshape(-1, K + 1)
+    keys, which = np.unique(key, axis=0, return_inverse=True)
+    words = np.array([_name(np.unique(k[:K][k[:K] > 0], return_counts=True)[1], bool(k[K]), K) for k in keys], object)
+    return words[which.ravel()].reshape(g.shape[:-1])
+
+
+def _name(sizes, dominant: bool, n_patterns: int) -> str:
+    retrieved, different = int(sum(sizes)), all(size == 1 for size in sizes)
+    digits = _digits(sizes)
+    if retrieved <= 1:
+        return ("paramagnet", "pure")[retrieved]
+    if retrieved == n_patterns and len(sizes) == 1:
+        return "parallel"
+    if different and dominant:
+        return "hierarchical" if retrieved == n_patterns else f"H{retrieved}[{digits}]"
+    return "majority" if different and retrieved == n_patterns == 3 else f"mix[{digits}]"
+
+
+def _digits(sizes) -> str:
+    """Multiplicities as in "21"; with commas once one needs two digits."""
+    return ("" if max(sizes, default=0) < 10 else ",").join(map(str, sizes))
+
+
+def multiplicities(branch, n_patterns: int) -> tuple[int, ...]:
+    """Sizes of the groups of equal amplitudes in states of that name, without those that are zero. Raises ParameterError.
+
+    "H2" is short for "H2[11]", and "Hn", n = K, for "hierarchical".
+    """
+    K = n_patterns
+    known = {"paramagnet": (), "pure": (1,), "parallel": (K,), "hierarchical": (1,) * K, "majority": (1, 1, 1)}
+    if isinstance(branch, str):
+        if branch in known and (branch != "majority" or K == 3):
+            return known[branch]
+        if match := re.fullmatch(r"(?:mix|H(\d+))\[([\d,]+)\]|H(\d+)", branch):
+            levels, listed, short = match.groups()
+            sizes = [1] * int(short) if short else [int(n) for n in (listed.split(",") if "," in listed else listed) if n]
+            fits = not levels or (int(levels) == len(sizes) and set(sizes) == {1})
+            if fits and sizes and min(sizes) > 0 and sum(sizes) <= K:
+                return tuple(sizes)
+    raise ParameterError(f"branch = {shown(branch)} is not a state of {K} patterns; pure, hierarchical, parallel, paramagnet, "
+                         "majority (3 patterns), or multiplicities of equal amplitudes, at most as many as patterns, such as "
+                         "'mix[21]' or 'H2[11]'")
+
+
+# ---- looking for all of them -----------------------------------------------------------------------------------------
+
+def starts(n_patterns: int, largest: int = 5) -> np.ndarray:
+    """(S, K) directions from which the states of every name are found, largest amplitude 1; multiply by p.
+
+    Up to `largest` patterns one steep and one flat for every name, slightly off its symmetry, so that unstable states
+    are left for their descendants; for more patterns pure, parallel and hierarchical states of n patterns only.
+    """
+    K = n_patterns
+    if K <= largest:
+        kinds = [sizes for n in range(1, K + 1) for sizes in _compositions(n)]
+    else:
+        some = sorted({*range(1, min(K, 8) + 1), K // 2, K - 1, K})
+        kinds = [sizes for n in some for sizes in dict.fromkeys(((n,), (1,) * n))]
+    found = []
+    for sizes in kinds:
+        for ratio in (0.5, 0.85) if len(sizes) > 1 else (1.0,):
+            levels = np.repeat(ratio ** np.arange(len(sizes)), sizes)
+            found.append(np.concatenate([levels, np.zeros(K - len(levels))]))
+    off = 1e-3 * np.sqrt(2) * np.cos(np.arange(1, K + 1) ** 2)     # without any symmetry
+    return np.array(found) + off
+
+
+def _compositions(total: int):
+    """All ordered ways to write total as a sum of positive integers."""
+    if total == 0:
+        yield ()
+    for first in range(1, total + 1):
+        for rest in _compositions(total - first):
+            yield (first, *rest)
+
+
+def distinct(found: Found, density) -> Found:
+    """The stable ones of many states (..., S, K) of each point, once each, lowest f first; the rest of the S are NaN.
+
+    density: p, broadcasting with the points (...,): residuals are judged in its units. Amplitudes become `tidy`.
+    """
+    g = tidy(found.g)
+    p = np.asarray(density, float)[..., None]
+    good = (found.hessian > 0) & (found.residual <= CONVERGED * p)
+    order = np.argsort(np.where(good, found.free_energy, np.inf), axis=-1, kind="stable")
+    g = np.take_along_axis(g, order[..., None], axis=-2)
+    f, hessian, residual, good = (np.take_along_axis(a, order, axis=-1)
+                                  for a in (found.free_energy, found.hessian, found.residual, good))
+    for last in range(1, g.shape[-2]):
+        near = np.abs(g[..., :last, :] - g[..., last:last + 1, :]).max(axis=-1) <= 1e-6 * p
+        good[..., last] &= ~(near & good[..., :last]).any(axis=-1)
+    order = np.argsort(~good, axis=-1, kind="stable")
+    g = np.take_along_axis(np.where(good[..., None], g, np.nan), order[..., None], axis=-2)
+    return Found(g, *(np.take_along_axis(np.where(good, a, np.nan), order, axis=-1) for a in (f, hessian, residual)))
