@@ -6,7 +6,7 @@ A spin sees its column y = (y_1, ..., y_K) of independent entries only through v
 
 averages of functions of v become averages of waves, which are products over the patterns of
 
-    phi(x) = E cos(x y) ,   psi(x) = E[y sin(x y)] ,   chi(x) = E[y^2 cos(x y)] ,   omega(x) = E[xi sin(x y)] .
+    phi(x) = E cos(x y) = 1 - gap(x) ,   psi(x) = E[y sin(x y)] ,   chi(x) = E[y^2 cos(x y)] ,   omega(x) = E[xi sin(x y)] .
 
 The integrals are summed by the midpoint rule of step 2 pi/P, which replaces tanh v by its image of period 2P with
 alternating signs: the error is below 2 exp(-2(P - |v|)), and P is chosen so that its average is below exp(-40).
@@ -127,8 +127,11 @@ class ColumnIntegral:
     # kernels: x (K, points, waves) = w g/T and the waves w; sums over the waves, points last
 
     def _log_cosh(self, x, w):
-        phi, = self._letters(self.law, x, "phi")
-        return (1 - np.prod(phi, axis=0)) @ (1 / (w * np.sinh(math.pi / 2 * w)))
+        gap, = self._letters(self.law, x, "gap")
+        total = np.zeros(x.shape[1:])
+        for one in gap:                                  # 1 - prod phi, without cancellation where all phi are near 1
+            total += one * (1 - total)
+        return total @ (1 / (w * np.sinh(math.pi / 2 * w)))
 
     def _field(self, x, w):
         phi, psi = self._letters(self.law, x, "phi", "psi")
@@ -171,29 +174,30 @@ def _others(phi) -> np.ndarray:
 
 
 def _gaussian_letters(law: MultitaskLaw, x, *names):
-    """phi, psi, chi, omega for y = xi (a + b z), z ~ N(0, 1), a^2 + b^2 = 1; storage: b = 0."""
+    """gap, phi, psi, chi, omega for y = xi (a + b z), z ~ N(0, 1), a^2 + b^2 = 1; storage: b = 0."""
     a, b2 = 1 / math.sqrt(1 + law.rho), law.rho / (1 + law.rho)
-    damping = law.density * np.exp(-b2 / 2 * x * x) if law.rho else law.density
+    exponent = -b2 / 2 * x * x
+    damping = law.density * np.exp(exponent) if law.rho else law.density
     cosine, sine = damping * np.cos(a * x), damping * np.sin(a * x)
-    values = {"phi": lambda: law.dilution + cosine, "psi": lambda: a * sine + b2 * x * cosine, "omega": lambda: sine,
+    values = {"gap": lambda: 2 * damping * np.sin(a / 2 * x) ** 2 - law.density * np.expm1(exponent),
+              "phi": lambda: law.dilution + cosine, "psi": lambda: a * sine + b2 * x * cosine, "omega": lambda: sine,
               "chi": lambda: (1 - (b2 * x) ** 2) * cosine - 2 * a * b2 * x * sine}
     return [values[name]() for name in names]
 
 
 def _binomial_letters(law: MultitaskLaw, x, *names):
-    """phi, psi, chi, omega for y = (average of M examples)/sqrt(R): powers of z = cos u + i r sin u, u = x/(M sqrt R)."""
+    """gap, phi, psi, chi, omega for y = (average of M examples)/sqrt(R): powers of z = cos u + i r sin u, u = x/(M sqrt R)."""
     m, root = law.n_examples, math.sqrt(law.second_moment)
     u = x / (m * root)
     cosine, sine = np.cos(u), np.sin(u)
-    # z^(M-2) in polar form, with the sign of the cosine apart: angles stay small where M times them matters
-    size = np.exp((m - 2) / 2 * np.log1p(-(1 - law.r**2) * sine * sine))
-    angle = (m - 2) * np.arctan(law.r * sine / np.abs(cosine) * np.sign(cosine))
-    power = law.density * size * np.exp(1j * angle)
-    if m % 2:
-        power *= np.sign(cosine)
-    z = cosine + 1j * law.r * sine
-    slope = -sine + 1j * law.r * cosine                                   # dz/du
-    values = {"phi": lambda: law.dilution + (power * z * z).real, "psi": lambda: -(power * z * slope).real / root,
+    # polar form; the half turn where cos u < 0 is kept apart, so that angles are small where M times them matters
+    size = np.where(cosine**2 > 0.5, np.log1p(-(1 - law.r**2) * sine**2), np.log(cosine**2 + (law.r * sine) ** 2)) / 2
+    angle = np.arctan(law.r * sine / cosine)
+    turn = math.pi * (cosine < 0) if m % 2 else 0.0
+    z, slope = cosine + 1j * law.r * sine, -sine + 1j * law.r * cosine
+    power = law.density * np.exp((m - 2) * size + 1j * ((m - 2) * angle + turn))                   # p z^(M-2)
+    values = {"gap": lambda: law.density * (2 * np.exp(m * size) * np.sin((m * angle + turn) / 2) ** 2 - np.expm1(m * size)),
+              "phi": lambda: law.dilution + (power * z * z).real, "psi": lambda: -(power * z * slope).real / root,
               "omega": lambda: (power * z * z).imag,
               "chi": lambda: (power * (z * z - (m - 1) * slope * slope)).real / (m * root * root)}
     return [values[name]() for name in names]

@@ -117,8 +117,8 @@ class LatticeColumns:
     def jacobian(self, g) -> np.ndarray:
         """dF/dg (points, K, K): zero, but infinite on the diagonal of patterns whose letters take part in ties."""
         undecided = self._sum(g, lambda below, tie: tie @ (self._weights * self._letters**2)) > 0
-        return np.where(undecided, math.inf, 0.0)[:, :, None] * np.eye(g.shape[1]) if undecided.any() else np.zeros(
-            (*g.shape, g.shape[1]))
+        diagonal = np.eye(g.shape[1], dtype=bool)
+        return np.where(diagonal & undecided[:, :, None], math.inf, 0.0)
 
     def _sum(self, g, average) -> np.ndarray:
         """average(P(rest < y_mu g_mu), P(rest = y_mu g_mu)) over the letters of each pattern."""
