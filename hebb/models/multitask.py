@@ -5,8 +5,9 @@
     unsupervised   H = -scale (N/2) sum_mu (1/M) sum_a g_mu,a^2      y = (example a of mu)/sqrt(R)
 
 Examples keep the zeros of their pattern; any other entry agrees with it with probability (1+r)/2. scale is 1 unless another
-normalisation is asked for, see `hebb.params.MultitaskLaw`. The terms i = j of the squares, -(scale/2N) sum_i |y_i|^2, belong to H and to every energy
-reported. They do not depend on the spins, hence a flip, whose cost is an exact difference of H, does not see them.
+normalisation is asked for, see `hebb.params.MultitaskLaw`. The terms i = j of the squares, -(scale/2N) sum_i |y_i|^2, belong
+to H and to every energy reported. They do not depend on the spins, hence a flip, whose cost is an exact difference of H, does
+not see them.
 
 Sources: Agliari and others, arXiv:2308.04106; Agliari, Barra, Galluzzi, Guerra and Moauro, Phys. Rev. Lett. 109, 268101 (2012).
 """
@@ -142,10 +143,10 @@ class Multitask(Model):
             return needed
         remedy = "lower n_spins or n_patterns" + (" or n_examples" if self.protocol == "unsupervised" else "")
         if not self.law.gaussian and self.fields is None:  # what lumps into classes
-            remedy = ("use dynamics = 'lumped' or 'hubbard_stratonovich', which hold classes of spins and take any n_spins, or "
-                      + remedy)
-        raise ParameterError(f"n_spins = {self.n_spins} with n_patterns = {self.n_patterns} needs {needed / 2**30:.3g} GiB spin "
-                             f"by spin (at most {_MOST_SPINS} spins, and {free / 2**30:.3g} GiB are free); {remedy}")
+            remedy = f"use dynamics = 'lumped' or 'hubbard_stratonovich', which take any n_spins, or {remedy}"
+        most = f"at most {_MOST_SPINS} spins" if self.n_spins > _MOST_SPINS else f"{free / 2**30:.3g} GiB are free"
+        raise ParameterError(f"n_spins = {self.n_spins} with n_patterns = {self.n_patterns} spin by spin needs "
+                             f"{needed / 2**30:.3g} GiB ({most}); {remedy}")
 
     @property
     def weight(self) -> float:

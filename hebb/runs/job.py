@@ -43,17 +43,20 @@ def simulate(
     keep_spins: bool = False,
     expansion: str | None = None,
     damping: float | None = None,
+    rule: str | None = None,
 ) -> results.Results:
     """Simulate model at one temperature or a list of them, here and now, and return the results.
 
     disorder: disorder samples per temperature (the same ones at every temperature). replicas: chains on each of them.
     thermalize, sweeps, measure_every: in sweeps of n_spins proposals. start: "planted" | "random" | "corrupted" (each
     spin flipped with probability `corruption`) | "example" (a fresh example of the first pattern, or a held-out image of
-    it) | an array of +-1, (N,) or (R, N). dynamics: "metropolis" | "glauber" | "zero_temperature" | "plefka" (mean-field
-    magnetisations instead of spins, with `expansion` and `damping` as in `hebb.sampling.plefka.Plefka`; a sweep is one
-    parallel update). order: "random" | "sequential" choice of spins. keep_spins: keep start and final configurations (and of
-    images one example and the average) in `Results.spins`. The numbers are those of a job file with the same keys, bit for
-    bit.
+    it) | for multitasking networks "hierarchical" | "parallel" | an array of +-1, (N,) or (R, N). dynamics: "metropolis" |
+    "glauber" | "zero_temperature" | "plefka" (mean-field magnetisations instead of spins, with `expansion` and `damping` as in
+    `hebb.sampling.plefka.Plefka`; a sweep is one parallel update) | for multitasking networks of any size "lumped" (the
+    dynamics `rule`, "glauber" or "metropolis", of classes of spins) | "hubbard_stratonovich" (the same Boltzmann law; see
+    `hebb.sampling.lumped`). order: "random" | "sequential" choice of spins. keep_spins: keep start and final configurations
+    (and of images one example and the average) in `Results.spins`. The numbers are those of a job file with the same keys,
+    bit for bit.
     Raises ParameterError before computing for anything out of range.
     """
     plan = Plan.from_keywords(
@@ -73,6 +76,7 @@ def simulate(
         keep_spins=keep_spins,
         expansion=expansion,
         damping=damping,
+        rule=rule,
     )
     return results.Results.from_records(plan.index(), (compute(task) for task in plan.tasks))
 

@@ -27,6 +27,7 @@ from ..models.base import available_memory, kernel_module
 from ..params import check_choice, check_integer, check_keys, check_real, digest, shown
 from ..sampling.accumulators import bin_length_for
 from ..sampling.chain import Chain, chain_class
+from ..sampling.options import CLASS_DYNAMICS
 from ..sampling.plefka import Plefka
 from ..sampling.starts import STARTS
 from .executors import ranks_of_machine
@@ -49,7 +50,7 @@ __all__ = [
 SAMPLING = {
     "disorder": ...,  # disorder samples per point
     "replicas": 2,  # chains on the same disorder sample
-    "start": "planted",  # planted | random | corrupted | example (see Chain)
+    "start": "planted",  # planted | random | corrupted | example | hierarchical | parallel (see Chain)
     "corruption": None,  # share of flipped spins, for start = "corrupted"
     "thermalize": ...,  # sweeps before the first measurement
     "sweeps": ...,  # sweeps with measurements
@@ -57,11 +58,12 @@ SAMPLING = {
     "dynamics": "metropolis",
     "expansion": None,  # mean_field | tap, for dynamics = "plefka"
     "damping": None,  # share of the old magnetisation kept, for dynamics = "plefka"
+    "rule": None,  # glauber | metropolis, for dynamics = "lumped"
     "order": "random",  # random | sequential choice of spins
     "tempering": False,
     "keep_spins": False,  # store start and final configurations
 }
-_OF_CHAINS = ("replicas", "corruption", "dynamics", "order", "expansion", "damping")
+_OF_CHAINS = ("replicas", "corruption", "dynamics", "order", "expansion", "damping", "rule")
 _RUN = {"walltime": None, "checkpoint_every": "00:05:00"}
 
 #: Rough speed of one core, for ordering tasks and for `hebb check`: only ratios matter for the order.
@@ -111,8 +113,9 @@ class Task:
 
     def chain(self) -> Chain | Plefka:
         """Draw the disorder and the start."""
-        return chain_class(self.sampling["dynamics"])(
-            self.model.draw(seed=self.seed, disorder=self.disorder),
+        kind = chain_class(self.sampling["dynamics"])
+        return kind(
+            kind.draw(self.model, self.seed, self.disorder),
             temperature=self.temperature,
             start=self.start,
             seed=self.seed,
@@ -225,8 +228,9 @@ class Plan:
         for model, temperature in points:
             temperature = check_real("temperature", temperature, 0.0)
             settings = {key: sampling[key] for key in _OF_CHAINS}
-            chain_class(settings["dynamics"]).check(model, temperature=temperature, start=start, **settings)
-            model.memory_bytes(sampling["replicas"])
+            kind = chain_class(settings["dynamics"])
+            kind.check(model, temperature=temperature, start=start, **settings)
+            kind.memory_bytes(model, sampling["replicas"])
             point = digest({**model.parameters(), "temperature": temperature})
             if point[:12] in names:
                 raise ParameterError(
@@ -257,8 +261,8 @@ class Plan:
     @property
     def bytes_per_rank(self) -> int:
         """What one task holds: its model and its series."""
-        replicas = self.sampling["replicas"]
-        return max(model.memory_bytes(replicas) + series_bytes(model, self.sampling) for model, _ in self.points)
+        replicas, kind = self.sampling["replicas"], chain_class(self.sampling["dynamics"])
+        return max(kind.memory_bytes(model, replicas) + series_bytes(model, self.sampling) for model, _ in self.points)
 
     @property
     def bytes_of_results(self) -> int:
@@ -305,7 +309,8 @@ def _plain_points(points: Iterable[tuple[object, float]]) -> list[dict]:
 
 def _job_digest(points, seed: int, sampling: Mapping) -> str:
     """Names everything that decides the numbers: not the job's name, nor wall time and checkpoints, which may change when
-    a job is continued."""
+    a job is continued. "rule" counts where it is given: older runs do not know it and remain the same job."""
+    sampling = {key: value for key, value in sampling.items() if key != "rule" or value is not None}
     return digest({"points": _plain_points(points), "seed": seed, "sampling": sampling})
 
 
@@ -329,6 +334,11 @@ def sampling_settings(given: Mapping) -> dict:
     if settings["tempering"]:
         raise ParameterError("tempering = true is not available in this version; leave it out or set it to false")
     check_choice("order", settings["order"], ("random", "sequential"))
+    if settings["keep_spins"] and settings["dynamics"] in CLASS_DYNAMICS:
+        raise ParameterError(
+            f"keep_spins = true with dynamics = {settings['dynamics']!r}: it moves classes of spins, and there is no "
+            "configuration to keep; leave it out"
+        )
     return settings
 
 
@@ -343,13 +353,11 @@ def seconds_of(model, sampling: Mapping) -> float:
 
 
 def series_bytes(model, sampling: Mapping) -> int:
-    """Bytes that one task leaves: bins of four observables per replica (mean field: eight; with a dataset one more, from cues
-    three more) and two per pair, and spins if they are kept."""
+    """Bytes that one task leaves: bins of its observables, and spins if they are kept."""
     measurements, replicas = sampling["sweeps"] // sampling["measure_every"], sampling["replicas"]
     bins = measurements // bin_length_for(measurements)
     spins = (2 * replicas + 1) * model.n_spins if sampling["keep_spins"] else 0
-    per_replica = (8 if sampling["dynamics"] == "plefka" else 4) + model.has_dataset + 3 * (sampling["start"] == "example")
-    return 8 * bins * (per_replica * replicas + replicas * (replicas - 1)) + spins
+    return 8 * bins * chain_class(sampling["dynamics"]).numbers(model, replicas, sampling["start"]) + spins
 
 
 def _points(section: Mapping, most: int) -> list[tuple[object, float]]:

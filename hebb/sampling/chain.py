@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 
 from ..errors import ParameterError
 from ..models.base import Instance, Model, available_memory
-from ..params import check_choice, check_integer, check_real, digest, shown
+from ..params import check_choice, check_integer, check_real, digest
 from ..streams import Purpose, generator
+from .observables import observer_class
+from .options import refuse_options
 from .plefka import Plefka
-from .recognition import Recogniser
 from .starts import check_start, starting_spins
 
 __all__ = ["Chain", "chain_class", "sample"]
 
 RULES = ("metropolis", "glauber", "zero_temperature")
-DYNAMICS = (*RULES, "plefka")
 ORDERS = ("random", "sequential")
 _LOST_BELOW = 0.5
 
@@ -29,46 +27,43 @@ class Chain:
         are taken, flips at no cost with probability 1/2, the limit of Glauber).
     start: "planted" (the first pattern; entries that vanish there are drawn at random), "random", "corrupted" (planted with
         each spin flipped with probability `corruption`), "example" (a fresh noisy example of the first pattern, of quality
-        r, or with archetypes of images a held-out image, another one in each replica), or an array (N,) or (R, N) of +-1.
+        r, or with archetypes of images a held-out image, another one in each replica), for multitasking networks also
+        "hierarchical" (the first non-zero entry of each spin's column of patterns) and "parallel" (the sign of their sum;
+        spins without either are drawn at random), or an array (N,) or (R, N) of +-1.
     order: sites visited at "random" or "sequential".
     seed, point: the streams are keyed by (seed, point, disorder sample, replica); point is the digest of model and
         temperature, so that no chain depends on what else is run. Starts are keyed like the disorder (`disorder_key`).
-    expansion, damping: options of dynamics = "plefka" (`hebb.sampling.plefka`), refused here.
+    expansion, damping, rule: options of other dynamics (`hebb.sampling.plefka`, `hebb.sampling.lumped`), refused here.
     Raises ParameterError. Cost of one sweep: R N K spin-pattern pairs.
     """
 
     def __init__(self, instance: Instance, temperature: float, replicas: int = 2, start="planted", corruption=None,
                  dynamics: str = "metropolis", order: str = "random", seed: int = 0, point: str | None = None,
-                 expansion=None, damping=None):
+                 expansion=None, damping=None, rule=None):
         self.check(instance.model, temperature=temperature, replicas=replicas, start=start, corruption=corruption,
-                   dynamics=dynamics, order=order, seed=seed, expansion=expansion, damping=damping)
+                   dynamics=dynamics, order=order, seed=seed, expansion=expansion, damping=damping, rule=rule)
         self.instance = instance
         self.temperature = float(temperature)
         self.order = order
         self.rule = "metropolis" if dynamics == "metropolis" else "glauber"
         self.planted = instance.condensed
-        self._watched = isinstance(start, str) and start == "planted"
         point = point or digest({**instance.model.parameters(), "temperature": self.temperature})
         self._generators = [generator(seed, Purpose.DYNAMICS, point, instance.disorder, r) for r in range(replicas)]
         self.kernel = instance.kernel()
         planted, spins = starting_spins(instance, start, corruption, replicas, seed)
-        self.kernel.load(planted[None])
-        self.planted_energy = float(self.kernel.energy[0])
+        self.observer = observer_class(instance.model)(instance, self.kernel, planted, spins, start)
         self.kernel.load(spins)
-        self._recogniser = Recogniser(instance, spins) if isinstance(start, str) and start == "example" else None
+        self._watched = self.observer.follows_start and isinstance(start, str) and start == "planted"
         self.sweeps_done = 0
         self._accepted = np.zeros(replicas, np.int64)
         self._lowest = np.full(replicas, instance.n_spins, np.int64)
 
     @staticmethod
     def check(model: Model, *, temperature, replicas=2, start="planted", corruption=None, dynamics="metropolis",
-              order="random", seed=0, expansion=None, damping=None) -> None:
+              order="random", seed=0, expansion=None, damping=None, rule=None) -> None:
         """Raise ParameterError for settings no chain of this model can have. Nothing is drawn."""
         check_choice("dynamics", dynamics, RULES)
-        for name, value in (("expansion", expansion), ("damping", damping)):
-            if value is not None:
-                raise ParameterError(f"{name} = {shown(value)} has no meaning with dynamics = {dynamics!r}; "
-                                     "it belongs to 'plefka'")
+        refuse_options(dynamics, expansion=expansion, damping=damping, rule=rule)
         check_choice("order", order, ORDERS)
         check_integer("seed", seed, 0)
         check_integer("replicas", replicas, 1, 1024)
@@ -78,6 +73,21 @@ class Chain:
             check_real("temperature", temperature, 0.0, open_low=True,
                        remedy=f"dynamics = {dynamics!r} needs temperature > 0; at 0 use dynamics = 'zero_temperature'")
         check_start(model, start, corruption, replicas)
+
+    @staticmethod
+    def draw(model: Model, seed: int, disorder: int) -> Instance:
+        """The disorder sample that these dynamics run on."""
+        return model.draw(seed=seed, disorder=disorder)
+
+    @staticmethod
+    def memory_bytes(model: Model, replicas: int) -> int:
+        """Bytes one task holds. Raises ParameterError if this machine's memory cannot."""
+        return model.memory_bytes(replicas)
+
+    @staticmethod
+    def numbers(model: Model, replicas: int, start) -> int:
+        """How many numbers one measurement takes."""
+        return observer_class(model).numbers(model, replicas, start)
 
     def advance(self, n_sweeps: int) -> None:
         """n_sweeps sweeps of N proposals of every replica."""
@@ -89,28 +99,8 @@ class Chain:
         return self.kernel.sample(n_samples, thin, self.temperature, self._generators, self.rule, self.order)
 
     def measure(self) -> dict[str, np.ndarray]:
-        """The observables of the present configurations: "m", "abs_m", "n", "energy", "energy_cv" (R,) and "q", "abs_q"
-        (pairs,).
-
-        m is the signed overlap with the condensed pattern, n that with its average example over r (1 + rho), left out
-        without a dataset. Energies are per spin; energy_cv is the energy minus that of the planted configuration in the
-        same sample plus the mean of the latter over samples (`Dense.planted_energy`): the same mean as energy with a far
-        smaller scatter near the planted state; it is left out where that mean is not known (given patterns, images,
-        fields). Pairs run (0,1), (0,2), ... With start = "example" also those of `Recogniser`.
-        """
-        n = self.instance.n_spins
-        m = self.kernel.first_overlap / n
-        energy = self.kernel.energy / n
-        spins = self.kernel.spins.astype(np.float32)  # products and sums of +-1 are exact up to 2^24 spins
-        q = np.array([float(np.dot(spins[a], spins[b])) / n for a, b in itertools.combinations(range(len(spins)), 2)])
-        seen = {"m": m, "abs_m": np.abs(m), "energy": energy, "q": q, "abs_q": np.abs(q)}
-        if self.instance.learned is not None:
-            seen["n"] = spins @ self.instance.learned / n
-        if self._recogniser is not None:
-            seen |= self._recogniser.measure(spins)
-        if self.instance.model.planted_energy is not None:
-            seen["energy_cv"] = energy + (self.instance.model.planted_energy - self.planted_energy / n)
-        return seen
+        """The observables of the present configurations: those of `hebb.sampling.observables` for this kind of model."""
+        return self.observer.measure(self.kernel)
 
     @property
     def spins(self) -> np.ndarray:
@@ -120,7 +110,7 @@ class Chain:
     @property
     def lost(self) -> bool:
         """Whether, from a planted start, any replica's |m| fell under half of its planted value at any accepted flip,
-        burn-in included."""
+        burn-in included. Never of multitasking networks, which may well change their state."""
         lowest = np.minimum(self._lowest, self.kernel.lowest_overlap)
         return bool(self._watched and np.any(lowest < _LOST_BELOW * np.count_nonzero(self.planted)))
 
@@ -151,14 +141,20 @@ class Chain:
         self._lowest = np.array(snapshot["lowest"], np.int64)
 
 
+_OTHERS: dict[str, type] = {"plefka": Plefka}
+
+
 def chain_class(dynamics) -> type:
-    """The class whose `check` and constructor take these dynamics; ParameterError if there is none."""
-    return Plefka if check_choice("dynamics", dynamics, DYNAMICS) == "plefka" else Chain
+    """The class whose chains have these dynamics; ParameterError if there is none.
+
+    All of them have, before anything is drawn, `check`, `memory_bytes` and `numbers`; `draw` gives what they are built on.
+    """
+    return _OTHERS.get(check_choice("dynamics", dynamics, (*RULES, *_OTHERS)), Chain)
 
 
 def sample(instance: Instance, temperature: float, n_samples: int = 1000, thin: int = 1, thermalize: int = 0,
            replicas: int = 1, dynamics: str = "metropolis", start="random", corruption=None, order: str = "random",
-           seed: int = 0, expansion=None, damping=None) -> np.ndarray:
+           seed: int = 0, expansion=None, damping=None, rule=None) -> np.ndarray:
     """Configurations (n_samples, R, N) int8 of R independent chains, one every `thin` sweeps after `thermalize` sweeps.
 
     Arguments as in `Chain`. Consecutive configurations are correlated unless thin exceeds the autocorrelation time.
@@ -174,6 +170,6 @@ def sample(instance: Instance, temperature: float, n_samples: int = 1000, thin: 
     if needed > available_memory():
         raise ParameterError(f"n_samples = {n_samples} needs {needed / 2**30:.3g} GiB and {available_memory() / 2**30:.3g} GiB "
                              "are free; take fewer, with a larger thin")
-    chain = kind(instance, temperature, replicas, start, corruption, dynamics, order, seed, None, expansion, damping)
+    chain = kind(instance, temperature, replicas, start, corruption, dynamics, order, seed, None, expansion, damping, rule)
     chain.advance(thermalize)
     return chain.sample(n_samples, thin)

@@ -41,6 +41,8 @@ from ..models.base import Instance, Model, available_memory
 from ..models.dense import Dense
 from ..models.mean_field import MeanFieldEnergy
 from ..params import DenseLaw, check_choice, check_integer, check_real, dilution_factor
+from .observables import DenseObserver
+from .options import refuse_options
 from .recognition import Recogniser
 from .starts import check_start, starting_spins
 
@@ -142,7 +144,8 @@ class Plefka:
     replicas, start, corruption, seed: as in `Chain`. Nothing but the start is random; planted replicas are all alike.
     expansion: "mean_field" (default) or "tap" (T > 0 only), see the module. damping: share of the old magnetisation kept
         in an update, in [0, 0.99] (default 0); it moves no fixed point and breaks cycles.
-    dynamics, order, point: keywords that every chain takes; "plefka", "random" (there are no visits to order), unused.
+    dynamics, order, point, rule: keywords that every chain takes; "plefka", "random" (there are no visits to order), unused,
+        refused.
 
     What "mean_field" misses as N -> infinity, its fixed point and equilibrium: P = 2, alpha = .05, T = .5: m .9170 and .9041, q
     .8530 and .8334; P = 4, gamma = .3, T = .5: m .9732 and .9647, q .9654 and .9506; gamma = .1: m .9967 and .9966.
@@ -153,10 +156,10 @@ class Plefka:
 
     def __init__(self, instance: Instance, temperature: float, replicas: int = 2, start="planted", corruption=None,
                  dynamics: str = "plefka", order: str = "random", seed: int = 0, point: str | None = None,
-                 expansion: str | None = None, damping: float | None = None):
+                 expansion: str | None = None, damping: float | None = None, rule=None):
         model = instance.model
         self.check(model, temperature=temperature, replicas=replicas, start=start, corruption=corruption, dynamics=dynamics,
-                   order=order, seed=seed, expansion=expansion, damping=damping)
+                   order=order, seed=seed, expansion=expansion, damping=damping, rule=rule)
         self.instance, self.temperature = instance, float(temperature)
         self.damping = float(damping or 0.0)
         self.reaction = Reaction.of(model.law, model.gamma, model.n_spins) if expansion == "tap" else None
@@ -175,12 +178,13 @@ class Plefka:
 
     @staticmethod
     def check(model: Model, *, temperature, replicas=2, start="planted", corruption=None, dynamics="plefka", order="random",
-              seed=0, expansion=None, damping=None) -> None:
+              seed=0, expansion=None, damping=None, rule=None) -> None:
         """Raise ParameterError for settings no mean-field dynamics of this model can have. Nothing is drawn."""
         check_choice("dynamics", dynamics, ("plefka",))
         if not isinstance(model, Dense):
             raise ParameterError(f"dynamics = 'plefka' exists for dense networks, not for "
                                  f"{type(model).__name__}; use 'metropolis'")
+        refuse_options(dynamics, rule=rule)
         if order != "random":
             raise ParameterError(f"order = {order!r} has no meaning with dynamics = 'plefka', which updates all spins at once; "
                                  "leave it out")
@@ -205,6 +209,21 @@ class Plefka:
         if needed > available_memory():
             raise ParameterError(f"dynamics = 'plefka' holds {needed / 2**30:.3g} GiB here ({entry} bytes per stored entry) "
                                  f"and {available_memory() / 2**30:.3g} GiB are free; lower n_spins or gamma")
+
+    @staticmethod
+    def draw(model: Model, seed: int, disorder: int) -> Instance:
+        """The disorder sample that these dynamics run on."""
+        return model.draw(seed=seed, disorder=disorder)
+
+    @staticmethod
+    def memory_bytes(model: Model, replicas: int) -> int:
+        """Bytes one task holds besides what `check` counts."""
+        return model.memory_bytes(replicas)
+
+    @staticmethod
+    def numbers(model: Model, replicas: int, start) -> int:
+        """How many numbers one measurement takes, at most: four per replica more than of spins."""
+        return DenseObserver.numbers(model, replicas, start) + 4 * replicas
 
     def advance(self, n_sweeps: int) -> None:
         """n_sweeps parallel updates of every replica."""

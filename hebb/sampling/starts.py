@@ -1,4 +1,5 @@
-"""Where chains begin: planted, random, corrupted, an example, or given configurations, on streams keyed like the disorder."""
+"""Where chains begin: planted, random, corrupted, an example, states of a multitasking network, or given configurations, on
+streams keyed like the disorder."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from ..streams import Purpose, generator
 
 __all__ = ["STARTS", "check_start", "starting_spins"]
 
-STARTS = ("planted", "random", "corrupted", "example")
+_OF_MULTITASK = ("hierarchical", "parallel")
+STARTS = ("planted", "random", "corrupted", "example", *_OF_MULTITASK)
 
 
 def check_start(model: Model, start, corruption, replicas: int) -> None:
@@ -21,6 +23,9 @@ def check_start(model: Model, start, corruption, replicas: int) -> None:
         check_choice("start", start, STARTS)
     else:
         _given_start(start, model.n_spins, replicas)
+    if isinstance(start, str) and start in _OF_MULTITASK and model.kind != "multitask":
+        raise ParameterError(f"start = {start!r} is a state of multitasking networks; a {model.kind} model starts "
+                             f"{', '.join(name for name in STARTS if name not in _OF_MULTITASK)} or from an array")
     if isinstance(start, str) and start == "corrupted":
         check_real("corruption", corruption, 0.0, 0.5, remedy="give the fraction of flipped spins of a corrupted start")
     elif corruption is not None:
@@ -54,6 +59,9 @@ def starting_spins(instance: Instance, start, corruption, replicas: int, seed: i
         return reference, _given_start(start, n, replicas)
     if start == "random":
         return reference, np.array([signs(stream) for stream in streams])
+    if start in _OF_MULTITASK:
+        state = _entries(instance.patterns, start)
+        return reference, np.array([np.where(state == 0, signs(stream), state) for stream in streams]).astype(np.int8)
     spins = np.array([planted(stream) for stream in streams])
     if start == "corrupted":
         return reference, _flipped(spins, corruption, streams)
@@ -62,6 +70,14 @@ def starting_spins(instance: Instance, start, corruption, replicas: int, seed: i
     if start == "example":
         return reference, _flipped(spins, (1 - instance.model.law.r) / 2, streams)
     return reference, spins
+
+
+def _entries(patterns: np.ndarray, start: str) -> np.ndarray:
+    """(N,) of -1, 0, +1: the first non-zero entry of each column of patterns (K, N), or the sign of its sum."""
+    if start == "parallel":
+        return np.sign(patterns.sum(axis=0, dtype=np.int32))
+    first = np.argmax(patterns != 0, axis=0)
+    return np.take_along_axis(patterns, first[None], axis=0)[0]
 
 
 def _flipped(spins: np.ndarray, share: float, streams: list) -> np.ndarray:

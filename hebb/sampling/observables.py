@@ -1,0 +1,128 @@
+"""What is measured on the configurations of a chain, spin by spin: one observer for each kind of model."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+
+from ..models.base import Instance, Model
+from ..models.learning import AveragedInstance
+from .recognition import Recogniser
+
+__all__ = ["DenseObserver", "MultitaskObserver", "losses", "observer_class"]
+
+_BLOCK = 2**20  # spins whose products are summed in single precision, which is exact up to 2^24 terms of +-1
+
+
+class DenseObserver:
+    """Observables of a dense network: "m", "abs_m", "n", "energy", "energy_cv" (R,) and "q", "abs_q" (pairs,).
+
+    m is the signed overlap with the condensed pattern, n that with its average example over r (1 + rho), left out without a
+    dataset. Energies are per spin; energy_cv is the energy minus that of the planted configuration in the same sample plus
+    the mean of the latter over samples (`Dense.planted_energy`): the same mean as energy with a far smaller scatter near the
+    planted state; it is left out where that mean is not known (given patterns, images, fields). Pairs run (0,1), (0,2), ...
+    With start = "example" also those of `Recogniser`.
+    """
+
+    follows_start = True  # theory describes the planted state: chains that leave it are told apart
+
+    def __init__(self, instance: Instance, kernel, planted: np.ndarray, spins: np.ndarray, start):
+        """planted (N,) and spins (R, N): the planted configuration and the starts; the kernel is left with the former."""
+        self.instance = instance
+        kernel.load(planted[None])
+        self._planted_energy = float(kernel.energy[0])
+        self._recogniser = Recogniser(instance, spins) if isinstance(start, str) and start == "example" else None
+
+    @staticmethod
+    def numbers(model: Model, replicas: int, start) -> int:
+        """How many numbers one measurement takes, at most."""
+        from_cue = isinstance(start, str) and start == "example"
+        return replicas * (4 + model.has_dataset + 3 * from_cue) + replicas * (replicas - 1)
+
+    def measure(self, kernel) -> dict[str, np.ndarray]:
+        """The observables of the configurations that a kernel holds."""
+        n, model = self.instance.n_spins, self.instance.model
+        m = kernel.first_overlap / n
+        energy = kernel.energy / n
+        spins = kernel.spins.astype(np.float32)  # products and sums of +-1 are exact up to 2^24 spins
+        q = np.array([float(np.dot(spins[a], spins[b])) / n for a, b in itertools.combinations(range(len(spins)), 2)])
+        seen = {"m": m, "abs_m": np.abs(m), "energy": energy, "q": q, "abs_q": np.abs(q)}
+        if self.instance.learned is not None:
+            seen["n"] = spins @ self.instance.learned / n
+        if self._recogniser is not None:
+            seen |= self._recogniser.measure(spins)
+        if model.planted_energy is not None:
+            seen["energy_cv"] = energy + (model.planted_energy - self._planted_energy / n)
+        return seen
+
+
+class MultitaskObserver:
+    """Observables of a multitasking network: "m", "n" (R, K), "energy", "loss", "product_loss" (R,) and "q" (pairs,).
+
+    m: signed overlaps (1/N) sum_i xi_i^mu s_i with the archetypes, in the order drawn; |m| <= 1 - d but for fluctuations.
+    n: overlaps with the averages of their examples over r (1 + rho), left out without a dataset. energy: H/N, self-terms
+    included. loss, product_loss: see `losses`; up to a constant of the sample product_loss is 2 H/(scale N), loss is not.
+    """
+
+    follows_start = False  # a change of state is legitimate, and theory is compared on the state that a chain is in
+
+    def __init__(self, instance: Instance, kernel, planted: np.ndarray, spins: np.ndarray, start):
+        law, n = instance.model.law, instance.n_spins
+        self.instance = instance
+        self._archetypes = instance.patterns.T.astype(np.float32)
+        self._averages = None  # integers, in double precision: their sums are exact
+        if isinstance(instance, AveragedInstance):
+            averages = instance.averages
+            self._averages = averages.columns[:, :averages.n_patterns].astype(float)
+            self._unit = averages.unit / (n * math.sqrt(law.second_moment))
+            self._squares = np.sum(self._averages**2, axis=0) * self._unit**2 * n
+        else:
+            self._unit = 1 / (n * math.sqrt(law.second_moment))
+            self._squares = instance.stored_bits.counts() / (n * law.second_moment)
+        self._copies = instance.model.n_stored // law.n_patterns
+
+    @staticmethod
+    def numbers(model: Model, replicas: int, start) -> int:
+        """How many numbers one measurement takes."""
+        return replicas * (3 + model.n_patterns * (1 + model.has_dataset)) + replicas * (replicas - 1) // 2
+
+    def measure(self, kernel) -> dict[str, np.ndarray]:
+        """The observables of the configurations that a kernel holds. Cost O(R N K)."""
+        n, law, spins = self.instance.n_spins, self.instance.model.law, kernel.spins
+        m, q, rows = 0.0, 0.0, 0.0
+        for first in range(0, n, _BLOCK):
+            block = slice(first, first + _BLOCK)
+            signs = spins[:, block].astype(np.float32)
+            m = m + (signs @ self._archetypes[block]).astype(float)
+            q = q + (signs @ signs.T).astype(float)
+            if self._averages is not None:
+                rows = rows + signs.astype(float) @ self._averages[block]
+        g = self._unit * (kernel.overlaps if self._averages is None else rows)
+        loss, product = losses(g, self._squares, self._copies)
+        seen = {"m": m / n, "energy": kernel.energy / n, "q": q[np.triu_indices(len(q), 1)] / n, "loss": loss,
+                "product_loss": product}
+        if law.protocol != "storage":
+            seen["n"] = g.reshape(len(g), law.n_patterns, -1).mean(axis=2) / math.sqrt(1 + law.rho)
+        return seen
+
+
+def losses(g: np.ndarray, squares: np.ndarray, copies: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """sum_mu L_-^mu and sum_mu L_+^mu L_-^mu (R,) of L_+- = (1/2N) sum_i (y_i +- s_i)^2 = (1 + a)/2 +- g.
+
+    g: (R, Q) overlaps (1/N) sum_i y_i s_i of the stored rows. squares: (Q,) their mean squares a = (1/N) sum_i y_i^2.
+    copies: M where every example is a row, over which the losses of a pattern are averaged.
+    H = -scale (N/2) sum_mu [((1 + a)/2)^2 - L_+ L_-], so that the product of the losses has the landscape of H, and their
+    plain sum, const - sum_mu g, has not.
+    """
+    half = (1 + squares) / 2
+    return np.sum(half - g, axis=1) / copies, np.sum(half**2 - g**2, axis=1) / copies
+
+
+_OBSERVERS = {"dense": DenseObserver, "multitask": MultitaskObserver}
+
+
+def observer_class(model: Model) -> type[DenseObserver | MultitaskObserver]:
+    """The observer of the chains of a model."""
+    return _OBSERVERS[model.kind]
