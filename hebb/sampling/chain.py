@@ -7,7 +7,8 @@ import numpy as np
 from ..errors import ParameterError
 from ..models.base import Instance, Model, available_memory
 from ..params import check_choice, check_integer, check_real, digest
-from ..streams import Purpose, generator
+from ..streams import Purpose, generator, go_on, positions
+from .lumped import GibbsChain, LumpedChain
 from .observables import observer_class
 from .options import refuse_options
 from .plefka import Plefka
@@ -122,26 +123,20 @@ class Chain:
 
     def snapshot(self) -> dict[str, np.ndarray]:
         """Everything needed to go on bit for bit, as plain arrays."""
-        states = [g.bit_generator.state["state"] for g in self._generators]
-        words = [[(s[key] >> shift) & (2**64 - 1) for key in ("state", "inc") for shift in (64, 0)] for s in states]
-        return {"spins": self.spins, "streams": np.array(words, np.uint64), "sweeps_done": np.array(self.sweeps_done),
+        return {"spins": self.spins, "streams": positions(self._generators), "sweeps_done": np.array(self.sweeps_done),
                 "accepted": self._accepted + self.kernel.accepted,
                 "lowest": np.minimum(self._lowest, self.kernel.lowest_overlap)}
 
     def restore(self, snapshot: dict[str, np.ndarray]) -> None:
         """Go back to a snapshot of a chain with the same settings."""
-        for g, words in zip(self._generators, snapshot["streams"], strict=True):
-            state = g.bit_generator.state
-            high_state, low_state, high_inc, low_inc = (int(w) for w in words)
-            state["state"] = {"state": high_state << 64 | low_state, "inc": high_inc << 64 | low_inc}
-            g.bit_generator.state = state
+        go_on(self._generators, snapshot["streams"])
         self.kernel.load(snapshot["spins"])
         self.sweeps_done = int(snapshot["sweeps_done"])
         self._accepted = np.array(snapshot["accepted"], np.int64)
         self._lowest = np.array(snapshot["lowest"], np.int64)
 
 
-_OTHERS: dict[str, type] = {"plefka": Plefka}
+_OTHERS: dict[str, type] = {"plefka": Plefka, "lumped": LumpedChain, "hubbard_stratonovich": GibbsChain}
 
 
 def chain_class(dynamics) -> type:

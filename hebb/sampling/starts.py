@@ -11,7 +11,7 @@ from ..models.patterns import as_numbers
 from ..params import check_choice, check_real
 from ..streams import Purpose, generator
 
-__all__ = ["STARTS", "check_start", "starting_spins"]
+__all__ = ["STARTS", "check_start", "entries_of_state", "starting_spins"]
 
 _OF_MULTITASK = ("hierarchical", "parallel")
 STARTS = ("planted", "random", "corrupted", "example", *_OF_MULTITASK)
@@ -60,7 +60,7 @@ def starting_spins(instance: Instance, start, corruption, replicas: int, seed: i
     if start == "random":
         return reference, np.array([signs(stream) for stream in streams])
     if start in _OF_MULTITASK:
-        state = _entries(instance.patterns, start)
+        state = entries_of_state(instance.patterns, start)
         return reference, np.array([np.where(state == 0, signs(stream), state) for stream in streams]).astype(np.int8)
     spins = np.array([planted(stream) for stream in streams])
     if start == "corrupted":
@@ -72,7 +72,7 @@ def starting_spins(instance: Instance, start, corruption, replicas: int, seed: i
     return reference, spins
 
 
-def _entries(patterns: np.ndarray, start: str) -> np.ndarray:
+def entries_of_state(patterns: np.ndarray, start: str) -> np.ndarray:
     """(N,) of -1, 0, +1: the first non-zero entry of each column of patterns (K, N), or the sign of its sum."""
     if start == "parallel":
         return np.sign(patterns.sum(axis=0, dtype=np.int32))
