@@ -106,6 +106,14 @@ class Observable:
         return f"<{self.name}: {', '.join(str(item) for item in self._estimates.flat)}>"
 
 
+def _by_size(series: np.ndarray) -> np.ndarray:
+    """Components (last axis) of each chain of (P, D, B, C, K) by descending |average over the bins|, signs made positive; nan
+    components come last. Averages that differ by less than their noise are sorted by it: their sizes spread apart."""
+    means = series.mean(axis=2, keepdims=True)
+    order = np.argsort(-np.abs(means), axis=-1, kind="stable")
+    return np.take_along_axis(np.where(means < 0, -series, series), order, axis=-1)
+
+
 def _of_samples(samples: np.ndarray) -> Estimate:
     """An estimate of something known once per sample, such as the acceptance."""
     n = len(samples)
@@ -136,6 +144,9 @@ def _cell(value) -> str:
 @dataclass(repr=False)
 class Results:
     """Everything a job measured. `res["m"]` is an Observable; iterating gives the names.
+
+    Where m has a component for every pattern, "m_sorted" has those of each chain by descending |time average|, with positive
+    averages; at points with fewer patterns than others both end in nan.
 
     points: parameters of each point, in job order. job: name, seed and sampling settings. done, lost: (P, D) bool.
     acceptance: (P, D), nan where not done. data: name -> (P, D, B, C, ...) bin means. spins: (point, disorder) -> name
@@ -197,8 +208,11 @@ class Results:
 
     @functools.cached_property
     def _observables(self) -> dict[str, Observable]:
+        known = self.data
+        if known.get("m", np.empty(0)).ndim == 5:  # an overlap with every pattern
+            known = dict(sorted({**known, "m_sorted": _by_size(known["m"])}.items()))
         table = {}
-        for name, series in self.data.items():
+        for name, series in known.items():
             samples = np.full((*self.done.shape, *series.shape[4:]), np.nan)
             samples[self.done] = series[self.done].mean(axis=(1, 2))
             table[name] = Observable(name, samples, series, self.done, self.bin_length)
@@ -284,7 +298,9 @@ class Results:
             )
             for name, series in self.data.items():
                 file[f"{schema.SERIES}/{name}"] = series
-                file[f"{schema.SAMPLES}/{name}"] = self[name].samples
+            for name in self:
+                if name != "acceptance":
+                    file[f"{schema.SAMPLES}/{name}"] = self[name].samples
             for (point, disorder), arrays in self.spins.items():
                 for name, array in arrays.items():
                     file[f"{schema.SPINS}/{point}/{disorder}/{name}"] = array
