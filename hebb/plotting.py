@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from .compare import Comparison, Row, law_of, theory_of
+from .compare_dense import law_of, theory_of
+from .comparison import Comparison, Row
 from .errors import NoSolution
 from .finite_size import load_of, retrieval_at_size
 from .params import load

@@ -13,7 +13,8 @@ from conftest import ROOT, assert_z, dense_point
 from scipy.stats import norm, t
 
 from hebb import models, simulate
-from hebb.compare import Comparison, Row, compare, compare_results, law_of, normal_score, predict
+from hebb.compare import Comparison, Row, compare, compare_results, normal_score
+from hebb.compare_dense import law_of, predict
 from hebb.errors import NoSolution
 from hebb.finite_size import load_of, mapped_point
 from hebb.params import patterns_at_load
@@ -305,7 +306,7 @@ def test_csv(four_body, tmp_path):
     with open(tmp_path / "table.csv", newline="", encoding="utf-8") as file:
         lines = list(csv.DictReader(file))
     assert list(lines[0]) == ["hamiltonian", "kind", "n_patterns", "n_spins", "p_body", "protocol", "temperature", "observable",
-                              "simulation", "error", "theory", "z", "z_unmapped", "branch", "remark"]
+                              "simulation", "error", "theory", "z", "infinite", "z_unmapped", "branch", "remark"]
     assert len(lines) == len(comparison.rows) == 6
     for line, row in zip(lines, comparison.rows, strict=True):
         assert (line["observable"], float(line["z"])) == (row.observable, row.z)
@@ -408,9 +409,11 @@ def test_trend_finds_the_infinite_system():
         for n in (64, 96, 128, 192):
             mean, error = value + wrong + slope / n + 10 / n**2, 1e-5 * (1 + rng.random())
             point = dense_point(n, 4, patterns_at_load(0.08, n, 4), 0.5)
-            rows.append(Row(point, name, mean, error, 0.0, value, 0.0, (mean - value) / error, "retrieval"))
+            rows.append(Row(point, name, mean, error, 0.0, value, 0.0, (mean - value) / error, "retrieval",
+                            model="P=4", load=load_of(point)))
     outsider = dense_point(64, 4, patterns_at_load(0.16, 64, 4), 0.5)
-    rows.append(Row(outsider, "m", 0.5, 1e-5, 0.0, 1.0, math.nan, math.nan, "retrieval", "3 of 32 samples left it"))
+    rows.append(Row(outsider, "m", 0.5, 1e-5, 0.0, 1.0, math.nan, math.nan, "retrieval", "3 of 32 samples left it",
+                    model="P=4", load=load_of(outsider)))
     m, energy = Comparison(None, rows).trend()
     assert (m["sizes"], m["observable"]) == ("64,96,128,192", "m")
     assert m["mean"] == pytest.approx(0.97, abs=1e-9) and abs(m["z"]) < 1e-3

@@ -1,0 +1,286 @@
+"""Multitasking networks: simulation against the theory of the very samples that were run, and against the infinite system.
+
+At low storage a sample is known by its classes of spins, and differs from the average one by O(1/sqrt(N)): far more than a
+chain's noise. Hence, for every sample and replica (docs/conventions.md, "Finite size of multitasking networks"):
+
+*Which state.* A chain's overlaps are averaged over the first half of its series; the state is the minimum of the sample's own
+free energy in whose basin they lie (`theory.sample_states`). If the second half leads to another one the chain has changed its
+state, and the point has no z: leaving such chains out would bias the rest.
+*What is compared.* Overlaps m with every pattern (n with a dataset), energy and q: the time average minus the sample's theory
+with its shift of order 1/N. Differences are averaged over replicas, and their scatter between samples is the error.
+R-hat, too, is taken of the differences, for replicas may sit in different states of one sample.
+*The infinite system* beside it is the population's state in whose basin the sample's state lies, which gives the branch its
+name. Its z has the scatter of the averages themselves for an error, to which all samples contribute their disorder.
+*Order.* Overlaps are numbered as the population has them, m[0] the largest, with positive sign; patterns that are alike
+there stay in the order drawn, and those it does not retrieve keep their sign relative to m[0].
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from . import models
+from .comparison import FEWEST_SAMPLES, Row, normal_score
+from .errors import NoSolution, ParameterError
+from .models.classes import Classes
+from .params import MultitaskLaw
+from .statistics import estimate
+from .storage.results import Results
+from .theory.columns import columns_of
+from .theory.multitask_states import find_states, names, tidy
+from .theory.sample_states import Sample, SampleState
+
+__all__ = ["LEGEND", "law_of", "rows"]
+
+LEGEND = ("theory: every sample's own fixed point at its shares of spins, on the branch of each chain, with its shift of\n"
+          "order 1/N; errors are those of the difference. infinite: the population's fixed point on that branch, whose z has\n"
+          "the scatter between samples for an error.")
+
+_LAW = ("n_patterns", "dilution", "protocol", "r", "n_examples", "rho", "normalize_dilution", "normalize_examples")
+_LUMPED = ("lumped", "hubbard_stratonovich")
+_SAME = 1e-6  # relative distance of overlaps below which two states are one
+_SOFT = 0.005  # anharmonicity above which the shift is not honest any more: it leaves a twentieth of itself here
+
+
+def law_of(point: dict) -> MultitaskLaw:
+    """What theory must know of a point."""
+    return MultitaskLaw.from_keywords(**{name: point[name] for name in _LAW if name in point})
+
+
+def rows(results: Results, theories: dict, shifted: bool = True) -> list[Row]:
+    """Join results with theory; theories collects the laws. shifted = False leaves out the shift of order 1/N.
+
+    Samples are drawn again, each once for all temperatures of its model. Cost: milliseconds per chain in storage, and
+    O(N Q^2) per chain for datasets whose Q columns make every spin a class of its own.
+    """
+    points = [_Point(results, index, shifted) for index in range(len(results.points))]
+    for alike in _by_model(points):
+        try:
+            model = _model(alike[0].parameters, results.job["sampling"])
+            for disorder in range(results.done.shape[1]):
+                todo = [point for point in alike if results.done[point.index, disorder]]
+                if todo:
+                    classes = _classes(model, results, disorder)
+                    for point in todo:
+                        point.meet(classes, disorder)
+            theories[(model.law,)] = model.law
+        except (NoSolution, ParameterError) as error:  # one model outside the theory's range must not hide the others
+            for point in alike:
+                point.reason = str(error)
+    return [row for point in points for row in point.rows()]
+
+
+def _by_model(points: list[_Point]) -> Iterator[list[_Point]]:
+    groups: dict[str, list[_Point]] = {}
+    for point in points:
+        key = repr({name: value for name, value in point.parameters.items() if name != "temperature"})
+        groups.setdefault(key, []).append(point)
+    yield from groups.values()
+
+
+def _model(point: dict, sampling: dict):
+    """The model of a point, as it was run. Raises NoSolution where it has no theory."""
+    if "patterns" in point or "fields" in point:
+        raise NoSolution("no theory for given patterns or fields")
+    if sampling["dynamics"] == "zero_temperature":
+        raise NoSolution("a quench at T = 0 is not an equilibrium state")
+    return models.from_keys("multitask", {name: point[name] for name in models.keys("multitask") if name in point})
+
+
+def _classes(model, results: Results, disorder: int) -> Classes:
+    """The sample that the chains ran on."""
+    seed = results.job["seed"]
+    if results.job["sampling"]["dynamics"] in _LUMPED:
+        return Classes.draw(model, seed, disorder)
+    return Classes.of(model.draw(seed, disorder))
+
+
+@dataclass
+class _Chain:
+    """One chain's state in its sample. m, n: (K,), as theory has them. guide: (K,) amplitudes |g|, where the population's state
+    is looked for. changed: whether the halves of the series lead to different states."""
+
+    state: SampleState
+    m: np.ndarray
+    n: np.ndarray | None
+    guide: np.ndarray
+    changed: bool
+
+
+@dataclass
+class _Point:
+    """What theory finds at one point of a job, sample by sample."""
+
+    results: Results
+    index: int
+    shifted: bool
+    reason: str = ""
+    chains: dict[tuple[int, int], _Chain] = field(default_factory=dict)  # (disorder, replica)
+    q: dict[tuple[int, int], float] = field(default_factory=dict)  # (disorder, pair)
+
+    @property
+    def parameters(self) -> dict:
+        return self.results.points[self.index]
+
+    def data(self, name: str) -> np.ndarray:
+        """(D, B, C, ...) bins of this point."""
+        series = self.results.data[name][self.index]
+        return series[..., :self.parameters["n_patterns"]] if name in ("m", "n") else series
+
+    def meet(self, classes: Classes, disorder: int) -> None:
+        """Find the states of the replicas on one sample."""
+        law = classes.model.law
+        sample = Sample(classes.columns * classes.unit, classes.counts / classes.n_spins, classes.n_spins,
+                        self.parameters["temperature"], law.scale)
+        series = self.data("m" if law.protocol == "storage" else "n")[disorder]
+        learned = _projection(law)
+        try:
+            for replica in range(series.shape[1]):
+                halves = np.array_split(series[:, replica], 2)
+                starts = [(1 + law.rho) * learned @ half.mean(axis=0) for half in halves]
+                first, second = (sample.follow(start) for start in starts)
+                changed = np.max(np.abs(first.g - second.g)) > _SAME * np.max(np.abs(sample.columns))
+                m = first.overlap(classes.archetypes, self.shifted)
+                n = None if law.protocol == "storage" else first.overlap(sample.columns @ learned, self.shifted)
+                guide = np.abs(m if n is None else math.sqrt(1 + law.rho) * n)
+                self.chains[disorder, replica] = _Chain(first, m, n, guide, bool(changed))
+        except NoSolution as error:
+            self.reason = f"sample {disorder}: {error}"
+            return
+        states = [self.chains[disorder, replica].state for replica in range(series.shape[1])]
+        for pair, (a, b) in enumerate(itertools.combinations(states, 2)):
+            self.q[disorder, pair] = a.replica_overlap(b, self.shifted)
+
+    # ---- from states to rows -----------------------------------------------------------------------------------------
+
+    def rows(self) -> Iterator[Row]:
+        if self.reason or not self.chains:
+            yield from self._without_theory()
+            return
+        law = law_of(self.parameters)
+        shape = self.data("m").shape[0], self.data("m").shape[2]
+        amplitudes, branches = self._population(law, shape)
+        moved = sum(chain.changed for chain in self.chains.values())
+        excluded = f"{moved} of {len(self.chains)} chains changed their state" if moved else ""
+        for branch in sorted(set(branches.values())):
+            mask = np.zeros(shape, bool)
+            for at, name in branches.items():
+                mask[at] = name == branch
+            chosen = next(amplitudes[at] for at, name in branches.items() if name == branch)
+            softest = max(self.chains[at].state.anharmonicity for at in zip(*np.nonzero(mask), strict=True))
+            notes = (f"soft: anharmonicity {softest:.2g}",) if softest > _SOFT else ()
+            yield from self._branch(law, branch, mask, chosen, excluded, notes)
+
+    def _without_theory(self) -> Iterator[Row]:
+        for name in ("m", "q", "energy"):
+            if name in self.results:
+                observable = self.results[name]
+                for component in np.ndindex(observable.samples.shape[2:]):
+                    samples = observable.samples[(self.index, slice(None), *component)]
+                    if np.isfinite(samples).any():
+                        found = observable.estimate(self.index, component)
+                        label = name + "".join(f"[{k}]" for k in component)
+                        yield Row(self.parameters, label, found.mean, found.raw_error, *[math.nan] * 4, "",
+                                  self.reason or "no finished sample", (), _model_name(self.parameters))
+
+    def _population(self, law: MultitaskLaw, shape) -> tuple[dict, dict]:
+        """Amplitudes g (K,) of the population and the name of its branch for every chain."""
+        where = list(self.chains)
+        starts = np.array([-np.sort(-self.chains[at].guide) for at in where])
+        found = find_states(columns_of(law), self.parameters["temperature"] / law.scale, starts)
+        amplitudes = tidy(found.g)
+        return dict(zip(where, amplitudes, strict=True)), dict(zip(where, map(str, names(amplitudes)), strict=True))
+
+    def _branch(self, law, branch, mask, amplitudes, excluded, notes) -> Iterator[Row]:
+        infinite = _values(law, amplitudes, self.parameters["temperature"])
+        for name, theory, series, where in self._observables(mask, amplitudes):
+            yield self._row(name, series, theory, where, infinite.get(name, math.nan), branch, excluded, notes)
+
+    def _observables(self, mask, amplitudes) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
+        """(name, theory (D, C), series (D, B, C), which of them are on the branch (D, C)) of everything compared."""
+        shape, k = mask.shape, len(amplitudes)
+        order, sign = np.zeros((*shape, k), int), np.ones((*shape, k))
+        for at in zip(*np.nonzero(mask), strict=True):
+            order[at], sign[at] = _order(self.chains[at], amplitudes)
+        for name in ("m", "n"):
+            if name == "n" and next(iter(self.chains.values())).n is None:
+                continue
+            theory = np.full((*shape, k), math.nan)
+            for at in zip(*np.nonzero(mask), strict=True):
+                theory[at] = getattr(self.chains[at], name)[order[at]] * sign[at]
+            series = np.take_along_axis(self.data(name), order[:, None], axis=-1) * sign[:, None]
+            for component in range(k):
+                yield f"{name}[{component}]", theory[..., component], series[..., component], mask
+        theory = np.full(shape, math.nan)
+        for at in zip(*np.nonzero(mask), strict=True):
+            state = self.chains[at].state
+            theory[at] = state.energy + (state.energy_shift if self.shifted else 0.0)
+        yield "energy", theory, self.data("energy"), mask
+        if "q" in self.results.data:
+            pairs = list(itertools.combinations(range(shape[1]), 2))
+            both = np.stack([mask[:, a] & mask[:, b] for a, b in pairs], axis=1)
+            theory = np.array([[self.q.get((d, pair), math.nan) for pair in range(len(pairs))] for d in range(shape[0])])
+            yield "q", theory, self.data("q"), both
+
+    def _row(self, name, series, theory, mask, infinite, branch, excluded, notes) -> Row:
+        """One observable: series (D, B, C), theory and mask (D, C)."""
+        samples = np.flatnonzero(mask.any(axis=1))
+        means = np.array([series[d][:, mask[d]].mean() for d in samples])
+        expected = np.array([theory[d, mask[d]].mean() for d in samples])
+        differences, number = means - expected, len(samples)
+        error, scatter = (float(np.std(x, ddof=1)) / math.sqrt(number) if number > 1 else math.nan
+                          for x in (differences, means))
+        mean = float(means.mean()) if number else math.nan
+        z = z_infinite = math.nan
+        if not excluded and not error > 0:
+            excluded = "no scatter between samples"
+        if not excluded and self._too_short(series - theory[:, None], mask, samples):
+            excluded = "chain too short"
+        if not excluded:
+            z = normal_score(float(differences.mean()) / error, number)
+            z_infinite = normal_score((mean - infinite) / scatter, number) if math.isfinite(infinite) else math.nan
+            notes = notes + ((f"only {number} samples",) if number < FEWEST_SAMPLES else ())
+        return Row(self.parameters, name, mean, error, float(expected.mean()) if number else math.nan, infinite, z, z_infinite,
+                   branch, excluded, notes, _model_name(self.parameters))
+
+    def _too_short(self, differences, mask, samples) -> bool:
+        """Whether the chains on the branch were too short, judged by their differences from their own states."""
+        chains = mask.sum(axis=1)
+        return any(estimate(np.array([differences[d][:, mask[d]] for d in samples if chains[d] == number]),
+                            self.results.bin_length).too_short for number in np.unique(chains[samples]))
+
+
+def _projection(law: MultitaskLaw) -> np.ndarray:
+    """(Q, K): n = g @ this for overlaps g with the stored columns (storage: m); (1 + rho) this @ n is g if examples are met
+    alike."""
+    k = law.n_patterns
+    if law.protocol == "unsupervised":
+        return np.repeat(np.eye(k), law.n_examples, axis=0) / math.sqrt(law.n_examples * (1 + law.rho))
+    return np.eye(k) / math.sqrt(1 + law.rho)
+
+
+def _order(chain: _Chain, amplitudes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(order, sign) (K,) in which a chain's overlaps are those of the population, whose amplitudes descend."""
+    order = np.argsort(-chain.guide, kind="stable")
+    levels = np.concatenate([[0], np.cumsum(np.diff(amplitudes) != 0)])
+    order = order[np.lexsort((order, levels))]  # patterns that are alike in the order drawn
+    own = np.where(chain.m[order] < 0, -1.0, 1.0)
+    return order, np.where(amplitudes > 0, own, own[0])
+
+
+def _values(law: MultitaskLaw, amplitudes: np.ndarray, temperature: float) -> dict[str, float]:
+    """The infinite system's observables in the state of these amplitudes."""
+    m = columns_of(law).archetype(amplitudes, temperature / law.scale)
+    values = {f"m[{k}]": float(x) for k, x in enumerate(m)}
+    values |= {f"n[{k}]": float(x) for k, x in enumerate(amplitudes / math.sqrt(1 + law.rho))}
+    return values | {"energy": -law.scale / 2 * float(amplitudes @ amplitudes)}
+
+
+def _model_name(point: dict) -> str:
+    law = law_of(point)
+    return ", ".join(filter(None, [f"K={law.n_patterns} d={law.dilution:g}", law.dataset_name]))

@@ -1,0 +1,172 @@
+"""What a comparison of simulation and theory consists of, whatever the model: rows with z-scores, and their tables."""
+
+from __future__ import annotations
+
+import csv
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from scipy.special import betaln, hyp2f1, ndtri_exp
+from scipy.stats import t
+
+from .statistics import with_error
+from .storage.results import Results
+
+__all__ = ["FEWEST_SAMPLES", "Comparison", "Row", "normal_score"]
+
+FEWEST_SAMPLES = 8  # with fewer, an error bar says little
+
+
+@dataclass(frozen=True)
+class Row:
+    """One observable at one point.
+
+    theory: at this size (multitasking: of the very samples that were run), infinite: of the infinite system. error: of
+    mean - theory. z: `normal_score` of (mean - theory)/error, nan where excluded says why there is none; z_unmapped: the
+    same against infinite. model: its name without size and temperature. load: gamma, nan where there is none.
+    """
+
+    point: dict
+    observable: str
+    mean: float
+    error: float
+    theory: float
+    infinite: float
+    z: float
+    z_unmapped: float
+    branch: str
+    excluded: str = ""
+    notes: tuple[str, ...] = ()
+    model: str = ""
+    load: float = math.nan
+
+
+@dataclass
+class Comparison:
+    """All rows of a run, its results, and the theory objects used (keyed by what they need to know of a point)."""
+
+    results: Results
+    rows: list[Row]
+    theories: dict[tuple, object] = field(default_factory=dict)
+    legend: str = ""  # what theory and infinite are, where that needs saying
+
+    @property
+    def worst(self) -> float:
+        """The largest |z| (0 if nothing could be compared)."""
+        return max((abs(row.z) for row in self.rows if math.isfinite(row.z)), default=0.0)
+
+    def summary(self) -> list[dict]:
+        """Per model, branch and observable: number of points, rms z, mean z, rms z against the infinite system, and the
+        largest |difference| from it."""
+        lines = []
+        groups: dict[tuple, list[Row]] = {}
+        for row in self.rows:
+            if math.isfinite(row.z):
+                groups.setdefault((row.model, row.branch, row.observable), []).append(row)
+        for (model, branch, observable), rows in groups.items():
+            z = np.array([row.z for row in rows])
+            raw = np.array([row.z_unmapped for row in rows])
+            lines.append({"model": model, "branch": branch, "observable": observable, "points": len(z),
+                          "rms_z": float(np.sqrt(np.mean(z**2))), "mean_z": float(z.mean()),
+                          "rms_z_unmapped": float(np.sqrt(np.mean(raw**2))),
+                          "difference": max(abs(row.mean - row.infinite) for row in rows)})
+        return lines
+
+    def table(self) -> str:
+        """The comparison as aligned text, with the summary and the finite-size trend below."""
+        swept = self.results.swept
+        loads = "n_patterns" in swept and all(math.isfinite(row.load) for row in self.rows)
+        body = [[*swept, *(["gamma"] if loads else []), "observable", "simulation", "theory", "z", "infinite", "difference",
+                 "remark"]]
+        for row in self.rows:
+            remark = row.excluded or "; ".join(row.notes)
+            place = [_short(row.point.get(name)) for name in swept] + ([f"{row.load:.4g}"] if loads else [])
+            body.append([*place, row.observable, with_error(row.mean, row.error), _number(row.theory, ".6g"),
+                         _number(row.z, "+.2f"), _number(row.infinite, ".6g"), _number(row.mean - row.infinite, "+.1e"),
+                         remark])
+        text = _aligned(body)
+        lines = [[f"{s['model']}, {s['branch']}: {s['observable']}", f"{s['points']} points", f"rms z {s['rms_z']:.2f}",
+                  f"mean z {s['mean_z']:+.2f}", f"(infinite-size theory: rms z {s['rms_z_unmapped']:.2f}, "
+                  f"largest difference {s['difference']:.1e})"] for s in self.summary()]
+        if lines:
+            text += "\n\n" + _aligned(lines)
+        if self.legend:
+            text += "\n\n" + self.legend
+        trend = self.trend()
+        if trend:
+            text += "\n\nfinite-size trend (extrapolated in 1/N, against the infinite system)\n" + _aligned(
+                [["point", "observable", "sizes", "N -> inf", "theory", "z"]] + [
+                    [t["point"], t["observable"], t["sizes"], with_error(t["mean"], t["error"]), f"{t['theory']:.6g}",
+                     f"{t['z']:+.2f}"] for t in trend])
+        return text
+
+    def trend(self) -> list[dict]:
+        """Where one point in retrieval was run at several N: the extrapolation to 1/N = 0 against the infinite system.
+
+        Weighted least squares in 1/N, with a quadratic term from four sizes on (f_N bends visibly below N = 200). Loads
+        count as equal within 2 % (K is an integer)."""
+        groups: dict[tuple, list[Row]] = {}
+        for row in self.rows:
+            if math.isfinite(row.z) and math.isfinite(row.infinite) and row.branch == "retrieval":
+                load_name = f"{math.log(row.load) / 0.02:.0f}"
+                groups.setdefault((row.model, load_name, row.point["temperature"], row.observable), []).append(row)
+        lines = []
+        for (model, _, temperature, observable), rows in groups.items():
+            sizes = sorted({row.point["n_spins"] for row in rows})
+            if len(sizes) < 2:
+                continue
+            errors = np.array([row.error for row in rows])
+            offsets = np.array([row.mean - row.infinite for row in rows]) / errors
+            inverse_size = np.array([sizes[0] / row.point["n_spins"] for row in rows])
+            design = np.vander(inverse_size, 3 if len(sizes) >= 4 else 2, increasing=True) / errors[:, None]
+            covariance = np.linalg.inv(design.T @ design)
+            intercept = float((covariance @ design.T @ offsets)[0])
+            error, theory = float(np.sqrt(covariance[0, 0])), rows[-1].infinite
+            point = f"{model} gamma={rows[-1].load:.3g} T={temperature:g}"
+            lines.append({"point": point, "observable": observable, "sizes": ",".join(map(str, sizes)),
+                          "mean": theory + intercept, "error": error, "theory": theory, "z": intercept / error})
+        return lines
+
+    def write_csv(self, path) -> None:
+        """One line per row, every parameter of the point included."""
+        names = [name for name in dict.fromkeys(name for row in self.rows for name in row.point) if name != "measured"]
+        with open(Path(path), "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow([*names, "observable", "simulation", "error", "theory", "z", "infinite", "z_unmapped", "branch",
+                             "remark"])
+            for row in self.rows:
+                writer.writerow([*(row.point.get(name) for name in names), row.observable, row.mean, row.error, row.theory,
+                                 row.z, row.infinite, row.z_unmapped, row.branch, row.excluded or "; ".join(row.notes)])
+
+    def plot(self, path) -> None:
+        """The figure of the run: curves with points, z-scores, phase diagrams with the simulated points; see `plotting`."""
+        from .plotting import comparison_figure
+
+        comparison_figure(self).savefig(path)
+
+
+def normal_score(deviation: float, samples: int) -> float:
+    """A deviation in units of an error that was itself estimated from so many samples (Student's t with samples - 1 degrees
+    of freedom) as the normal deviate of the same probability: 5 error bars are 4.3 with 32 samples and 2.9 with 4."""
+    half = (samples - 1) / 2
+    if abs(deviation) < 20:
+        tail = t.logsf(abs(deviation), samples - 1)
+    else:  # the incomplete beta function behind it, where that underflows
+        w = 2 * half / (2 * half + deviation**2)
+        tail = half * math.log(w) - math.log(2 * half) - betaln(half, 0.5) + math.log(hyp2f1(half, 0.5, half + 1, w))
+    return math.copysign(-float(ndtri_exp(tail)), deviation)
+
+
+def _number(value: float, form: str) -> str:
+    return "-" if math.isnan(value) else f"{value:{form}}"
+
+
+def _short(value) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _aligned(lines: list[list[str]]) -> str:
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
