@@ -131,10 +131,15 @@ class Classes:
                                  f"and {available_memory() / 2**30:.3g} GiB are free; lower n_patterns or n_examples")
 
     @staticmethod
+    def most(model: Model) -> int:
+        """How many classes a sample can have, of a model that `check` lets pass."""
+        return int(min(_number(model.law), model.n_spins, MOST_CLASSES))
+
+    @staticmethod
     def bytes_needed(model: Model, replicas: int = 1) -> int:
         """Bytes that the classes of a model and R of their chains take at most, while they are drawn."""
         of_class = 2 * model.n_patterns + 20 * model.n_stored + 80 + 16 * replicas
-        return of_class * int(min(_number(model.law), model.n_spins, MOST_CLASSES))
+        return of_class * Classes.most(model)
 
     def kernel(self):
         """A fresh compiled kernel on these classes."""

@@ -24,9 +24,11 @@ import numpy as np
 from .. import models
 from ..errors import HebbWarning, ParameterError, StorageError
 from ..models.base import available_memory, kernel_module
+from ..models.classes import Classes
 from ..params import check_choice, check_integer, check_keys, check_real, digest, shown
 from ..sampling.accumulators import bin_length_for
 from ..sampling.chain import Chain, chain_class
+from ..sampling.lumped import GibbsChain, LumpedChain
 from ..sampling.options import CLASS_DYNAMICS
 from ..sampling.plefka import Plefka
 from ..sampling.starts import STARTS
@@ -35,6 +37,7 @@ from .executors import ranks_of_machine
 __all__ = [
     "MOST_TASKS",
     "SAMPLING",
+    "SECONDS_PER_CLASS",
     "SECONDS_PER_MEASUREMENT",
     "SECONDS_PER_PAIR",
     "SECONDS_PER_PROPOSAL",
@@ -58,7 +61,7 @@ SAMPLING = {
     "dynamics": "metropolis",
     "expansion": None,  # mean_field | tap, for dynamics = "plefka"
     "damping": None,  # share of the old magnetisation kept, for dynamics = "plefka"
-    "rule": None,  # glauber | metropolis, for dynamics = "lumped"
+    "rule": None,  # metropolis | glauber, for dynamics = "lumped"
     "order": "random",  # random | sequential choice of spins
     "tempering": False,
     "keep_spins": False,  # store start and final configurations
@@ -70,6 +73,7 @@ _RUN = {"walltime": None, "checkpoint_every": "00:05:00"}
 SECONDS_PER_PAIR = 1 / 20e9
 SECONDS_PER_PROPOSAL = 15e-9
 SECONDS_PER_MEASUREMENT = 60e-6
+SECONDS_PER_CLASS = 5e-8  # of spins, in a Hubbard-Stratonovich sweep
 SECONDS_PER_TERM = 4e-10  # of a mean-field update, per entry of the stored rows and interaction order
 
 #: Every task is a file and a line of the plan.
@@ -111,7 +115,7 @@ class Task:
     def parameters(self) -> dict:
         return {**self.model.parameters(), "temperature": self.temperature}
 
-    def chain(self) -> Chain | Plefka:
+    def chain(self) -> Chain | Plefka | LumpedChain | GibbsChain:
         """Draw the disorder and the start."""
         kind = chain_class(self.sampling["dynamics"])
         return kind(
@@ -344,12 +348,19 @@ def sampling_settings(given: Mapping) -> dict:
 
 def seconds_of(model, sampling: Mapping) -> float:
     """Rough computing time of one task, in seconds on one core."""
-    sweep = model.pairs_per_sweep() * SECONDS_PER_PAIR + model.n_spins * SECONDS_PER_PROPOSAL
-    if sampling["dynamics"] == "plefka":
-        sweep = model.pairs_per_sweep() * model.p_body * SECONDS_PER_TERM
     measurements = sampling["sweeps"] // sampling["measure_every"]
-    chains = sampling["replicas"] * (sampling["thermalize"] + sampling["sweeps"]) * sweep
-    return chains + measurements * SECONDS_PER_MEASUREMENT
+    sweeps = sampling["replicas"] * (sampling["thermalize"] + sampling["sweeps"])
+    return sweeps * _seconds_per_sweep(model, sampling["dynamics"]) + measurements * SECONDS_PER_MEASUREMENT
+
+
+def _seconds_per_sweep(model, dynamics: str) -> float:
+    if dynamics == "plefka":
+        return model.pairs_per_sweep() * model.p_body * SECONDS_PER_TERM
+    if dynamics == "lumped":
+        return model.n_spins * SECONDS_PER_PROPOSAL
+    if dynamics == "hubbard_stratonovich":
+        return Classes.most(model) * SECONDS_PER_CLASS
+    return model.pairs_per_sweep() * SECONDS_PER_PAIR + model.n_spins * SECONDS_PER_PROPOSAL
 
 
 def series_bytes(model, sampling: Mapping) -> int:
