@@ -275,7 +275,7 @@ def _order(chain: _Chain, amplitudes: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 def _values(law: MultitaskLaw, amplitudes: np.ndarray, temperature: float) -> dict[str, float]:
     """The infinite system's observables in the state of these amplitudes."""
-    m = columns_of(law).archetype(amplitudes, temperature / law.scale)
+    m = np.where(amplitudes > 0, columns_of(law).archetype(amplitudes, temperature / law.scale), 0.0)
     values = {f"m[{k}]": float(x) for k, x in enumerate(m)}
     values |= {f"n[{k}]": float(x) for k, x in enumerate(amplitudes / math.sqrt(1 + law.rho))}
     return values | {"energy": -law.scale / 2 * float(amplitudes @ amplitudes)}
@@ -283,4 +283,4 @@ def _values(law: MultitaskLaw, amplitudes: np.ndarray, temperature: float) -> di
 
 def _model_name(point: dict) -> str:
     law = law_of(point)
-    return ", ".join(filter(None, [f"K={law.n_patterns} d={law.dilution:g}", law.dataset_name]))
+    return ", ".join(filter(None, [f"K={law.n_patterns}", law.dataset_name]))

@@ -58,20 +58,22 @@ class Comparison:
         return max((abs(row.z) for row in self.rows if math.isfinite(row.z)), default=0.0)
 
     def summary(self) -> list[dict]:
-        """Per model, branch and observable: number of points, rms z, mean z, rms z against the infinite system, and the
-        largest |difference| from it."""
+        """Per model, branch and observable (the components of m together): number of points and of z-values, rms z, mean z,
+        rms z against the infinite system and the largest |difference| from it (nan where it has no such observable)."""
         lines = []
         groups: dict[tuple, list[Row]] = {}
         for row in self.rows:
             if math.isfinite(row.z):
-                groups.setdefault((row.model, row.branch, row.observable), []).append(row)
+                groups.setdefault((row.model, row.branch, row.observable.split("[")[0]), []).append(row)
         for (model, branch, observable), rows in groups.items():
             z = np.array([row.z for row in rows])
-            raw = np.array([row.z_unmapped for row in rows])
-            lines.append({"model": model, "branch": branch, "observable": observable, "points": len(z),
+            raw = np.array([row.z_unmapped for row in rows if math.isfinite(row.z_unmapped)])
+            lines.append({"model": model, "branch": branch, "observable": observable,
+                          "points": len({repr(row.point) for row in rows}), "values": len(z),
                           "rms_z": float(np.sqrt(np.mean(z**2))), "mean_z": float(z.mean()),
-                          "rms_z_unmapped": float(np.sqrt(np.mean(raw**2))),
-                          "difference": max(abs(row.mean - row.infinite) for row in rows)})
+                          "rms_z_unmapped": float(np.sqrt(np.mean(raw**2))) if raw.size else math.nan,
+                          "difference": max((abs(row.mean - row.infinite) for row in rows if math.isfinite(row.infinite)),
+                                            default=math.nan)})
         return lines
 
     def table(self) -> str:
@@ -87,9 +89,11 @@ class Comparison:
                          _number(row.z, "+.2f"), _number(row.infinite, ".6g"), _number(row.mean - row.infinite, "+.1e"),
                          remark])
         text = _aligned(body)
-        lines = [[f"{s['model']}, {s['branch']}: {s['observable']}", f"{s['points']} points", f"rms z {s['rms_z']:.2f}",
-                  f"mean z {s['mean_z']:+.2f}", f"(infinite-size theory: rms z {s['rms_z_unmapped']:.2f}, "
-                  f"largest difference {s['difference']:.1e})"] for s in self.summary()]
+        lines = [[f"{s['model']}, {s['branch']}: {s['observable']}",
+                  f"{s['points']} points" + (f", {s['values']} values" if s["values"] > s["points"] else ""),
+                  f"rms z {s['rms_z']:.2f}", f"mean z {s['mean_z']:+.2f}",
+                  f"(infinite-size theory: rms z {s['rms_z_unmapped']:.2f}, largest difference {s['difference']:.1e})"
+                  if math.isfinite(s["rms_z_unmapped"]) else ""] for s in self.summary()]
         if lines:
             text += "\n\n" + _aligned(lines)
         if self.legend:
