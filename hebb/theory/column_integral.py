@@ -79,6 +79,11 @@ class ColumnIntegral:
         """dF/dg = E[y y^T sech^2(y.g/T)]/T (..., K, K), positive; the Hessian of the free energy is 1 minus it."""
         return self._sum(self._jacobian, (self.n_patterns,) * 2, g, temperature, "jacobian", power=1)
 
+    def scatter(self, g, temperature) -> np.ndarray:
+        """E[(xi^2 - R y^2) sech^2(y.g/T)]/T (..., K): R y^2 is the squared average of the M examples, xi^2 the average of
+        their squares. Gaussian datasets: E[xi^2 sech^2(y.g/T)]/T, since R -> 0."""
+        return self._sum(self._scatter, (self.n_patterns,), g, temperature, "scatter", power=1)
+
     def _sum(self, kernel, shape, g, temperature, frozen=None, power=0) -> np.ndarray:
         """kernel summed over the waves of each point, over T^power; where T = 0, the method `frozen` of the enumeration."""
         g, temperature = _broadcast(g, temperature)
@@ -140,6 +145,11 @@ class ColumnIntegral:
     def _archetype(self, x, w):
         phi, omega = self._letters(self.law, x, "phi", "omega")
         return (omega * _others(phi)) @ (1 / np.sinh(math.pi / 2 * w))
+
+    def _scatter(self, x, w):
+        phi, chi = self._letters(self.law, x, "phi", "chi")
+        part = phi - self.law.dilution - (self.law.second_moment * chi if self._exact else 0.0)
+        return (part * _others(phi)) @ (w / np.sinh(math.pi / 2 * w))
 
     def _jacobian(self, x, w):
         phi, psi, chi = self._letters(self.law, x, "phi", "psi", "chi")

@@ -18,7 +18,7 @@ from scipy.stats import binom
 from ..errors import ParameterError
 from ..params import MultitaskLaw
 
-__all__ = ["GaussianColumns", "LatticeColumns", "frozen_columns"]
+__all__ = ["GaussianColumns", "LatticeColumns", "archetype_columns", "frozen_columns"]
 
 _MOST_PATTERNS = 12         # of the enumeration by 3^K
 _MOST_FIELDS = 1 << 21      # columns of K - 1 patterns
@@ -29,65 +29,86 @@ _TIE = 1e-12                # fields this small, relative to the terms they are 
 @lru_cache(8)
 def frozen_columns(law: MultitaskLaw):
     """The T = 0 averages of a law. Raises ParameterError if they would need too many columns."""
-    return GaussianColumns(law) if law.rho > 0 and law.gaussian else LatticeColumns(law)
+    return GaussianColumns.of(law) if law.rho > 0 and law.gaussian else LatticeColumns(law)
+
+
+def archetype_columns(law: MultitaskLaw):
+    """(L, K) columns of entries 0 and +-1 but the blank one, one of each pair of opposites, and the weights of pairs (L,)."""
+    k = law.n_patterns
+    if k > _MOST_PATTERNS:
+        raise ParameterError(f"n_patterns = {k} at T = 0 with a Gaussian dataset means sums over (3^{k} - 1)/2 columns; "
+                             f"up to {_MOST_PATTERNS} patterns are possible, or use a small temperature")
+    columns = np.array([c for c in itertools.product((0, 1, -1), repeat=k)
+                        if next((entry for entry in c if entry), 0) == 1], np.int8)
+    filled = np.count_nonzero(columns, axis=1)
+    return columns, 2 * (law.density / 2) ** filled * law.dilution ** (k - filled)
 
 
 class GaussianColumns:
-    """y = xi (a + b z): given the archetype column c, y.g is Gaussian of mean h = a c.g and variance S = b^2 sum c^2 g^2.
+    """Sums over L kinds of columns y = mean + sqrt(variance) z with z ~ N(0, 1) independent for each entry.
 
-    g (points, K). Cost: 50 ns per point and column. Raises ParameterError for K > 12.
+    means, variances (L, K); weights (L,); archetypes (L, K): the xi of each kind. g (points, K). A dataset: mean a xi and
+    variance b^2 xi^2, a^2 = 1/(1+rho), b^2 = rho/(1+rho). Cost: 50 ns per point, kind and pattern.
     """
 
-    def __init__(self, law: MultitaskLaw):
-        k = law.n_patterns
-        if k > _MOST_PATTERNS:
-            raise ParameterError(f"n_patterns = {k} at T = 0 with a Gaussian dataset means sums over (3^{k} - 1)/2 columns; "
-                                 f"up to {_MOST_PATTERNS} patterns are possible, or use a small temperature")
-        self._columns = np.array([c for c in itertools.product((0.0, 1.0, -1.0), repeat=k)
-                                  if next((entry for entry in c if entry), 0) == 1], np.int8)
-        filled = np.count_nonzero(self._columns, axis=1)
-        self._weights = 2 * (law.density / 2) ** filled * law.dilution ** (k - filled)
-        self._a, self._b2 = 1 / math.sqrt(1 + law.rho), law.rho / (1 + law.rho)
+    def __init__(self, means, variances, weights, archetypes):
+        self._means, self._variances, self._weights, self._archetypes = means, variances, weights, archetypes
+
+    @classmethod
+    def of(cls, law: MultitaskLaw) -> GaussianColumns:
+        """The columns of a dataset. Raises ParameterError for K > 12."""
+        archetypes, weights = archetype_columns(law)
+        columns = archetypes.astype(float)
+        return cls(columns / math.sqrt(1 + law.rho), columns**2 * (law.rho / (1 + law.rho)), weights, columns)
 
     def field(self, g) -> np.ndarray:
         """F = E[y sign(y.g)] (points, K)."""
-        def average(columns, weights, t, deviation, peak):
-            return (weights * erf(t / math.sqrt(2))) @ (self._a * columns) + self._b2 * g * ((weights * peak) @ columns**2)
+        def average(part, weights, t, deviation, peak):
+            return (weights * erf(t / math.sqrt(2))) @ self._means[part] + g * ((weights * peak) @ self._variances[part])
         return self._sum(average, g, g.shape)
 
     def archetype(self, g) -> np.ndarray:
         """E[xi sign(y.g)] (points, K)."""
-        def average(columns, weights, t, deviation, peak):
-            return (weights * erf(t / math.sqrt(2))) @ columns
+        def average(part, weights, t, deviation, peak):
+            return (weights * erf(t / math.sqrt(2))) @ self._archetypes[part]
         return self._sum(average, g, g.shape)
 
     def jacobian(self, g) -> np.ndarray:
-        """dF/dg (points, K, K); infinite on the diagonal of a pattern that is alone in some column with g = 0."""
-        def average(columns, weights, t, deviation, peak):
-            weights = weights * peak
-            lift = self._b2 * g[:, None, :] * columns**2                            # dS/dg / 2
-            lift = lift / np.where(deviation, deviation, 1.0)[:, :, None]
-            tilt = self._a * columns - t[:, :, None] * lift
-            undecided = (weights * (deviation == 0)) @ np.abs(columns) > 0
-            weights = np.where(deviation > 0, weights, 0.0)[:, :, None]
-            total = (np.swapaxes(weights * tilt, 1, 2) @ tilt - np.swapaxes(weights * lift, 1, 2) @ lift)
-            diagonal = np.arange(columns.shape[1])
-            total[:, diagonal, diagonal] += self._b2 * weights[:, :, 0] @ columns**2
-            total[:, diagonal, diagonal] += np.where(undecided, math.inf, 0.0)
+        """dF/dg (points, K, K); infinite on the diagonal of entries that are not zero where y.g is zero for certain."""
+        def average(part, weights, t, deviation, peak):
+            means, variances = self._means[part], self._variances[part]
+            still = np.where(deviation > 0, deviation, 1.0)[:, :, None]
+            lift = g[:, None, :] * variances / still                                # d deviation/dg
+            tilt = means - t[:, :, None] * lift                                     # deviation dt/dg
+            density = (weights * peak)[:, :, None]
+            total = np.swapaxes(density * tilt, 1, 2) @ tilt - np.swapaxes(density * lift, 1, 2) @ lift
+            diagonal = np.arange(g.shape[1])
+            total[:, diagonal, diagonal] += density[:, :, 0] @ variances + self._undecided(weights, t, deviation, part)
             return total
         return self._sum(average, g, (*g.shape, g.shape[1]))
 
+    def scatter(self, g) -> np.ndarray:
+        """E[xi^2 sech^2(y.g/T)]/T (points, K) for T -> 0."""
+        def average(part, weights, t, deviation, peak):
+            return (weights * peak) @ self._archetypes[part] ** 2 + self._undecided(weights, t, deviation, part)
+        return self._sum(average, g, g.shape)
+
+    def _undecided(self, weights, t, deviation, part):
+        """Infinite for patterns that have entries in columns without a field."""
+        shares = (weights * ((deviation == 0) & (t == 0))) @ (self._means[part] ** 2 + self._variances[part])
+        return np.where(shares > 0, math.inf, 0.0)
+
     def _sum(self, average, g, shape) -> np.ndarray:
-        """average(columns, weights, h/sqrt(S), sqrt(S), 2 density at zero of y.g) over all columns."""
+        """average(part, weights, t = mean/deviation of y.g, deviation, 2 density of y.g at zero) over all kinds of columns."""
         total = np.zeros(shape)
         block = max(1, _CHUNK // (len(g) * g.shape[1] + 1))
-        for first in range(0, len(self._columns), block):
-            columns, weights = self._columns[first:first + block].astype(float), self._weights[first:first + block]
-            deviation = np.sqrt(self._b2 * (g * g) @ (columns**2).T)
-            still = np.where(deviation, deviation, 1.0)
-            t = self._a * (g @ columns.T) / still
-            peak = math.sqrt(2 / math.pi) * np.exp(-t * t / 2) / still
-            total += average(columns, weights, t, deviation, peak)
+        for first in range(0, len(self._means), block):
+            part = slice(first, first + block)
+            mean, deviation = g @ self._means[part].T, np.sqrt((g * g) @ self._variances[part].T)
+            still = np.where(deviation > 0, deviation, 1.0)
+            t = np.where(deviation > 0, mean / still, 40 * np.sign(mean))           # without spread: a sharp sign
+            peak = np.where(deviation > 0, math.sqrt(2 / math.pi) * np.exp(-t * t / 2) / still, 0.0)
+            total += average(part, self._weights[part], t, deviation, peak)
         return total
 
 
@@ -99,8 +120,7 @@ class LatticeColumns:
     """
 
     def __init__(self, law: MultitaskLaw):
-        self._letters, weights, self._bias = _letters(law)
-        self._weights = weights
+        self._letters, self._weights, self._bias, self._scatter = _letters(law)
         k, size = law.n_patterns, self._letters.size
         if (k - 1) * math.log(size) > math.log(_MOST_FIELDS):
             raise ParameterError(f"n_patterns = {k} with {law.dataset_name or 'stored patterns'} at T = 0 means {size}^{k - 1} "
@@ -113,6 +133,10 @@ class LatticeColumns:
     def archetype(self, g) -> np.ndarray:
         """E[xi sign(y.g)] (points, K)."""
         return self._sum(g, lambda below, tie: (2 * below + tie - 1) @ self._bias)
+
+    def scatter(self, g) -> np.ndarray:
+        """E[(xi^2 - R y^2) sech^2(y.g/T)]/T (points, K) for T -> 0: zero, but infinite for letters that take part in ties."""
+        return np.where(self._sum(g, lambda below, tie: tie @ self._scatter) > 0, math.inf, 0.0)
 
     def jacobian(self, g) -> np.ndarray:
         """dF/dg (points, K, K): zero, but infinite on the diagonal of patterns whose letters take part in ties."""
@@ -138,16 +162,16 @@ class LatticeColumns:
 
 
 def _letters(law: MultitaskLaw):
-    """Values of y in ascending order, their probabilities, and E[xi; y] = P(y, xi = 1) - P(y, xi = -1)."""
+    """Values of y in ascending order, their probabilities, E[xi; y] = P(y, xi = 1) - P(y, xi = -1) and E[xi^2 - R y^2; y]."""
     p, m = law.density, law.n_examples
     if m is None:
-        return np.array([-1.0, 0.0, 1.0]), np.array([p / 2, law.dilution, p / 2]), np.array([-p / 2, 0.0, p / 2])
+        return np.array([-1.0, 0.0, 1.0]), np.array([p / 2, law.dilution, p / 2]), np.array([-p / 2, 0.0, p / 2]), np.zeros(3)
     reach = 10 * math.sqrt(m * (1 - law.r**2)) + 40
     count = np.arange(max(0, math.floor(m * (1 - law.r) / 2 - reach)), m + 1)
     up, down = binom.pmf(count, m, (1 + law.r) / 2), binom.pmf(count, m, (1 - law.r) / 2)
     kept = up + down > 1e-20
     values, up, down = (2.0 * count - m)[kept], p / 2 * up[kept], p / 2 * down[kept]
-    weights, bias = up + down, up - down
-    values, weights, bias = np.append(values, 0.0), np.append(weights, law.dilution), np.append(bias, 0.0)
-    order = np.argsort(values, kind="stable")
-    return values[order] / (m * math.sqrt(law.second_moment)), weights[order], bias[order]
+    order = np.argsort(np.append(values, 0.0), kind="stable")                      # the blank comes last of two zeros
+    values, weights, bias, scatter = (np.append(a, last)[order] for a, last in (
+        (values, 0.0), (up + down, law.dilution), (up - down, 0.0), ((up + down) * (1 - (values / m) ** 2), 0.0)))
+    return values / (m * math.sqrt(law.second_moment)), weights, bias, scatter
