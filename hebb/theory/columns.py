@@ -3,8 +3,9 @@
 A column y = (y^1 .. y^K) is what a site stores of the K patterns. At low storage everything is an average over columns,
 as a function of the K amplitudes g and the temperature T:
 
-    log_cosh   E log 2 cosh(y.g/T)                      free energy  f = |g|^2/2 - T E log 2 cosh(y.g/T)
-    field      F = E[y tanh(y.g/T)]                     = T d(log_cosh)/dg; states are its fixed points g = F(g)
+    log_cosh   E log 2cosh(y.g/T)
+    potential  T E log 2cosh(y.g/T)                     the free energy is f = |g|^2/2 - potential
+    field      F = E[y tanh(y.g/T)]                     = d(potential)/dg; states are its fixed points g = F(g)
     jacobian   J = E[y y^T sech^2(y.g/T)]/T             = dF/dg; the Hessian of f is 1 - J
     archetype  E[xi tanh(y.g/T)]                        overlaps with the patterns themselves
 
@@ -21,6 +22,7 @@ from functools import cache
 import numpy as np
 
 from ..params import MultitaskLaw
+from .column_integral import ColumnIntegral
 
 __all__ = ["Columns", "columns_of"]
 
@@ -64,6 +66,10 @@ class Columns:
             return x + np.log1p(np.exp(-2 * x))
         total = self._sum(log_cosh, np.ones((len(self._columns), 1)), g, temperature)[..., 0]
         return total + self.dilution**self.n_patterns * math.log(2)
+
+    def potential(self, g, temperature) -> np.ndarray:
+        """T E log 2cosh(y.g/T), shape (...,), whose gradient is `field`."""
+        return temperature * self.log_cosh(g, temperature)
 
     def field(self, g, temperature) -> np.ndarray:
         """F = E[y tanh(y.g/T)], shape (..., K)."""
@@ -110,5 +116,4 @@ def columns_of(law: MultitaskLaw):
     """The cheaper exact way to average over the columns of this law: their sum (few stored patterns) or the integral."""
     if law.protocol == "storage" and law.n_patterns <= LARGEST_ENUMERATION:
         return Columns(law.n_patterns, law.dilution)
-    from .column_integral import ColumnIntegral
     return ColumnIntegral(law)

@@ -27,14 +27,16 @@ from ..errors import ParameterError
 from ..params import shown
 from .columns import Columns
 
-__all__ = ["Found", "distinct", "find_states", "free_energy", "groups_of", "multiplicities", "names", "starts", "tidy"]
+__all__ = ["CONVERGED", "Found", "canonical", "distinct", "find_states", "free_energy", "groups_of", "judged", "multiplicities",
+           "names", "starts", "starts_of", "tidy"]
 
 EQUAL = 1e-7                # relative difference of amplitudes that are one
 ZERO = 1e-10                # amplitude, relative to the largest, of a pattern that is not retrieved
 CONVERGED = 1e-13           # largest |F(g) - g| of a state, relative to p
 _PLAIN = 12                 # iterations of g <- F(g) before the first Newton step
 _STEPS = 200                # Newton steps at most
-_SOFT = 1e-6                # curvatures below count as this one in a step
+_INFINITE = 1e12            # a curvature that is infinite, for the linear algebra
+_SOFT = 1e-9                # curvatures below count as this one in a step
 
 
 class Found(NamedTuple):
@@ -49,11 +51,11 @@ class Found(NamedTuple):
 
 def free_energy(columns, temperature, g) -> np.ndarray:
     """f = |g|^2/2 - T E log 2cosh(y.g/T), shape (...,)."""
-    return (g * g).sum(axis=-1) / 2 - temperature * columns.log_cosh(g, temperature)
+    return (g * g).sum(axis=-1) / 2 - columns.potential(g, temperature)
 
 
 def find_states(columns, temperature, starts, groups=None) -> Found:
-    """Descend from starts (..., K) to stationary points of f at temperature > 0, which broadcasts with starts[..., 0].
+    """Descend from starts (..., K) to stationary points of f at a temperature that broadcasts with starts[..., 0].
 
     groups (K, K): a projection, such as from `groups_of`; the search stays in its image, where it also finds states that
     are unstable outside. First g <- F(g), then Newton steps with |curvature| in place of curvature, so that they lead
@@ -75,34 +77,54 @@ def find_states(columns, temperature, starts, groups=None) -> Found:
     def inside(step):
         return step if groups is None else step @ groups
 
+    hot = columns.jacobian(np.zeros(K), 1.0)[..., 0, 0] <= T        # T >= p: g = 0 is the only stationary point
+    g[hot] = 0.0
     for _ in range(_PLAIN):
         g += inside(columns.field(g, T) - g)
     f = free_energy(columns, T, g)
-    rows, best = np.arange(len(g)), np.full(len(g), np.inf)
-    for _ in range(_STEPS):
+    rows, best, reach = np.flatnonzero(~hot), np.full(len(g), np.inf), np.full(len(g), 0.3)
+    for _ in range(_STEPS if rows.size else 0):
         here, x, t = some(rows), g[rows], T[rows]
         slope = inside(here.field(x, t) - x)
-        curvature, modes = np.linalg.eigh(np.eye(K) - here.jacobian(x, t))
+        bent = _hessian(here, x, t)
+        if groups is not None:
+            bent = groups @ bent @ groups + (np.eye(K) - groups)
+        curvature, modes = np.linalg.eigh(bent)
         along = np.einsum("pki,pk->pi", modes, slope) / np.maximum(np.abs(curvature), _SOFT)
         step = inside(np.einsum("pki,pi->pk", modes, along))
         size, length = np.abs(x).max(axis=1), np.abs(step).max(axis=1)
-        step *= np.minimum(1, 0.3 * size / np.maximum(length, 1e-300))[:, None]
+        shorter = np.minimum(1, reach[rows] * size / np.maximum(length, 1e-300))
+        step *= shorter[:, None]
         new = free_energy(here, t, x + step)
-        # differences of f below rounding cannot judge; there the steps are those of a converging Newton method
-        worse = new > f[rows] + 4e-16 * np.abs(f[rows])
+        # close to a minimum the differences of f drown in rounding, and Newton needs no judge
+        close = (length < 1e-4 * np.where(t > 0, np.minimum(size, t), size)) & (curvature[:, 0] > _SOFT)
+        worse = (new > f[rows]) & ~close
         step[worse] = slope[worse]
+        reach[rows] = np.where(worse, np.minimum(shorter * length / size, 0.3) / 4, np.minimum(2 * reach[rows], 0.3))
         g[rows] = x + step
         f[rows] = np.where(worse, free_energy(here, t, g[rows]), new) if worse.any() else new
         change = np.abs(step).max(axis=1)
         # done once the steps are as small as rounding, or small and no longer shrinking
-        done = (change <= 1e-16) | (change <= 4e-16 * size) | ((change < 1e-9 * size) & (change >= best[rows] / 2))
-        best[rows] = np.minimum(best[rows], change)
+        done = (change <= 2e-16 * size) | (~worse & (change < 1e-9 * size) & (change >= best[rows] / 2))
+        best[rows] = np.where(worse, best[rows], np.minimum(best[rows], change))
         rows = rows[~done]
         if not rows.size:
             break
-    residual = np.abs(inside(columns.field(g, T) - g)).max(axis=1)
-    hessian = np.linalg.eigvalsh(np.eye(K) - columns.jacobian(g, T))[:, 0]
-    return Found(g.reshape(*points, K), *(a.reshape(points) for a in (free_energy(columns, T, g), hessian, residual)))
+    return Found(*(a.reshape((*points, *a.shape[1:])) for a in judged(columns, T, g)))
+
+
+def judged(columns, temperature, g) -> Found:
+    """Amplitudes g (..., K) with what tells whether they are a state."""
+    g = np.asarray(g, float)
+    residual = np.abs(columns.field(g, temperature) - g).max(axis=-1)
+    hessian = np.linalg.eigvalsh(_hessian(columns, g, temperature))[..., 0]
+    hessian = np.where(hessian < -_INFINITE / 2, -np.inf, hessian)
+    return Found(g, free_energy(columns, temperature, g), hessian, residual)
+
+
+def _hessian(columns, g, temperature) -> np.ndarray:
+    """1 - J (..., K, K), with large numbers for the infinite ones that ties have at T = 0."""
+    return np.eye(g.shape[-1]) - np.minimum(columns.jacobian(g, temperature), _INFINITE)
 
 
 # ---- symmetry and names ----------------------------------------------------------------------------------------------
@@ -170,25 +192,51 @@ def _digits(sizes) -> str:
 def multiplicities(branch, n_patterns: int) -> tuple[int, ...]:
     """Sizes of the groups of equal amplitudes in states of that name, without those that are zero. Raises ParameterError.
 
-    "H2" is short for "H2[11]", and "Hn", n = K, for "hierarchical".
+    "H2" is short for "H2[11]", and "Hn", n = K, for "hierarchical". "vertex(8,6,4,1)": see `hebb.theory.vertices`.
     """
     K = n_patterns
-    known = {"paramagnet": (), "pure": (1,), "parallel": (K,), "hierarchical": (1,) * K, "majority": (1, 1, 1)}
+    known = {"paramagnet": (), "pure": (1,), "parallel": (K,), "hierarchical": (1,) * K}
+    if K == 3:
+        known["majority"] = (1, 1, 1)
     if isinstance(branch, str):
-        if branch in known and (branch != "majority" or K == 3):
+        if branch in known:
             return known[branch]
+        if re.fullmatch(r"vertex\([\d,]+\)", branch) and branch.count(",") == K - 1:
+            return (1,) * K
         if match := re.fullmatch(r"(?:mix|H(\d+))\[([\d,]+)\]|H(\d+)", branch):
             levels, listed, short = match.groups()
             sizes = [1] * int(short) if short else [int(n) for n in (listed.split(",") if "," in listed else listed) if n]
             fits = not levels or (int(levels) == len(sizes) and set(sizes) == {1})
             if fits and sizes and min(sizes) > 0 and sum(sizes) <= K:
                 return tuple(sizes)
-    raise ParameterError(f"branch = {shown(branch)} is not a state of {K} patterns; pure, hierarchical, parallel, paramagnet, "
-                         "majority (3 patterns), or multiplicities of equal amplitudes, at most as many as patterns, such as "
-                         "'mix[21]' or 'H2[11]'")
+    raise ParameterError(f"branch = {shown(branch)} is not a state of n_patterns = {K}; {', '.join(known)}, or "
+                         f"multiplicities of equal amplitudes, of sum at most {K}, such as 'mix[21]' or 'H2[11]'")
+
+
+def canonical(branch: str, n_patterns: int) -> str:
+    """The one name (that of `names`) of the states that a valid name asks for."""
+    sizes = multiplicities(branch, n_patterns)
+    if branch.startswith("vertex"):
+        return branch
+    return _name(sizes, branch[0] in "Hh" or len(sizes) == 2, n_patterns)
 
 
 # ---- looking for all of them -----------------------------------------------------------------------------------------
+
+def starts_of(sizes, n_patterns: int, dilution: float) -> np.ndarray:
+    """(S, K) directions with the symmetry of groups of these sizes, largest amplitude 1; multiply by p."""
+    if len(sizes) == 1:
+        levels = np.ones((1, 1))
+    else:
+        ratios = [dilution] if 0.05 < dilution < 0.95 else []
+        steps = np.array([*ratios, 0.3, 0.5, 0.7, 0.85, 0.95])
+        levels = steps[:, None] ** np.arange(len(sizes))
+        if len(sizes) <= 7:
+            scattered = np.random.Generator(np.random.Philox(7)).random((8, len(sizes)))
+            levels = np.concatenate([levels, -np.sort(-scattered, axis=1) / scattered.max(axis=1, keepdims=True)])
+    retrieved = np.repeat(levels, sizes, axis=1)
+    return np.concatenate([retrieved, np.zeros((len(levels), n_patterns - retrieved.shape[1]))], axis=1)
+
 
 def starts(n_patterns: int, largest: int = 5) -> np.ndarray:
     """(S, K) directions from which the states of every name are found, largest amplitude 1; multiply by p.
