@@ -24,6 +24,7 @@ import numpy as np
 
 from . import models
 from .models.base import kernel_module
+from .models.classes import Classes
 from .runs.executors import MPIExecutor, launch_command
 from .theory import Dense
 
@@ -82,6 +83,7 @@ def run() -> tuple[list[Row], list[str]]:
                          _hebb_chain(hopfield, 0.5, sweeps, order), "dwave-samplers",
                          annealer and annealer(hopfield, 0.5, sweeps, order), 4))
     rows += _averages_rows(_optional(_numba_averages, "numba", missing))
+    rows += _multitask_rows()
     rows.append(_phase_diagram_row())
     rows += _optional(_mpi_rows, "mpi4py", missing) or []
     return rows, missing
@@ -178,6 +180,48 @@ def _averages_rows(numba_chain) -> list[Row]:
         rows.append(_row(f"averaged examples P={p}, N=128, K={k}, M=10, T={temperature}, planted start",
                          "1e9 spin-pattern pairs/s", sweeps * 128 * k / 1e9, _hebb_chain(instance, temperature, sweeps),
                          "numba (fastmath, float64)", numba_chain and numba_chain(instance, temperature, sweeps), target))
+    return rows
+
+
+def _multitask_rows() -> list[Row]:
+    """Chains of classes of spins against the bit kernel, which moves spin by spin: K = 5, in equilibrium at T = 0.1."""
+    def model(n: int) -> models.Multitask:
+        return models.Multitask(n_spins=n, n_patterns=5, dilution=0.3)
+
+    def timed(n: int, chain: str, number: int) -> Callable[[], float]:
+        classes, streams = Classes.draw(model(n), 1), [np.random.Generator(np.random.PCG64DXSM(3))]
+        kernel = classes.kernel()
+        kernel.load(classes.counts // 2)
+        kernel.gibbs(100, 0.1, streams)
+        advance = getattr(kernel, chain)
+
+        def once() -> float:
+            begin = time.perf_counter()
+            advance(number, 0.1, streams)
+            return time.perf_counter() - begin
+
+        return once
+
+    full = model(10**6).draw(1).kernel()
+    streams = [np.random.Generator(np.random.PCG64DXSM(3))]
+    full.load(np.ones((1, 10**6)))
+    full.sweep(20, 0.1, streams)
+
+    def spin_by_spin(scale: float) -> Callable[[], float]:
+        def once() -> float:
+            begin = time.perf_counter()
+            full.sweep(1, 0.1, streams)
+            return (time.perf_counter() - begin) * scale
+
+        return once
+
+    sweeps, flips = 2000, 10**6
+    gibbs = timed(10**8, "gibbs", sweeps)
+    rows = [_row("multitasking K=5, one sweep of 1e8 spins (Hubbard-Stratonovich)", "sweeps/s", 1.0, lambda: gibbs() / sweeps,
+                 "bit kernel at N=1e6, scaled", spin_by_spin(100.0), 1000)]
+    for n in (10**4, 10**8):
+        rows.append(_row(f"multitasking K=5, lumped Metropolis flips, N={n:.0e}", "1e6 proposals/s", flips / 1e6,
+                         timed(n, "flips", flips), "bit kernel at N=1e6", spin_by_spin(1.0), None))
     return rows
 
 

@@ -1,0 +1,482 @@
+"""Classes of spins: the lumped kernel against full transition matrices and enumeration, its binomials, and the chains on it.
+
+V is the 0/1 matrix from configurations to class magnetisations. A chain P on configurations projects exactly on Q if PV = VQ.
+"""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from conftest import assert_z
+from hebb.kernels.lumped import LumpedKernel, binomials
+from scipy.stats import binom, chi2, norm, poisson
+from test_kernels import streams
+
+from hebb import models, sample, simulate
+from hebb.errors import ParameterError
+from hebb.models.classes import Classes
+from hebb.sampling.chain import Chain, chain_class
+from hebb.sampling.lumped import GibbsChain, LumpedChain
+
+ALARM = 2e-7  # of each test
+RULES = [("metropolis", 0.31), ("glauber", 0.31), ("glauber", 0.0)]
+
+
+def storage(n_spins, k, seed=0, **options):
+    """Given patterns with zeros, of which some spins have the same column or its reverse."""
+    patterns = np.random.default_rng([seed, n_spins, k]).choice([-1, 0, 1], size=(k, n_spins))
+    patterns[:, 0] = 1
+    return models.Multitask(patterns=patterns, **options)
+
+
+SMALL = {
+    "K=1": storage(9, 1),
+    "K=2": storage(8, 2, normalize_dilution=True),
+    "K=3": storage(9, 3),
+    "supervised": models.Multitask(8, 2, 0.3, r=0.6, n_examples=2, normalize_examples=False),
+    "unsupervised": models.Multitask(8, 2, 0.3, r=0.6, n_examples=2, protocol="unsupervised"),
+}
+
+
+def accepted(cost, rule, temperature):
+    if temperature == 0:
+        return np.where(cost < 0, 1.0, np.where(cost == 0, 0.5, 0.0))
+    with np.errstate(over="ignore"):
+        return np.minimum(1, np.exp(-cost / temperature)) if rule == "metropolis" else 1 / (1 + np.exp(cost / temperature))
+
+
+def lumped_states(classes):
+    return np.array(list(itertools.product(*(range(n + 1) for n in classes.counts))))
+
+
+def lumped_matrix(classes, kernel, rule, temperature):
+    """Q of one flip, from the costs that the kernel computes."""
+    states = lumped_states(classes)
+    place = {tuple(state): j for j, state in enumerate(states)}
+    q = np.zeros((len(states), len(states)))
+    kernel.load(states)
+    for j, state in enumerate(states):
+        probability = accepted(kernel.costs(j), rule, temperature) / classes.n_spins
+        for c, side in itertools.product(range(classes.n_classes), range(2)):
+            spins = state[c] if side == 0 else classes.counts[c] - state[c]
+            if spins:
+                other = state.copy()
+                other[c] += 2 * side - 1
+                q[j, place[tuple(other)]] += spins * probability[c, side]
+    q[np.diag_indices(len(q))] = 1 - q.sum(axis=1)
+    return states, place, q
+
+
+def all_spins(n):
+    return 1 - 2 * (np.arange(2**n)[:, None] >> np.arange(n) & 1)
+
+
+def boltzmann(energy, temperature):
+    weight = np.exp(-(energy - energy.min()) / temperature)
+    return weight / weight.sum()
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("rule, temperature", RULES)
+def test_the_lumped_chain_is_the_projection_of_the_full_one(name, rule, temperature):
+    instance = SMALL[name].draw(3)
+    classes = Classes.of(instance)
+    n, spins = classes.n_spins, all_spins(classes.n_spins)
+    energy = instance.energy(spins)
+    assert classes.n_classes < n
+    states, place, q = lumped_matrix(classes, classes.kernel(), rule, temperature)
+    p = np.zeros((2**n, 2**n))
+    for site in range(n):
+        flipped = np.arange(2**n) ^ (1 << site)
+        cost = energy[flipped] - energy
+        p[np.arange(2**n), flipped] = accepted(np.where(abs(cost) < 1e-12, 0, cost), rule, temperature) / n
+    p[np.diag_indices(2**n)] = 1 - p.sum(axis=1)
+    v = np.zeros((2**n, len(states)))
+    v[np.arange(2**n), [place[tuple(up)] for up in classes.up(spins)]] = 1
+    assert np.max(np.abs(p @ v - v @ q)) < 1e-15
+    if temperature:
+        law = boltzmann(energy, temperature) @ v
+        np.testing.assert_allclose(law @ q, law, atol=1e-15)
+
+
+def transitions(states, place, kernel, advance, n_steps):
+    """Counts (before, after) along the chains of a kernel."""
+    counts = np.zeros((len(states), len(states)))
+    before = [place[tuple(up)] for up in kernel.up]
+    for _ in range(n_steps):
+        advance()
+        after = [place[tuple(up)] for up in kernel.up]
+        np.add.at(counts, (before, after), 1)
+        before = after
+    return counts
+
+
+def transition_z(counts, law):
+    """z of every transition seen often enough to be normal."""
+    visits = counts.sum(axis=1, keepdims=True)
+    assert np.all(counts[law == 0] == 0)
+    often = (visits * law > 50) & (visits * (1 - law) > 50)
+    assert often.sum() > 20
+    return ((counts - visits * law) / np.sqrt(np.maximum(visits * law * (1 - law), 1e-300)))[often]
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("name", ["K=2", "supervised"])
+@pytest.mark.parametrize("rule, temperature", RULES[:2])
+def test_single_flips_have_the_frequencies_of_the_matrix(name, rule, temperature):
+    classes = Classes.of(SMALL[name].draw(3))
+    kernel, generators = classes.kernel(), streams(4, seed=8)
+    states, place, q = lumped_matrix(classes, kernel, rule, temperature)
+    kernel.load(states[:4])
+    counts = transitions(states, place, kernel, lambda: kernel.flips(1, temperature, generators, rule), 15_000)
+    assert_z(transition_z(counts, q), ALARM, f"{name}, {rule}")
+
+
+@pytest.mark.statistical
+def test_flips_at_no_cost_are_taken_half_of_the_time_at_zero_temperature():
+    """Blank spins, and a pair of spins whose flips cancel."""
+    kernel = LumpedKernel([4, 2], [[0], [1]], 1.0, 1.0)
+    kernel.load([[2, 2]])
+    assert np.all(kernel.costs(0)[0] == 0) and kernel.costs(0)[1, 0] > 0
+    kernel.flips(60_000, 0.0, streams(1, seed=4), "glauber")
+    tried = 60_000 * 4 / 6
+    assert kernel.up[0, 1] == 2
+    assert_z((kernel.accepted[0] - tried / 2) / math.sqrt(60_000 * (1 / 3) * (2 / 3)), ALARM)
+    kernel = LumpedKernel([4, 2], [[0], [1]], 1.0, 1.0)
+    kernel.load([[2, 1]])  # x = 0: either flip of the pair is downhill
+    assert np.all(kernel.costs(0)[1] < 0)
+
+
+def gibbs_matrix(classes, kernel, temperature, nodes=48):
+    """G of one sweep: quadrature over the field z of the kernel's own law of the spins given z."""
+    states = lumped_states(classes)
+    x, w = np.polynomial.hermite_e.hermegauss(nodes)
+    grid = np.array(list(itertools.product(x, repeat=classes.columns.shape[1])))
+    weight = np.array([math.prod(row) for row in itertools.product(w / w.sum(), repeat=classes.columns.shape[1])])
+    grid, weight = grid[weight > 1e-18], weight[weight > 1e-18]
+    width = math.sqrt(temperature / (kernel.scale * classes.n_spins))
+    g = np.empty((len(states), len(states)))
+    for j, state in enumerate(states):
+        centre = classes.unit * (2 * state - classes.counts) @ classes.columns / classes.n_spins
+        up = np.array([kernel.up_probability(z, temperature) for z in centre + width * grid])
+        law = np.ones((len(grid), 1))
+        for c, n in enumerate(classes.counts):
+            law = (law[:, :, None] * binom.pmf(np.arange(n + 1), n, up[:, c, None])[:, None]).reshape(len(grid), -1)
+        g[j] = weight @ law
+    return states, g
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("name, temperature", [("K=1", 0.4), ("K=2", 0.6), ("supervised", 0.5)])
+def test_gibbs_sweeps_leave_the_boltzmann_law_and_follow_their_own(name, temperature):
+    instance = SMALL[name].draw(3)
+    classes = Classes.of(instance)
+    spins, kernel, generators = all_spins(classes.n_spins), classes.kernel(), streams(4, seed=9)
+    states, g = gibbs_matrix(classes, kernel, temperature)
+    place = {tuple(state): j for j, state in enumerate(states)}
+    law = np.bincount([place[tuple(up)] for up in classes.up(spins)], boltzmann(instance.energy(spins), temperature))
+    np.testing.assert_allclose(law @ g, law, atol=1e-11)
+    np.testing.assert_allclose(g.sum(axis=1), 1, atol=1e-11)
+    kernel.load(states[:4])
+    counts = transitions(states, place, kernel, lambda: kernel.gibbs(1, temperature, generators), 15_000)
+    assert_z(transition_z(counts, g), ALARM, name)
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("name", ["K=3", "unsupervised"])
+def test_gibbs_sweeps_against_enumeration(name):
+    """Means of E and E^2 over chains that are each run into equilibrium from a random start, one value from each."""
+    instance = SMALL[name].draw(3)
+    temperature, energy = 0.5, instance.energy(all_spins(instance.n_spins))
+    law, seen = boltzmann(energy, temperature), []
+    for seed in range(20):
+        chain = GibbsChain(instance, temperature, replicas=200, start="random", seed=seed)
+        chain.advance(40)
+        seen.append(chain.measure()["energy"] * instance.n_spins)
+    seen = np.concatenate(seen)
+    spread = [math.sqrt(law @ energy ** (2 * j) - (law @ energy**j) ** 2) for j in (1, 2)]
+    assert_z([(np.mean(seen**j) - law @ energy**j) / spread[j - 1] * math.sqrt(len(seen)) for j in (1, 2)], ALARM, name)
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("rule", ["metropolis", "glauber"])
+def test_kinetics_of_the_lumped_chain(rule):
+    """Mean overlaps after t sweeps from the same start are those of the bit kernel."""
+    instance, z = models.Multitask(300, 3, 0.3).draw(2), []
+    options = {"replicas": 300, "start": "corrupted", "corruption": 0.2, "seed": 4}
+    full = Chain(instance, 0.25, dynamics=rule, **options)
+    lumped = LumpedChain(instance, 0.25, rule=rule, **options | {"seed": 5})
+    for sweeps in (1, 2, 5):
+        means = []
+        for chain in (full, lumped):
+            chain.advance(sweeps)
+            seen = chain.measure()
+            values = np.column_stack([seen["m"], seen["energy"]])
+            means.append((values.mean(axis=0), values.var(axis=0, ddof=1) / len(values)))
+        z.append((means[0][0] - means[1][0]) / np.sqrt(means[0][1] + means[1][1]))
+    assert_z(z, ALARM, rule)
+    assert abs(full.acceptance / lumped.acceptance - 1) < 0.03
+
+
+@pytest.mark.parametrize("chain", [LumpedChain, GibbsChain])
+def test_resume_bit_for_bit(chain):
+    model = models.Multitask(10**5, 2, 0.3, r=0.7, n_examples=5)
+    classes = Classes.draw(model, 1)
+    sweeps = 12 if chain is GibbsChain else 4
+    straight, cut, resumed = (chain(classes, 0.2, start="random", seed=7) for _ in range(3))
+    straight.advance(sweeps)
+    cut.advance(1)
+    cut.spins  # noqa: B018  (a look leaves the streams alone)
+    resumed.restore(cut.snapshot())
+    resumed.advance(sweeps - 1)
+    for name, array in straight.snapshot().items():
+        np.testing.assert_array_equal(resumed.snapshot()[name], array, name)
+    for name, array in straight.measure().items():
+        np.testing.assert_array_equal(resumed.measure()[name], array, name)
+    assert straight.acceptance == resumed.acceptance or chain is GibbsChain
+
+
+def enumerated(law):
+    """{(archetypes, columns): probability} of all classes, c and -c together, entry by entry from the definition."""
+    flip, found = (1 - law.r) / 2, {}
+    m = law.n_examples or 1
+    one = {}
+    for xi in (-1, 0, 1):
+        for signs in itertools.product((1, -1), repeat=m if law.protocol != "storage" else 0):
+            p = law.dilution / 2 ** len(signs) if xi == 0 else (1 - law.dilution) / 2
+            p *= math.prod(flip if s < 0 else 1 - flip for s in signs) if xi else 1
+            entries = {"storage": (xi,), "supervised": (xi * sum(signs),),
+                       "unsupervised": tuple(xi * s for s in signs)}[law.protocol]
+            one[xi, entries] = one.get((xi, entries), 0) + p
+    for letters in itertools.product(one, repeat=law.n_patterns):
+        archetype = tuple(xi for xi, _ in letters)
+        column = tuple(entry for _, entries in letters for entry in entries)
+        sign = next((x for x in archetype if x), 1)
+        key = tuple(sign * x for x in archetype + column)
+        found[key] = found.get(key, 0) + math.prod(one[letter] for letter in letters)
+    return found
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("options", [{}, {"r": 0.6, "n_examples": 3},
+                                     {"r": 0.6, "n_examples": 2, "protocol": "unsupervised"}])
+def test_counts_of_drawn_classes_are_multinomial(options):
+    model, n, samples = models.Multitask(400, 2, 0.3, **options), 400, 300
+    expected = enumerated(model.law)
+    assert abs(sum(expected.values()) - 1) < 1e-12
+    place, p = {key: j for j, key in enumerate(expected)}, np.array(list(expected.values()))
+
+    def counted(classes):
+        row = np.zeros(len(p))
+        for archetype, column, count in zip(classes.archetypes, classes.columns, classes.counts, strict=True):
+            row[place[(*archetype.tolist(), *column.tolist())]] = count
+        assert row.sum() == classes.n_spins
+        return row
+
+    for draw, seed in ((Classes.draw, 1), (lambda model, *key: Classes.of(model.draw(*key)), 2)):
+        counts = np.array([counted(draw(model, seed, disorder)) for disorder in range(samples)])
+        spread = np.sqrt(n * p * (1 - p))
+        assert_z((counts.mean(axis=0) - n * p) / spread * math.sqrt(samples), ALARM, f"means {options}")
+        often = n * p > 5
+        kurtosis = (1 - 6 * p * (1 - p)) / (n * p * (1 - p))
+        ratio = np.mean((counts - n * p) ** 2, axis=0) / spread**2 - 1
+        assert_z((ratio / np.sqrt((2 + kurtosis) / samples))[often], ALARM, f"variances {options}")
+    huge = models.Multitask(10**15, 2, 0.3, **options)
+    chi_square = sum(np.sum((counted(Classes.draw(huge, 1, j)) / 1e15 - p) ** 2 / p) * 1e15 for j in range(20))
+    assert_z(norm.isf(chi2.sf(chi_square, 20 * (len(p) - 1))), ALARM, f"1e15 spins {options}")
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("n, p", [(1, 0.3), (7, 0.5), (100, 0.29), (100, 0.4), (4000, 0.01), (10**15, 1e-14), (10**15, 2e-16),
+                                  (10**12, 4e-11), (10**6, 1e-9), (10**9, 0.5), (10**15, 0.37), (10**15, 1e-3)])
+def test_binomials_of_any_size(n, p):
+    """Small means below 30 by inversion, larger ones by BTPE: chi-square of the law, on cells of equal weight where wide."""
+    drawn = binomials(np.full(200_000, n), p, streams(1, seed=3)[0])
+    assert drawn.min() >= 0 and drawn.max() <= n
+    if n * p * (1 - p) < 1e4:
+        values = np.arange(min(n, int(n * p + 12 * math.sqrt(n * p) + 20)) + 1)
+        law = binom.pmf(values, n, p) if n < 10**8 else poisson.pmf(values, n * p)
+        assert abs(law.sum() - 1) < 1e-8
+        seen = np.bincount(drawn, minlength=len(values))
+    else:
+        edges = n * p + math.sqrt(n * p * (1 - p)) * norm.ppf(np.arange(1, 50) / 50)
+        seen = np.histogram(drawn, np.concatenate([[-0.5], np.floor(edges) + 0.5, [n + 0.5]]))[0]
+        law = np.diff(np.concatenate([[0], binom.cdf(np.floor(edges), n, p), [1]]))
+    often = law * len(drawn) > 20
+    expected = np.append(law[often], law[~often].sum() + 1e-300) * len(drawn)
+    seen = np.append(seen[often], seen[~often].sum())
+    used = expected > 5
+    chi_square = np.sum((seen - expected)[used] ** 2 / expected[used])
+    assert seen[~used].sum() < 30
+    if used.sum() > 1:
+        assert_z(norm.isf(chi2.sf(chi_square, used.sum() - 1)), ALARM, f"n = {n}, p = {p}")
+
+
+def test_binomials_without_chance():
+    (stream,) = streams(1)
+    assert np.all(binomials([0, 5, 10**15], 0.0, stream) == 0) and np.all(binomials([0, 0], 0.3, stream) == 0)
+    assert np.all(binomials(np.full(1000, 10**15), 1e-300, stream) == 0)
+    with pytest.raises(ValueError, match="not in"):
+        binomials([3], 0.6, stream)
+
+
+@pytest.mark.parametrize("options", [{}, {"r": 0.6, "n_examples": 4}, {"rho": 0.3},
+                                     {"r": 0.6, "n_examples": 3, "protocol": "unsupervised", "normalize_dilution": True}])
+def test_classes_of_an_instance(options):
+    """The same observables as spin by spin; q has their mean over configurations of the same classes."""
+    model = models.Multitask(200, 2, 0.4, **options)
+    instance = model.draw(5)
+    classes = Classes.of(instance)
+    assert classes.counts.sum() == 200 and np.all(classes.counts > 0)
+    np.testing.assert_array_equal(classes.archetypes[classes.site_class] * classes.site_sign[:, None], instance.patterns.T)
+    stored = math.sqrt(model.n_stored // 2) * classes.unit * classes.columns[classes.site_class] * classes.site_sign[:, None]
+    np.testing.assert_allclose(stored * math.sqrt(model.law.second_moment), instance.stored.T, atol=1e-14)
+    spins = np.random.default_rng(1).choice([-1, 1], size=(2, 200)).astype(np.int8)
+    up, kernel = classes.up(spins), classes.kernel()
+    kernel.load(up)
+    g = classes.unit / 200 * kernel.overlaps
+    np.testing.assert_allclose(-model.law.scale * 100 * np.sum(g**2, axis=1), instance.energy(spins), rtol=1e-12)
+    again = classes.spins(up, streams(2))
+    np.testing.assert_array_equal(classes.up(again), up)
+    if "rho" in options:
+        return  # every spin its own class, and no dynamics of classes
+    one, other = Chain(instance, 0.3, start=spins).measure(), LumpedChain(instance, 0.3, start=spins).measure()
+    assert one.keys() == other.keys()
+    for name in one.keys() - {"q"}:
+        np.testing.assert_allclose(other[name], one[name], atol=1e-13, err_msg=name)
+    q = [np.mean(np.prod(classes.spins(up, streams(2, seed)), axis=0, dtype=int)) for seed in range(400)]
+    assert_z((np.mean(q) - other["q"][0]) / np.std(q) * 20, ALARM, "q")
+
+
+@pytest.mark.parametrize("start", ["planted", "hierarchical", "parallel"])
+def test_starts_are_those_of_spins(start):
+    instance = models.Multitask(500, 3, 0.3).draw(1)
+    one, other = Chain(instance, 0.3, start=start), LumpedChain(instance, 0.3, start=start)
+    known = slice(1) if start == "planted" else slice(3) if start == "hierarchical" else slice(0)
+    np.testing.assert_allclose(other.measure()["m"][:, known], one.measure()["m"][:, known], atol=1e-14)
+    np.testing.assert_array_equal(other.planted, instance.condensed)
+    drawn = LumpedChain(Classes.draw(models.Multitask(10**12, 3, 0.3), 1), 0.3, start=start).measure()["m"]
+    expected = {"planted": [0.7, 0, 0], "hierarchical": [0.7, 0.21, 0.063], "parallel": [0.7 * (0.335 + 0.21)] * 3}
+    np.testing.assert_allclose(drawn, [expected[start]] * 2, atol=1e-5)
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("dynamics", ["lumped", "hubbard_stratonovich"])
+def test_sampled_configurations(dynamics):
+    """They have the class magnetisations of the chain, and no preference among the spins of a class."""
+    instance = storage(12, 2).draw(0)
+    classes = Classes.of(instance)
+    spins = sample(instance, 0.5, n_samples=2000, replicas=2, dynamics=dynamics, seed=3)
+    assert spins.shape == (2000, 2, 12) and set(np.unique(spins)) == {-1, 1}
+    chain = chain_class(dynamics)(instance, 0.5, 2, "random", seed=3)
+    for row in spins[:50]:
+        chain.advance(1)
+        np.testing.assert_array_equal(classes.up(row), chain.kernel.up)
+    z, reduced = [], spins * classes.site_sign
+    for c in range(classes.n_classes):
+        sites = np.flatnonzero(classes.site_class == c)
+        for i, j in itertools.combinations(sites, 2):
+            difference = reduced[..., i].astype(float) - reduced[..., j]
+            z.append(difference.sum() / np.sqrt(np.sum(difference**2)))
+    assert len(z) > 3
+    assert_z(z, ALARM)
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("n_spins", [10**9, 10**12, 10**15])
+def test_gibbs_sweeps_of_many_spins_meet_the_fixed_point(n_spins):
+    """K = 1: m = p tanh(m/T) with the share p of occupied sites in the sample; var m = (T/N) J/(1-J), J = p sech^2(m/T)/T."""
+    temperature = 0.4
+    classes = Classes.draw(models.Multitask(n_spins, 1, 0.3), 1)
+    p = classes.counts[classes.archetypes[:, 0] != 0].sum() / n_spins
+    m = p
+    for _ in range(500):
+        m = p * math.tanh(m / temperature)
+    j = p * (1 - math.tanh(m / temperature) ** 2) / temperature
+    chain = GibbsChain(classes, temperature, replicas=200, seed=2)
+    chain.advance(150)
+    deviation = (chain.measure()["m"][:, 0] - m) / math.sqrt(temperature / n_spins * j / (1 - j))
+    assert_z([deviation.sum() / math.sqrt(200), norm.isf(chi2.sf(np.sum(deviation**2), 200))], ALARM)
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("options", [{}, {"normalize_dilution": True},
+                                     {"r": 0.6, "n_examples": 3, "normalize_examples": False}])
+def test_one_gibbs_sweep_has_its_mean_and_variance(options):
+    """z = g + noise, then independent spins: g' has the mean F(g) and, with noise of variance T/(scale N), the variance
+    F'(g)^2 T/(scale N) + E[y^2 sech^2]/N. At N = 1e12 both are sharp (a width wrong by 3 % would be seen)."""
+    n, temperature, rounds, replicas = 10**12, 0.35, 400, 1000
+    classes = Classes.draw(models.Multitask(n, 1, 0.3, **options), 1)
+    scale, share, y = classes.model.law.scale, classes.counts / n, classes.unit * classes.columns[:, 0]
+    up = np.rint(classes.counts * np.where(y == 0, 0.5, 0.8)).astype(np.int64)
+    g = share @ (y * (2 * up / classes.counts - 1))
+    tanh = np.tanh(scale * y * g / temperature)
+    slope = scale / temperature * share @ (y**2 * (1 - tanh**2))
+    variance = (slope**2 + slope) * temperature / (scale * n)
+    kernel, generators, seen = classes.kernel(), streams(replicas, seed=6), []
+    for _ in range(rounds):
+        kernel.load(np.tile(up, (replicas, 1)))
+        kernel.gibbs(1, temperature, generators)
+        seen.append(classes.unit / n * kernel.overlaps[:, 0])
+    deviation = (np.ravel(seen) - share @ (y * tanh)) / math.sqrt(variance)
+    size = math.sqrt(deviation.size)
+    assert_z([deviation.mean() * size, (np.mean(deviation**2) - 1) * size / math.sqrt(2)], ALARM, f"{options}")
+
+
+def test_lumped_chain_of_many_spins_and_simulate():
+    model = models.Multitask(10**6, 2, 0.3)
+    for dynamics, rule in (("lumped", "glauber"), ("lumped", None), ("hubbard_stratonovich", None)):
+        found = simulate(model, 0.1, disorder=1, sweeps=3, thermalize=2, start="hierarchical", dynamics=dynamics, rule=rule)
+        np.testing.assert_allclose(found["m"].mean[0], [0.7, 0.21], atol=0.01)
+
+
+LARGE = models.Multitask(10**7, 40, 0.3)
+
+
+@pytest.mark.parametrize("model, options, sentence", [
+    (models.Dense(10, n_patterns=2), {}, "exists for multitasking networks"),
+    (LARGE, {}, r"n_patterns = 40 makes 6.08e\+18 classes.*n_patterns <= 14"),
+    (models.Multitask(10**7, 1, 0.3, r=0.5, n_examples=10**8), {}, r"supervised, r = 0.5, M = 1.*smaller n_examples"),
+    (models.Multitask(10**9, 10**5, 0.3), {}, "makes inf classes"),
+    (models.Multitask(100, 2, 0.3, rho=0.2), {}, "every spin is a class of its own"),
+    (models.Multitask(100, 2, 0.3, fields=np.ones(100)), {}, "leave fields out"),
+    (SMALL["K=2"], {"temperature": 0.0}, r"temperature = 0.0 is not a number in \]0"),
+    (SMALL["K=2"], {"order": "sequential"}, "keep no order"),
+    (SMALL["K=2"], {"start": "example"}, "start = 'example' is not one of"),
+    (SMALL["K=2"], {"start": np.ones(7)}, "start of shape"),
+    (models.Multitask(100, 2, 0.3), {"start": np.ones(100)}, "have no sites"),
+    (SMALL["K=2"], {"damping": 0.5}, "belongs to 'plefka'"),
+    (SMALL["K=2"], {"dynamics": "metropolis"}, "is not one of"),
+])
+@pytest.mark.parametrize("chain", [LumpedChain, GibbsChain])
+def test_bad_input(chain, model, options, sentence):
+    with pytest.raises(ParameterError, match=sentence):
+        chain.check(model, **{"temperature": 0.3} | options)
+
+
+def test_bad_input_of_one_chain():
+    model = models.Multitask(10**15, 2, 0.3, r=0.5, n_examples=200)
+    GibbsChain.check(model, temperature=0.3)
+    with pytest.raises(ParameterError, match="give an n_spins below 5.*e.13"):
+        LumpedChain.check(model, temperature=0.3)
+    with pytest.raises(ParameterError, match="rule = 'glauber' has no meaning"):
+        GibbsChain.check(model, temperature=0.3, rule="glauber")
+    with pytest.raises(ParameterError, match="rule = 'heat_bath' is not one of metropolis, glauber"):
+        LumpedChain.check(SMALL["K=2"], temperature=0.3, rule="heat_bath")
+    LumpedChain.check(SMALL["K=2"], temperature=0.0, rule="glauber")
+    LumpedChain.check(models.Multitask(1000, 40, 0.3), temperature=0.3)  # never more classes than spins
+    with pytest.raises(ValueError, match="62 bits"):
+        LumpedKernel([2**61], [[3]], 1.0, 1.0)
+    with pytest.raises(ValueError, match="must be positive"):
+        LumpedKernel([3, 0], [[1], [0]], 1.0, 1.0)
+    kernel = LumpedKernel([3, 2], [[1], [0]], 1.0, 1.0)
+    with pytest.raises(ValueError, match="load"):
+        kernel.flips(1, 0.3, streams(1))
+    with pytest.raises(ValueError, match="from 0 to the counts"):
+        kernel.load([[4, 0]])
+    kernel.load([[3, 0]])
+    with pytest.raises(ValueError, match="> 0"):
+        kernel.gibbs(1, 0.0, streams(1))
+    with pytest.raises(ValueError, match="2 generators for 1"):
+        kernel.gibbs(1, 0.1, streams(2))
