@@ -22,7 +22,7 @@ from ..errors import ParameterError
 from ..params import MultitaskLaw
 from .frozen_columns import frozen_columns
 
-__all__ = ["ColumnIntegral"]
+__all__ = ["ColumnIntegral", "log_power", "products_of_others"]
 
 _EXPONENT = 40.0        # errors of the midpoint rule and of the cut are of order exp(-40)
 _CUT = 26.0             # 1/sinh(pi w/2) = 4e-18 here
@@ -96,7 +96,7 @@ class ColumnIntegral:
         out = np.empty((temperature.size, *shape))
         cold = temperature == 0
         if cold.any():
-            out[cold] = getattr(frozen_columns(self.law), frozen)(g[cold])
+            out[cold] = getattr(self._frozen_columns(), frozen)(g[cold])
         warm = np.flatnonzero(~cold)
         x = g[warm] / temperature[warm, None]
         period = self._period(x)
@@ -121,6 +121,9 @@ class ColumnIntegral:
             start += some.size
         return out.reshape((*points, *shape))
 
+    def _frozen_columns(self):
+        return frozen_columns(self.law)
+
     def _period(self, x) -> np.ndarray:
         """P of points x = g/T: the smallest for which E exp(-s (P - |v|)) < exp(-40) for some s <= 2."""
         size, square = np.abs(x).sum(axis=-1), self._variance * np.sum(x * x, axis=-1)
@@ -140,16 +143,16 @@ class ColumnIntegral:
 
     def _field(self, x, w):
         phi, psi = self._letters(self.law, x, "phi", "psi")
-        return (psi * _others(phi)) @ (1 / np.sinh(math.pi / 2 * w))
+        return (psi * products_of_others(phi)) @ (1 / np.sinh(math.pi / 2 * w))
 
     def _archetype(self, x, w):
         phi, omega = self._letters(self.law, x, "phi", "omega")
-        return (omega * _others(phi)) @ (1 / np.sinh(math.pi / 2 * w))
+        return (omega * products_of_others(phi)) @ (1 / np.sinh(math.pi / 2 * w))
 
     def _scatter(self, x, w):
         phi, chi = self._letters(self.law, x, "phi", "chi")
         part = phi - self.law.dilution - (self.law.second_moment * chi if self._exact else 0.0)
-        return (part * _others(phi)) @ (w / np.sinh(math.pi / 2 * w))
+        return (part * products_of_others(phi)) @ (w / np.sinh(math.pi / 2 * w))
 
     def _jacobian(self, x, w):
         phi, psi, chi = self._letters(self.law, x, "phi", "psi", "chi")
@@ -178,7 +181,7 @@ def _products_before(phi) -> np.ndarray:
     return out
 
 
-def _others(phi) -> np.ndarray:
+def products_of_others(phi) -> np.ndarray:
     """Products over all other patterns, without division: factors may be zero."""
     return _products_before(phi) * _products_before(phi[::-1])[::-1]
 
@@ -200,14 +203,20 @@ def _binomial_letters(law: MultitaskLaw, x, *names):
     m, root = law.n_examples, math.sqrt(law.second_moment)
     u = x / (m * root)
     cosine, sine = np.cos(u), np.sin(u)
-    # polar form; the half turn where cos u < 0 is kept apart, so that angles are small where M times them matters
-    size = np.where(cosine**2 > 0.5, np.log1p(-(1 - law.r**2) * sine**2), np.log(cosine**2 + (law.r * sine) ** 2)) / 2
-    angle = np.arctan(law.r * sine / cosine)
-    turn = math.pi * (cosine < 0) if m % 2 else 0.0
     z, slope = cosine + 1j * law.r * sine, -sine + 1j * law.r * cosine
-    power = law.density * np.exp((m - 2) * size + 1j * ((m - 2) * angle + turn))                   # p z^(M-2)
-    values = {"gap": lambda: law.density * (2 * np.exp(m * size) * np.sin((m * angle + turn) / 2) ** 2 - np.expm1(m * size)),
+    power = law.density * np.exp(log_power(law.r, cosine, sine, m - 2))
+    whole = log_power(law.r, cosine, sine, m) if "gap" in names else None
+    values = {"gap": lambda: law.density * (2 * np.exp(whole.real) * np.sin(whole.imag / 2) ** 2 - np.expm1(whole.real)),
               "phi": lambda: law.dilution + (power * z * z).real, "psi": lambda: -(power * z * slope).real / root,
               "omega": lambda: (power * z * z).imag,
               "chi": lambda: (power * (z * z - (m - 1) * slope * slope)).real / (m * root * root)}
     return [values[name]() for name in names]
+
+
+def log_power(r, cosine, sine, exponent) -> np.ndarray:
+    """log z^exponent of z = cos u + i r sin u for a whole exponent, to rounding for large ones.
+
+    The half turn where cos u < 0 is kept apart, so that angles are small where the exponent times them matters."""
+    size = np.where(cosine**2 > 0.5, np.log1p(-(1 - r * r) * sine**2), np.log(cosine**2 + (r * sine) ** 2)) / 2
+    angle = exponent * np.arctan(r * sine / cosine)
+    return exponent * size + 1j * (angle + math.pi * (cosine < 0) if exponent % 2 else angle)
