@@ -20,7 +20,7 @@ from .patterns import BitPatterns, as_numbers, pack
 __all__ = ["AveragedInstance", "Averages", "GivenExamples", "elementary_symmetric", "power_of_random_sum"]
 
 _STEPS = 2**15 - 1
-_BLOCK = 2**16  # entries drawn at once
+_BLOCK = 2**14  # entries drawn at once
 _WIDEST = 8.0  # Gaussian noise is cut off here, in standard deviations: once in 10^15 entries
 
 
