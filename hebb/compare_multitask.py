@@ -29,36 +29,40 @@ from .comparison import FEWEST_SAMPLES, Row, normal_score
 from .errors import NoSolution, ParameterError
 from .models.classes import Classes
 from .params import MultitaskLaw
+from .sampling.chain import chain_class
 from .statistics import estimate
 from .storage.results import Results
-from .theory.columns import columns_of
+from .theory.multitask import Multitask
 from .theory.multitask_states import find_states, names, tidy
 from .theory.sample_states import Sample, SampleState
 
-__all__ = ["LEGEND", "law_of", "rows"]
+__all__ = ["LEGEND", "rows", "theory_of"]
 
 LEGEND = ("theory: every sample's own fixed point at its shares of spins, on the branch of each chain, with its shift of\n"
           "order 1/N; errors are those of the difference. infinite: the population's fixed point on that branch, whose z has\n"
           "the scatter between samples for an error.")
 
 _LAW = ("n_patterns", "dilution", "protocol", "r", "n_examples", "rho", "normalize_dilution", "normalize_examples")
-_LUMPED = ("lumped", "hubbard_stratonovich")
+_EQUILIBRIUM = ("metropolis", "glauber", "lumped", "hubbard_stratonovich")
 _SAME = 1e-6  # relative distance of overlaps below which two states are one
-_SOFT = 0.005  # anharmonicity above which the shift is not honest any more: it leaves a twentieth of itself here
+_SOFT = 0.005  # anharmonicity above which the shift is not honest any more: it leaves 4 % of itself here
 
 
-def law_of(point: dict) -> MultitaskLaw:
-    """What theory must know of a point."""
-    return MultitaskLaw.from_keywords(**{name: point[name] for name in _LAW if name in point})
+def theory_of(point: dict, theories: dict[tuple, Multitask]) -> Multitask:
+    """The infinite system of a point, looked up in theories or added to them."""
+    key = tuple(point.get(name) for name in _LAW)
+    if key not in theories:
+        theories[key] = Multitask(**{name: point[name] for name in _LAW if name in point})
+    return theories[key]
 
 
 def rows(results: Results, theories: dict, shifted: bool = True) -> list[Row]:
-    """Join results with theory; theories collects the laws. shifted = False leaves out the shift of order 1/N.
+    """Join results with theory; theories is filled. shifted = False leaves out the shift of order 1/N.
 
     Samples are drawn again, each once for all temperatures of its model. Cost: milliseconds per chain in storage, and
     O(N Q^2) per chain for datasets whose Q columns make every spin a class of its own.
     """
-    points = [_Point(results, index, shifted) for index in range(len(results.points))]
+    points = [_Point(results, index, shifted, theory_of(point, theories)) for index, point in enumerate(results.points)]
     for alike in _by_model(points):
         try:
             model = _model(alike[0].parameters, results.job["sampling"])
@@ -68,7 +72,6 @@ def rows(results: Results, theories: dict, shifted: bool = True) -> list[Row]:
                     classes = _classes(model, results, disorder)
                     for point in todo:
                         point.meet(classes, disorder)
-            theories[(model.law,)] = model.law
         except (NoSolution, ParameterError) as error:  # one model outside the theory's range must not hide the others
             for point in alike:
                 point.reason = str(error)
@@ -87,17 +90,15 @@ def _model(point: dict, sampling: dict):
     """The model of a point, as it was run. Raises NoSolution where it has no theory."""
     if "patterns" in point or "fields" in point:
         raise NoSolution("no theory for given patterns or fields")
-    if sampling["dynamics"] == "zero_temperature":
-        raise NoSolution("a quench at T = 0 is not an equilibrium state")
+    if sampling["dynamics"] not in _EQUILIBRIUM or point["temperature"] == 0:
+        raise NoSolution("quenches and mean-field updates are not equilibrium")
     return models.from_keys("multitask", {name: point[name] for name in models.keys("multitask") if name in point})
 
 
 def _classes(model, results: Results, disorder: int) -> Classes:
     """The sample that the chains ran on."""
-    seed = results.job["seed"]
-    if results.job["sampling"]["dynamics"] in _LUMPED:
-        return Classes.draw(model, seed, disorder)
-    return Classes.of(model.draw(seed, disorder))
+    drawn = chain_class(results.job["sampling"]["dynamics"]).draw(model, results.job["seed"], disorder)
+    return drawn if isinstance(drawn, Classes) else Classes.of(drawn)
 
 
 @dataclass
@@ -119,6 +120,7 @@ class _Point:
     results: Results
     index: int
     shifted: bool
+    theory: Multitask
     reason: str = ""
     chains: dict[tuple[int, int], _Chain] = field(default_factory=dict)  # (disorder, replica)
     q: dict[tuple[int, int], float] = field(default_factory=dict)  # (disorder, pair)
@@ -134,7 +136,7 @@ class _Point:
 
     def meet(self, classes: Classes, disorder: int) -> None:
         """Find the states of the replicas on one sample."""
-        law = classes.model.law
+        law = self.theory.law
         sample = Sample(classes.columns * classes.unit, classes.counts / classes.n_spins, classes.n_spins,
                         self.parameters["temperature"], law.scale)
         series = self.data("m" if law.protocol == "storage" else "n")[disorder]
@@ -162,9 +164,8 @@ class _Point:
         if self.reason or not self.chains:
             yield from self._without_theory()
             return
-        law = law_of(self.parameters)
         shape = self.data("m").shape[0], self.data("m").shape[2]
-        amplitudes, branches = self._population(law, shape)
+        amplitudes, branches = self._population()
         moved = sum(chain.changed for chain in self.chains.values())
         excluded = f"{moved} of {len(self.chains)} chains changed their state" if moved else ""
         for branch in sorted(set(branches.values())):
@@ -174,7 +175,7 @@ class _Point:
             chosen = next(amplitudes[at] for at, name in branches.items() if name == branch)
             softest = max(self.chains[at].state.anharmonicity for at in zip(*np.nonzero(mask), strict=True))
             notes = (f"soft: anharmonicity {softest:.2g}",) if softest > _SOFT else ()
-            yield from self._branch(law, branch, mask, chosen, excluded, notes)
+            yield from self._branch(branch, mask, chosen, excluded, notes)
 
     def _without_theory(self) -> Iterator[Row]:
         for name in ("m", "q", "energy"):
@@ -186,19 +187,23 @@ class _Point:
                         found = observable.estimate(self.index, component)
                         label = name + "".join(f"[{k}]" for k in component)
                         yield Row(self.parameters, label, found.mean, found.raw_error, *[math.nan] * 4, "",
-                                  self.reason or "no finished sample", (), _model_name(self.parameters))
+                                  self.reason or "no finished sample", (), _model_name(self.theory.law))
 
-    def _population(self, law: MultitaskLaw, shape) -> tuple[dict, dict]:
+    def _population(self) -> tuple[dict, dict]:
         """Amplitudes g (K,) of the population and the name of its branch for every chain."""
         where = list(self.chains)
         starts = np.array([-np.sort(-self.chains[at].guide) for at in where])
-        found = find_states(columns_of(law), self.parameters["temperature"] / law.scale, starts)
+        found = find_states(self.theory.columns, self.parameters["temperature"] / self.theory.law.scale, starts)
         amplitudes = tidy(found.g)
         return dict(zip(where, amplitudes, strict=True)), dict(zip(where, map(str, names(amplitudes)), strict=True))
 
-    def _branch(self, law, branch, mask, amplitudes, excluded, notes) -> Iterator[Row]:
-        infinite = _values(law, amplitudes, self.parameters["temperature"])
-        for name, theory, series, where in self._observables(mask, amplitudes):
+    def _branch(self, branch, mask, amplitudes, excluded, notes) -> Iterator[Row]:
+        infinite = _values(self.theory, amplitudes, self.parameters["temperature"])
+        observables = list(self._observables(mask, amplitudes))
+        # a slow overlap moves everything else with it
+        if not excluded and any(self._too_short(series - theory[:, None], where) for _, theory, series, where in observables):
+            excluded = "chain too short"
+        for name, theory, series, where in observables:
             yield self._row(name, series, theory, where, infinite.get(name, math.nan), branch, excluded, notes)
 
     def _observables(self, mask, amplitudes) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
@@ -239,20 +244,18 @@ class _Point:
         z = z_infinite = math.nan
         if not excluded and not error > 0:
             excluded = "no scatter between samples"
-        if not excluded and self._too_short(series - theory[:, None], mask, samples):
-            excluded = "chain too short"
         if not excluded:
             z = normal_score(float(differences.mean()) / error, number)
             z_infinite = normal_score((mean - infinite) / scatter, number) if math.isfinite(infinite) else math.nan
             notes = notes + ((f"only {number} samples",) if number < FEWEST_SAMPLES else ())
         return Row(self.parameters, name, mean, error, float(expected.mean()) if number else math.nan, infinite, z, z_infinite,
-                   branch, excluded, notes, _model_name(self.parameters))
+                   branch, excluded, notes, _model_name(self.theory.law))
 
-    def _too_short(self, differences, mask, samples) -> bool:
+    def _too_short(self, differences, mask) -> bool:
         """Whether the chains on the branch were too short, judged by their differences from their own states."""
         chains = mask.sum(axis=1)
-        return any(estimate(np.array([differences[d][:, mask[d]] for d in samples if chains[d] == number]),
-                            self.results.bin_length).too_short for number in np.unique(chains[samples]))
+        return any(estimate(np.array([differences[d][:, mask[d]] for d in np.flatnonzero(chains == number)]),
+                            self.results.bin_length).too_short for number in np.unique(chains[chains > 0]))
 
 
 def _projection(law: MultitaskLaw) -> np.ndarray:
@@ -273,14 +276,14 @@ def _order(chain: _Chain, amplitudes: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return order, np.where(amplitudes > 0, own, own[0])
 
 
-def _values(law: MultitaskLaw, amplitudes: np.ndarray, temperature: float) -> dict[str, float]:
+def _values(theory: Multitask, amplitudes: np.ndarray, temperature: float) -> dict[str, float]:
     """The infinite system's observables in the state of these amplitudes."""
-    m = np.where(amplitudes > 0, columns_of(law).archetype(amplitudes, temperature / law.scale), 0.0)
+    law = theory.law
+    m = np.where(amplitudes > 0, theory.columns.archetype(amplitudes, temperature / law.scale), 0.0)
     values = {f"m[{k}]": float(x) for k, x in enumerate(m)}
     values |= {f"n[{k}]": float(x) for k, x in enumerate(amplitudes / math.sqrt(1 + law.rho))}
     return values | {"energy": -law.scale / 2 * float(amplitudes @ amplitudes)}
 
 
-def _model_name(point: dict) -> str:
-    law = law_of(point)
-    return ", ".join(filter(None, [f"K={law.n_patterns}", law.dataset_name]))
+def _model_name(law: MultitaskLaw) -> str:
+    return f"K={law.n_patterns}" + ("" if law.protocol == "storage" else f" {law.protocol}")

@@ -85,9 +85,9 @@ class Comparison:
         for row in self.rows:
             remark = row.excluded or "; ".join(row.notes)
             place = [_short(row.point.get(name)) for name in swept] + ([f"{row.load:.4g}"] if loads else [])
-            body.append([*place, row.observable, with_error(row.mean, row.error), _number(row.theory, ".6g"),
-                         _number(row.z, "+.2f"), _number(row.infinite, ".6g"), _number(row.mean - row.infinite, "+.1e"),
-                         remark])
+            body.append([*place, row.observable, with_error(row.mean, row.error), _resolved(row.theory, row.error),
+                         _number(row.z, "+.2f"), _resolved(row.infinite, row.error),
+                         _number(row.mean - row.infinite, "+.1e"), remark])
         text = _aligned(body)
         lines = [[f"{s['model']}, {s['branch']}: {s['observable']}",
                   f"{s['points']} points" + (f", {s['values']} values" if s["values"] > s["points"] else ""),
@@ -165,6 +165,14 @@ def normal_score(deviation: float, samples: int) -> float:
 
 def _number(value: float, form: str) -> str:
     return "-" if math.isnan(value) else f"{value:{form}}"
+
+
+def _resolved(value: float, error: float) -> str:
+    """A number with the digits that an error can tell apart, and at least six."""
+    digits = 6
+    if error > 0 and abs(value) > 0:
+        digits = max(digits, 2 + math.floor(math.log10(abs(value))) - math.floor(math.log10(error)))
+    return _number(value, f".{digits}g")
 
 
 def _short(value) -> str:

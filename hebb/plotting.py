@@ -20,6 +20,7 @@ from .errors import NoSolution
 from .finite_size import load_of, retrieval_at_size
 from .params import load
 from .pictures import COLORS, house_style, image_figure
+from .plotting_multitask import multitask_figure
 
 __all__ = ["comparison_figure"]
 
@@ -31,8 +32,11 @@ def comparison_figure(comparison: Comparison) -> Figure:
     """One column per (P, Hamiltonian, protocol), or one row if there is only one: an order parameter along the sweep, z-scores,
     the phase diagram with the points (of the dataset with most of them, if r or M is swept).
 
-    Jobs on images, for which there is no theory, get those of `hebb.pictures`.
+    Jobs on images, for which there is no theory, get those of `hebb.pictures`, multitasking networks those of
+    `hebb.plotting_multitask`.
     """
+    if comparison.results.points[0]["kind"] == "multitask":
+        return multitask_figure(comparison)
     if not comparison.theories:
         return image_figure(comparison.results)
     theories = dict(comparison.theories)  # more are added where r or M is swept

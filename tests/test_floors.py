@@ -28,6 +28,7 @@ FLOORS = {
     "finite_size": 6,
     "pictures": 6,
     "plotting": 6,
+    "plotting_multitask": 6,
     "theory_command": 7,
     "__main__": 7,
     "bench": 7,

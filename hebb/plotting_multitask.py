@@ -1,0 +1,117 @@
+"""Figures of multitasking networks: overlaps along the sweep with lines of the infinite system, z-scores, phase diagrams."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from .compare_multitask import theory_of
+from .comparison import Comparison, Row
+from .errors import NoSolution
+from .pictures import COLORS, house_style
+
+__all__ = ["multitask_figure"]
+
+_CLIPPED_Z = 8.0
+_LABELS = {"n_examples": "examples per pattern $M$", "r": "quality of examples $r$", "rho": r"dataset entropy $\rho$",
+           "dilution": "dilution $d$", "temperature": "temperature $T$", "n_spins": "$N$"}
+_SYMBOLS = {"n_examples": "M", "r": "r", "rho": r"$\rho$", "dilution": "d", "temperature": "T", "n_spins": "N"}
+_MARKS = "osD^v<>p*h"
+
+
+def multitask_figure(comparison: Comparison) -> Figure:
+    """One column per number of patterns and protocol: overlaps m of all patterns by size along the sweep (points, one mark
+    per branch, black dashes: theory of the samples themselves, lines: the infinite system on that branch), and z-scores."""
+    groups: dict[tuple, list[Row]] = {}
+    for row in comparison.rows:
+        groups.setdefault((row.point["n_patterns"], row.point["protocol"]), []).append(row)
+    with house_style():
+        figure = Figure(figsize=(1.2 + 4.3 * max(2, len(groups)), 7.2), layout="constrained")
+        axes = figure.subplots(2, len(groups), squeeze=False, height_ratios=(3, 2), sharex="col")
+        for column, ((k, protocol), rows) in zip(axes.T, groups.items(), strict=True):
+            column[0].set_title(f"K = {k}" + ("" if protocol == "storage" else f", {protocol}"))
+            sweep = _sweep(rows)
+            _draw_overlaps(column[0], dict(comparison.theories), rows, sweep)
+            _draw_z(column[1], rows, sweep)
+            column[1].set_xlabel(_LABELS[sweep])
+        axes[0, 0].set_ylabel("overlaps $m$")
+        axes[1, 0].set_ylabel(r"$z$ = (simulation $-$ theory)/error")
+        figure.suptitle(f"{comparison.results.job['name']}: mean-field theory (lines) and Monte Carlo (points)")
+        return figure
+
+
+def _sweep(rows: list[Row]) -> str:
+    """The parameter with most values."""
+    return max(_LABELS, key=lambda name: len({row.point.get(name) for row in rows}))
+
+
+def _curves(rows: list[Row], sweep: str) -> dict[str, list[Row]]:
+    """Rows that differ in the swept parameter alone, by what else varies."""
+    others = [name for name in _LABELS if name != sweep and len({row.point.get(name) for row in rows}) > 1]
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        label = ", ".join(f"{_SYMBOLS[name]} = {row.point[name]:.4g}" for name in others if name in row.point)
+        found.setdefault(label, []).append(row)
+    return found
+
+
+def _draw_overlaps(ax, theories: dict, rows: list[Row], sweep: str) -> None:
+    rows = [row for row in rows if row.observable.startswith("m[")]
+    marks = dict(zip(dict.fromkeys(row.branch for row in rows), itertools.cycle(_MARKS)))
+    for color, (label, here) in zip(itertools.cycle(COLORS), _curves(rows, sweep).items()):
+        for branch in dict.fromkeys(row.branch for row in here):
+            if branch:
+                _theory_lines(ax, theories, [row for row in here if row.branch == branch], sweep, color)
+        for row in here:
+            ax.errorbar(row.point[sweep], row.mean, row.error if math.isfinite(row.error) else None, color=color, zorder=3,
+                        fmt="x" if row.excluded else marks[row.branch])
+            if math.isfinite(row.theory):
+                ax.plot(row.point[sweep], row.theory, "_", color="black", markersize=9, zorder=4)
+        if label:
+            ax.plot([], [], color=color, label=label)
+    for branch, mark in marks.items():
+        if branch:
+            ax.plot([], [], mark, color="0.5", label=branch)
+    ax.plot([], [], "_", color="black", markersize=9, label="theory of the samples")
+    if any(row.excluded for row in rows):
+        ax.plot([], [], "x", color="0.5", label="no z: see the table")
+    if sweep in ("n_examples", "n_spins"):
+        ax.set_xscale("log")
+    ax.legend(loc="best", ncols=2)
+
+
+def _theory_lines(ax, theories: dict, rows: list[Row], sweep: str, color: str) -> None:
+    """All m of the infinite system on the branch of these rows, where it exists."""
+    values = [row.point[sweep] for row in rows]
+    low, high = min(values), max(values)
+    grid = np.linspace(0.9 * low, min(1.1 * high, 0.99) if sweep in ("r", "dilution") else 1.1 * high, 25)
+    if sweep in ("n_examples", "n_spins"):
+        grid = np.unique(np.rint(np.geomspace(low, high, 25)))
+    curves = np.full((len(grid), rows[0].point["n_patterns"]), math.nan)
+    for i, x in enumerate(grid):
+        point = rows[0].point | {sweep: int(x) if sweep in ("n_examples", "n_spins") else float(x)}
+        try:
+            state = theory_of(point, theories).solve(point["temperature"], branch=rows[0].branch)
+        except NoSolution:
+            continue
+        if state.stable:
+            curves[i] = state.m
+    ax.plot(grid, curves, "-", color=color, alpha=0.8, linewidth=1.2)
+
+
+def _draw_z(ax, rows: list[Row], sweep: str) -> None:
+    ax.axhspan(-2, 2, color="0.9", zorder=0)
+    for color, name in zip(itertools.cycle(COLORS), dict.fromkeys(row.observable.split("[")[0] for row in rows)):
+        here = [row for row in rows if row.observable.split("[")[0] == name and math.isfinite(row.z)]
+        if here:
+            rms = math.sqrt(np.mean([row.z**2 for row in here]))
+            ax.plot([row.point[sweep] for row in here], np.clip([row.z for row in here], -_CLIPPED_Z, _CLIPPED_Z), "o",
+                    color=color, alpha=0.8, label=f"{name}: rms {rms:.2f}")
+    ax.set_ylim(-_CLIPPED_Z - 0.5, _CLIPPED_Z + 0.5)
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(loc="best", ncols=2)
+    else:
+        ax.text(0.5, 0.5, "nothing to compare", ha="center", transform=ax.transAxes)
