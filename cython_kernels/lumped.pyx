@@ -14,7 +14,7 @@ gibbs   the Hubbard-Stratonovich field z is drawn given the spins and the spins 
         which leaves the same Boltzmann law invariant (not Glauber's kinetics) at O(classes Q) per sweep for any N.
 
 The order of operations is fixed. `gibbs` uses the exponential and logarithm of the C library and numpy's BTPE and ziggurat
-routines, so that its last bits may differ between machines; `flips` is the same everywhere.
+routines as compiled in, so that its last bits may differ between builds; `flips` is the same everywhere.
 """
 
 from contextlib import ExitStack
@@ -198,10 +198,10 @@ cdef class LumpedKernel:
         cdef const int32_t *column
         cdef double width = sqrt(temperature / (self.scale * self.n_spins)), x
         cdef double strength = 2 * self.scale * self.unit / temperature
-        cdef int64_t sweep, c, q, few, net
+        cdef int64_t _, c, q, few, net
         cdef binomial_t setup
         setup.has_binomial = 0
-        for sweep in range(n_sweeps):
+        for _ in range(n_sweeps):
             for q in range(self.n_components):
                 field[q] = strength * (self.unit * overlaps[q] / self.n_spins + width * random_standard_normal(bitgen))
                 overlaps[q] = 0

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import ParameterError
-from ..params import MultitaskLaw
+from ..params import MultitaskLaw, check_integer
 from ..streams import Purpose, generator
 from .base import Instance, Model, available_memory, kernel_module
 
@@ -75,6 +75,8 @@ class Classes:
         counted instead. Raises ParameterError as `check`. Cost: O(occupied classes), and O(M) binomials per pattern.
         """
         cls.check(model)
+        seed = check_integer("seed", seed, 0)
+        disorder = check_integer("disorder", disorder, 0, 2**32 - 1)
         if model.array is not None:
             return cls.of(model.draw(seed, disorder))
         law, n = model.law, model.n_spins
@@ -138,7 +140,7 @@ class Classes:
     @staticmethod
     def bytes_needed(model: Model, replicas: int = 1) -> int:
         """Bytes that the classes of a model and R of their chains take at most, while they are drawn."""
-        of_class = 2 * model.n_patterns + 20 * model.n_stored + 80 + 16 * replicas
+        of_class = 3 * model.n_patterns + 24 * model.n_stored + 120 + 24 * replicas
         return of_class * Classes.most(model)
 
     def kernel(self):

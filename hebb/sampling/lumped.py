@@ -30,6 +30,8 @@ __all__ = ["GibbsChain", "LumpedChain"]
 
 _STARTS = tuple(start for start in STARTS if start != "example")  # fresh examples would tell the spins of a class apart
 
+_PIECE = 2**24  # flips at once: an interrupt is heard after each piece
+
 
 class _ClassChain:
     """What both chains have in common; used like a `Chain`."""
@@ -182,8 +184,10 @@ class LumpedChain(_ClassChain):
 
     def advance(self, n_sweeps: int) -> None:
         """n_sweeps sweeps of N proposals of every replica."""
+        n = self.instance.n_spins
         for _ in range(n_sweeps):
-            self.kernel.flips(self.instance.n_spins, self.temperature, self._generators, self.rule)
+            for first in range(0, n, _PIECE):
+                self.kernel.flips(min(_PIECE, n - first), self.temperature, self._generators, self.rule)
         self.sweeps_done += n_sweeps
 
     @property
