@@ -14,7 +14,7 @@ from .dense import Dense
 from .solver import bracketed_root
 
 __all__ = ["CriticalExamples", "ExampleScaling", "critical_examples", "example_scaling", "noise_load",
-           "tolerable_noise"]
+           "smallest_whole", "tolerable_noise"]
 
 _PROTOCOLS = ("supervised", "unsupervised")
 _KINDS = ("spinodal", "transition")
@@ -103,7 +103,7 @@ def critical_examples(p_body, gamma, temperature, r, protocol="supervised", kind
         if many > 0.9 * _MOST:
             raise ParameterError(f"r = {r!r}: about {many:.3g} examples are needed, more than the {_MOST:.0e} of an exact "
                                  "dataset; use exact = False")
-        many = _smallest_whole(lambda n: margin(n, True) > 0, many)
+        many = smallest_whole(lambda n: margin(n, True) > 0, many)
     if many <= 1:
         raise NoSolution(point + f"any number of examples suffices; a threshold of kind {kind!r} needs a larger gamma")
     found = network(many, exact)
@@ -191,7 +191,7 @@ def _largest_crossing(margin, scale) -> float:
     return math.exp(root[0])
 
 
-def _smallest_whole(suffices, guess) -> int:
+def smallest_whole(suffices, guess) -> int:
     """1 + the largest M that fails, looked for around a guess in steps that double, then by bisection."""
     good, step = max(math.ceil(guess), 4), 1
     while not suffices(good):

@@ -29,7 +29,7 @@ from .column_integral import ColumnIntegral, log_power, products_of_others
 from .frozen_columns import GaussianColumns, archetype_columns
 from .multitask_states import CONVERGED, find_states
 
-__all__ = ["ExampleColumns", "ExampleState", "example_state"]
+__all__ = ["ExampleColumns", "ExampleState", "example_modes", "example_state", "lowest_example_state"]
 
 _MOST_COLUMNS = 1 << 20
 
@@ -208,6 +208,23 @@ class _ListedColumns:
         return np.where(np.abs(fields) < 1e-12 * np.abs(fields).max(axis=1, keepdims=True), 0.0, np.sign(fields))
 
 
+def example_modes(law: MultitaskLaw, g, temperature, columns) -> np.ndarray:
+    """Curvatures (..., K) of the free energy of unsupervised learning in the M - 1 directions in which the examples of one
+    pattern part from each other, at states g (..., K) that treat them alike; infinite without such directions.
+
+        1 - E[(xi_mu^2 - R y_mu^2) sech^2(y.g/T)]/(T R (M - 1)) ;    many examples: 1 - b^2 E[xi_mu^2 sech^2(y.g/T)]/T
+
+    in the units in which the Hessian towards the supervised directions is 1 - J (columns: a `ColumnIntegral` of the law).
+    In the limit of many examples it is a m_mu/g_mu: supervised states that are stable stay so. With even M at T = 0 it is
+    -inf, as examples that cancel leave sites undecided.
+    """
+    g = np.asarray(g, float)
+    if law.protocol != "unsupervised" or law.n_examples == 1:
+        return np.full(np.broadcast_shapes(g.shape, (*np.shape(temperature), law.n_patterns)), math.inf)
+    weight = law.rho / (1 + law.rho) if law.gaussian else 1 / (law.second_moment * (law.n_examples - 1))
+    return 1 - weight * columns.scatter(g, temperature) if weight > 0 else np.ones_like(columns.field(g, temperature))
+
+
 def example_state(law: MultitaskLaw, temperature) -> ExampleState:
     """The state of unsupervised learning at T >= 0 that follows one example of pattern 1, the other patterns generally.
 
@@ -222,10 +239,10 @@ def example_state(law: MultitaskLaw, temperature) -> ExampleState:
     if law.n_examples == 1:
         raise NoSolution("n_examples = 1: the only example is what is stored, and its states are the symmetric ones")
     columns, reduced = ExampleColumns(law), temperature / law.scale
-    state = _lowest(columns, reduced, temperature)
+    state = lowest_example_state(columns, reduced, temperature)
     if state is None:
         ladder = law.density * np.concatenate([[0.0], np.linspace(0.02, 0.98, 49)])
-        exists = [t for t in ladder if t < reduced and _lowest(columns, t, t) is not None]
+        exists = [t for t in ladder if t < reduced and lowest_example_state(columns, t, t) is not None]
         where = f"the highest of 50 temperatures where it exists is {law.scale * exists[-1]:.3g}" if exists else (
             "it exists at none of 50 temperatures below")
         raise NoSolution(f"no state follows one example at T = {temperature:.6g} of {law.n_patterns} patterns, dilution "
@@ -233,7 +250,8 @@ def example_state(law: MultitaskLaw, temperature) -> ExampleState:
     return state
 
 
-def _lowest(columns: ExampleColumns, reduced: float, temperature: float) -> ExampleState | None:
+def lowest_example_state(columns: ExampleColumns, reduced: float, temperature: float) -> ExampleState | None:
+    """`example_state` at T' = T/scale, or None where there is none."""
     law, k = columns.law, columns.law.n_patterns
     p, order = law.density, np.arange(k - 1)
     levels = [1.0 * (order == 0), 0.5 + 0.0 * order, 0.7**order, law.dilution**order] if k > 1 else [order]
