@@ -1,7 +1,8 @@
 """What a model is: parameters, disorder samples, a potential f(x), and a slow reference energy beside the kernel's tables.
 
 A new model is one file: subclass `Model`, say how patterns and fields are drawn and what f is, and register it in
-`hebb.models`. Everything else (chains, statistics, runs, results) works on it as it stands.
+`hebb.models`; what is measured on it is said in `hebb.sampling.observables`. Everything else (chains, statistics, runs,
+results) works on it as it stands.
 """
 
 from __future__ import annotations
@@ -135,8 +136,9 @@ class Instance:
 
     patterns: (K, N) int8 in {-1, 0, +1}. fields: (N,) float64. `bits` holds the patterns as bit columns, `stored_bits` what
     enters the Hamiltonian: the patterns themselves, or every example of them. learned: (N,) float64, the average example
-    of the condensed pattern over r (1 + rho), with which n = (1/N) sum_i learned_i s_i; None without a dataset. disorder
-    is the number of the sample, which keys the streams of its chains. images: what was drawn from a set of images, if it was.
+    of the condensed pattern over r (1 + rho), with which n = (1/N) sum_i learned_i s_i; None without a dataset, and where
+    every pattern has its n. disorder is the number of the sample, which keys the streams of its chains. images: what was drawn
+    from a set of images, if it was.
     """
 
     images: ImageSample | None = None
