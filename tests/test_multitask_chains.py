@@ -256,8 +256,8 @@ def test_instruction_sets_give_the_same_chain():
 
 @pytest.mark.parametrize("old, new, message", [
     ("dilution", "dilutoin", r"unknown key 'dilutoin' in \[model\]; did you mean 'dilution'"),
-    ("dilution = 0.3", "dilution = 0.3\ngamma = 0.1", r"unknown key 'gamma' in \[model\]"),
-    ("dilution = 0.3", "", "n_patterns = 2 and dilution = None: give both"),
+    ("dilution = 0.3", "dilution = 0.3\np_body = 2", r"unknown key 'p_body' in \[model\]"),
+    ("dilution = 0.3", "", "dilution = None: give "),
     ('"unsupervised"', '"storage"', "describe a noisy dataset"),
     ('"hierarchical"', '"hierarchic"', "did you mean 'hierarchical'"),
     ('"glauber"', '"plefka"', "exists for dense networks"),
