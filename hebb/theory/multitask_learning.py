@@ -74,9 +74,9 @@ class ParallelThreshold:
 
 @dataclass(frozen=True)
 class ExampleCrossing:
-    """Where a state that follows one example has the free energy of the lowest state that treats all examples alike.
+    """Where a state that follows single examples has the free energy of the lowest state that treats all examples alike.
 
-    Above rho, or below M (n_examples, whole: the smallest with which the archetype state is lowest), following an example
+    Above rho, or below M (n_examples, whole: the smallest with which the archetype state is lowest), following examples
     is cheaper. example: that state there; residual: difference of the free energies (scale = 1).
     """
 
@@ -130,7 +130,7 @@ def class_threshold(law: MultitaskLaw, r, m0=None, column=None, theta2=0.5) -> C
 
 
 def multicritical_dilution(law: MultitaskLaw) -> float:
-    """d = 1 - kappa/3 with kappa = E y^4/p: just below T_c one pattern is retrieved for smaller dilutions, all alike for larger.
+    """d = 1 - kappa/3 with kappa = E y^4/p: below T_c the pure state comes first for smaller dilutions, parallel for larger.
 
     2/3 for stored patterns, (2/3)/(1+rho)^2 in the limit of many examples: noise acts as further dilution.
     """
@@ -155,8 +155,8 @@ def parallel_threshold(n_patterns, dilution, temperature=0.0, r=None, exact=Fals
     temperature = check_real("temperature", temperature, 0.0)
     r = None if r is None else check_real("r", r, 1e-6, 1 - 1e-6, remedy="examples without noise need no threshold")
     if exact and (r is None or temperature == 0):
-        raise ParameterError(f"exact = True with r = {r!r}, temperature = {temperature!r}: whole numbers of examples need their "
-                             "quality r and a temperature above 0; at T = 0 their ties split equal amplitudes at every M")
+        raise ParameterError(f"exact = True with r = {r!r}, temperature = {temperature!r}: whole numbers of examples "
+                             "need their quality r and a temperature above 0; at T = 0 their ties split equal amplitudes")
     point = f"n_patterns = {k}, dilution = {d:.6g}, temperature = {temperature:.6g}: "
     if temperature >= 1 - d:
         raise NoSolution(point + f"nothing is retrieved at or above T_c = {1 - d:.6g}")
@@ -173,8 +173,8 @@ def parallel_threshold(n_patterns, dilution, temperature=0.0, r=None, exact=Fals
     dataset = {"rho": rho}
     if exact:
         if n_examples > 0.9 * _MOST:
-            raise ParameterError(f"r = {r!r}: about {n_examples:.3g} examples are needed, more than the {_MOST:.0e} of an exact "
-                                 "dataset; use exact = False")
+            raise ParameterError(f"r = {r!r}: about {n_examples:.3g} examples are needed, more than the {_MOST:.0e} of an "
+                                 "exact dataset; use exact = False")
         n_examples = smallest_whole(lambda m: curvature(r=r, n_examples=m) <= 0, n_examples)
         dataset = {"r": r, "n_examples": n_examples}
     law = MultitaskLaw.from_keywords(k, d, **dataset)
@@ -185,9 +185,10 @@ def parallel_threshold(n_patterns, dilution, temperature=0.0, r=None, exact=Fals
 def example_crossing(n_patterns, dilution, temperature=0.0, r=None) -> ExampleCrossing:
     """`ExampleCrossing` of unsupervised learning: in rho (limit of many examples), or with r in whole numbers of examples.
 
-    K = 1, T = 0: E|a + b z| = b at rho = 1.8912518407 for every dilution. K >= 2: one example of one pattern against the
-    lowest state found that treats all examples alike, whichever it is. Raises ParameterError, NoSolution. Cost: 0.1 s for
-    K = 1; K = 3: seconds.
+    K = 1, T = 0: E|a + b z| = b at rho = 1.8912518407 for every dilution. K >= 2: the lowest state found that follows one
+    example of one or more patterns against the lowest that treats all examples alike. States that follow several
+    examples of one pattern at a time are not looked for. Raises ParameterError, NoSolution. Cost: 0.2 s for K = 1,
+    seconds for K = 3.
     """
     k = check_integer("n_patterns", n_patterns, 1, 7)
     d = check_real("dilution", dilution, 0.0, 1.0, open_high=True)
@@ -196,9 +197,10 @@ def example_crossing(n_patterns, dilution, temperature=0.0, r=None) -> ExampleCr
     point = f"n_patterns = {k}, dilution = {d:.6g}, temperature = {temperature:.6g}: "
 
     def compared(**dataset):
-        """(free energy of the example state - that of the symmetric one, example state); 1 where it does not exist."""
+        """(free energy of the lowest example state - that of the symmetric one, example state); 1 where it does not exist."""
         law = MultitaskLaw.from_keywords(k, d, protocol="unsupervised", **dataset)
-        example = lowest_example_state(ExampleColumns(law), temperature, temperature)
+        following = [lowest_example_state(ExampleColumns(law, n), temperature, temperature) for n in range(1, k + 1)]
+        example = min((state for state in following if state), key=lambda state: state.free_energy, default=None)
         if example is None:
             return 1.0, None
         symmetric = distinct(find_states(ColumnIntegral(law), temperature, starts(k) * law.density), law.density)
