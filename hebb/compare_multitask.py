@@ -5,7 +5,7 @@ chain's noise. Hence, for every sample and replica (docs/conventions.md, "Finite
 
 *Which state.* A chain's overlaps are averaged over the first half of its series; the state is the minimum of the sample's own
 free energy in whose basin they lie (`theory.sample_states`). If the second half leads to another one the chain has changed its
-state, and the point has no z: leaving such chains out would bias the rest.
+state, and its branch has no z at this point: leaving such chains out would bias the rest.
 *What is compared.* Overlaps m with every pattern (n with a dataset), energy and q: the time average minus the sample's theory
 with its shift of order 1/N. Differences are averaged over replicas, and their scatter between samples is the error.
 R-hat, too, is taken of the differences, for replicas may sit in different states of one sample.
@@ -166,8 +166,6 @@ class _Point:
             return
         shape = self.data("m").shape[0], self.data("m").shape[2]
         amplitudes, branches = self._population()
-        moved = sum(chain.changed for chain in self.chains.values())
-        excluded = f"{moved} of {len(self.chains)} chains changed their state" if moved else ""
         for branch in sorted(set(branches.values())):
             mask = np.zeros(shape, bool)
             for at, name in branches.items():
@@ -175,6 +173,8 @@ class _Point:
             chosen = next(amplitudes[at] for at, name in branches.items() if name == branch)
             softest = max(self.chains[at].state.anharmonicity for at in zip(*np.nonzero(mask), strict=True))
             notes = (f"soft: anharmonicity {softest:.2g}",) if softest > _SOFT else ()
+            moved = sum(self.chains[at].changed for at in zip(*np.nonzero(mask), strict=True))
+            excluded = f"{moved} of {np.count_nonzero(mask)} chains changed their state" if moved else ""
             yield from self._branch(branch, mask, chosen, excluded, notes)
 
     def _without_theory(self) -> Iterator[Row]:

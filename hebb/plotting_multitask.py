@@ -12,10 +12,13 @@ from .compare_multitask import theory_of
 from .comparison import Comparison, Row
 from .errors import NoSolution
 from .pictures import COLORS, house_style
+from .theory.multitask_phases import MultitaskDiagram
 
 __all__ = ["multitask_figure"]
 
 _CLIPPED_Z = 8.0
+_MOST_PATTERNS = 4
+_GRID = 30
 _LABELS = {"n_examples": "examples per pattern $M$", "r": "quality of examples $r$", "rho": r"dataset entropy $\rho$",
            "dilution": "dilution $d$", "temperature": "temperature $T$", "n_spins": "$N$"}
 _SYMBOLS = {"n_examples": "M", "r": "r", "rho": r"$\rho$", "dilution": "d", "temperature": "T", "n_spins": "N"}
@@ -24,28 +27,50 @@ _MARKS = "osD^v<>p*h"
 
 def multitask_figure(comparison: Comparison) -> Figure:
     """One column per number of patterns and protocol: overlaps m of all patterns by size along the sweep (points, one mark
-    per branch, black dashes: theory of the samples themselves, lines: the infinite system on that branch), and z-scores."""
+    per branch, black dashes: theory of the samples themselves, lines: the infinite system on that branch), z-scores, and for
+    stored patterns up to K = 4 the phase diagram with the points. Cost: up to 15 s per diagram."""
     groups: dict[tuple, list[Row]] = {}
     for row in comparison.rows:
         groups.setdefault((row.point["n_patterns"], row.point["protocol"]), []).append(row)
     with house_style():
-        figure = Figure(figsize=(1.2 + 4.3 * max(2, len(groups)), 7.2), layout="constrained")
-        axes = figure.subplots(2, len(groups), squeeze=False, height_ratios=(3, 2), sharex="col")
+        diagrams = any(_has_diagram(rows) for rows in groups.values())
+        heights = (3, 2, 3.2) if diagrams else (3, 2)
+        figure = Figure(figsize=(1.2 + 4.3 * max(2, len(groups)), 1.4 * sum(heights)), layout="constrained")
+        axes = figure.subplots(len(heights), len(groups), squeeze=False, height_ratios=heights)
         for column, ((k, protocol), rows) in zip(axes.T, groups.items(), strict=True):
             column[0].set_title(f"K = {k}" + ("" if protocol == "storage" else f", {protocol}"))
             sweep = _sweep(rows)
             _draw_overlaps(column[0], dict(comparison.theories), rows, sweep)
             _draw_z(column[1], rows, sweep)
-            column[1].set_xlabel(_LABELS[sweep])
+            column[1].set(xlabel=_LABELS[sweep], xscale=column[0].get_xscale(), xlim=column[0].get_xlim())
+            if _has_diagram(rows):
+                _draw_diagram(column[2], theory_of(rows[0].point, {}).law, rows)
+            elif diagrams:
+                column[2].set_axis_off()
         axes[0, 0].set_ylabel("overlaps $m$")
         axes[1, 0].set_ylabel(r"$z$ = (simulation $-$ theory)/error")
         figure.suptitle(f"{comparison.results.job['name']}: mean-field theory (lines) and Monte Carlo (points)")
         return figure
 
 
+def _has_diagram(rows: list[Row]) -> bool:
+    """Whether a diagram of stored patterns is drawn in a few seconds."""
+    return rows[0].point["protocol"] == "storage" and rows[0].point["n_patterns"] <= _MOST_PATTERNS
+
+
+def _draw_diagram(ax, law, rows: list[Row]) -> None:
+    """The infinite system's phase diagram and where the points lie in it."""
+    temperatures = [row.point["temperature"] for row in rows]
+    highest = 1.15 * max(*temperatures, 1.0 if law.normalize_dilution else law.scale)
+    axes = np.linspace(0.01, 0.99, _GRID), np.linspace(0.01 * highest, highest, _GRID)
+    MultitaskDiagram.compute(law, *axes).plot(ax)
+    for place in {(row.point["dilution"], row.point["temperature"]) for row in rows}:
+        ax.plot(*place, "o", color="black", markerfacecolor="white", markersize=4.5, zorder=5)
+
+
 def _sweep(rows: list[Row]) -> str:
-    """The parameter with most values."""
-    return max(_LABELS, key=lambda name: len({row.point.get(name) for row in rows}))
+    """The parameter with most values; the temperature if none has two."""
+    return max(["temperature", *_LABELS], key=lambda name: len({row.point.get(name) for row in rows}))
 
 
 def _curves(rows: list[Row], sweep: str) -> dict[str, list[Row]]:
