@@ -26,6 +26,7 @@ FLOORS = {
     "compare_multitask": 6,
     "comparison": 6,
     "finite_size": 6,
+    "log_storage": 6,
     "pictures": 6,
     "plotting": 6,
     "plotting_multitask": 6,

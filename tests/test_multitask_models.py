@@ -224,7 +224,12 @@ def test_dense_networks_have_no_such_starts(start):
     (dict(dilution=1.0), r"dilution = 1.0 is not a number in \[0, 1\[; it is the share of zero entries"),
     (dict(dilution=-0.1), r"dilution = -0.1 is not a number in \[0, 1\["),
     (dict(dilution=math.nan), "dilution = nan is not a number"),
-    (dict(dilution=None), "n_patterns = 2 and dilution = None: give both, or the patterns"),
+    (dict(dilution=None), "dilution = None: give d, the share of zero entries, or the patterns"),
+    (dict(n_patterns=None), "neither given; give exactly one of gamma"),
+    (dict(gamma=0.5), "gamma = 0.5 and n_patterns = 2 given; give exactly one of gamma"),
+    (dict(gamma=0, n_patterns=None), r"gamma = 0 is not a number in \]0, inf\["),
+    (dict(gamma=1e7, n_patterns=None), "gamma = 1e.07 on 10 spins is a load of 2.3e.07 patterns"),
+    (dict(patterns=np.ones((2, 10)), dilution=None, n_patterns=None, gamma=0.5), "leave gamma out"),
     (dict(n_patterns=0), "n_patterns = 0 is not a whole number from 1"),
     (dict(n_patterns=2.5), "n_patterns = 2.5 is not a whole number"),
     (dict(n_spins=None), "n_spins = None is not a whole number from 2"),
@@ -247,6 +252,13 @@ def test_bad_models_are_refused_in_one_sentence(keys, message):
     with pytest.raises(ParameterError, match=message) as caught:
         models.Multitask(**given)
     assert "\n" not in str(caught.value)
+
+
+def test_logarithmic_load():
+    model = models.Multitask(1000, dilution=0.3, gamma=0.5)
+    assert model.n_patterns == 3 and model.gamma == 3 / math.log(1000)
+    assert model.digest == models.Multitask(1000, 3, 0.3).digest        # one model, however it was asked for
+    assert models.Multitask(1000, dilution=0.3, gamma=1e-3).n_patterns == 1
 
 
 def test_networks_beyond_memory_exist_but_not_spin_by_spin():

@@ -19,7 +19,7 @@ import math
 import numpy as np
 
 from ..errors import ParameterError
-from ..params import MultitaskLaw, check_integer, digest, shown
+from ..params import MultitaskLaw, check_integer, check_real, digest, shown
 from ..streams import Purpose, generator
 from .base import Instance, Model, Tables, available_memory, quadratic
 from .learning import AveragedInstance, Averages
@@ -27,6 +27,7 @@ from .patterns import BitPatterns, diluted, noisy_copies, pack
 
 __all__ = ["Multitask"]
 
+_MOST_PATTERNS = 10**6  # as `MultitaskLaw` has it
 _MOST_SPINS = 10**9  # of chains spin by spin, whose indices have 32 bits
 
 
@@ -36,6 +37,8 @@ class Multitask(Model):
     n_spins: N, from 2 to 10^15; above what the memory holds (and above 10^9) only as classes of spins (`hebb.models.classes`),
         the dynamics "lumped" and "hubbard_stratonovich".
     n_patterns, dilution: K >= 1 and d in [0, 1[, the probability of a zero entry.
+    gamma: instead of n_patterns, K = gamma ln N rounded to an integer, at least 1: the load at which hierarchies of more and
+        more patterns end (`hebb.log_storage`). The attribute is that of the integer K.
     r, n_examples, rho, protocol, normalize_dilution, normalize_examples: as in `hebb.params.MultitaskLaw`. "unsupervised"
         needs n_examples, since every example enters H.
     patterns: an array (K, N) of -1, 0, +1 instead; N, K and d (the share of zeros) are then measured on it.
@@ -44,12 +47,12 @@ class Multitask(Model):
     """
 
     kind = "multitask"
-    KEYS = ("n_spins", "n_patterns", "dilution", "r", "n_examples", "rho", "protocol", "normalize_dilution",
+    KEYS = ("n_spins", "n_patterns", "gamma", "dilution", "r", "n_examples", "rho", "protocol", "normalize_dilution",
             "normalize_examples")
     p_body, hamiltonian, centred = 2, "naive", False  # the real kernel's (sum_i y_i s_i)^2, self-terms included
 
     def __init__(self, n_spins=None, n_patterns=None, dilution=None, r=None, n_examples=None, rho=None, protocol=None,
-                 normalize_dilution=False, normalize_examples=True, patterns=None, fields=None):
+                 normalize_dilution=False, normalize_examples=True, patterns=None, fields=None, gamma=None):
         self._given: BitPatterns | None = None
         self.array: np.ndarray | None = None
         if patterns is not None:
@@ -61,19 +64,33 @@ class Multitask(Model):
                 if value not in (None, measured[name]):
                     raise ParameterError(f"{name} = {shown(value)} contradicts the patterns given, which have "
                                          f"{measured[name]:.6g}; leave {name} out")
+            if gamma is not None:
+                raise ParameterError(f"gamma = {shown(gamma)} beside patterns, whose number is known; leave gamma out")
             n_spins, n_patterns, dilution = measured.values()
-        elif n_patterns is None or dilution is None:
-            raise ParameterError(f"n_patterns = {shown(n_patterns)} and dilution = {shown(dilution)}: give both, or the "
+        elif (gamma is None) == (n_patterns is None):
+            state = "neither" if gamma is None else f"gamma = {shown(gamma)} and n_patterns = {shown(n_patterns)}"
+            raise ParameterError(f"{state} given; give exactly one of gamma (K/ln N) and n_patterns (a number), or the "
                                  "patterns themselves as an array (K, N) of -1, 0, +1")
+        elif dilution is None:
+            raise ParameterError("dilution = None: give d, the share of zero entries, or the patterns themselves as an array "
+                                 "(K, N) of -1, 0, +1")
+        n_spins = check_integer("n_spins", n_spins, 2, 10**15)
+        if gamma is not None:
+            n_patterns = _patterns_at(gamma, n_spins)
         self.law = MultitaskLaw.from_keywords(n_patterns, dilution, r, n_examples, rho, protocol, normalize_dilution,
                                               normalize_examples)
         if self.law.protocol == "unsupervised" and self.law.n_examples is None:
             raise ParameterError(f"rho = {self.law.rho!r} without n_examples: with protocol = 'unsupervised' every example "
                                  "enters the Hamiltonian and must exist; give r and n_examples")
         self.protocol, self.n_patterns = self.law.protocol, self.law.n_patterns
-        self.n_spins = check_integer("n_spins", n_spins, 2, 10**15)
+        self.n_spins = n_spins
         self.has_zeros = self.law.dilution > 0 if self._given is None else self._given.nonzero is not None
         self.fields = None if fields is None else self._checked_fields(fields)
+
+    @property
+    def gamma(self) -> float:
+        """K/ln N of the integer number of patterns."""
+        return self.n_patterns / math.log(self.n_spins)
 
     def parameters(self) -> dict:
         law = self.law
@@ -159,3 +176,13 @@ class Multitask(Model):
 
     def potential(self, x: np.ndarray, counts: np.ndarray) -> np.ndarray:
         return -self.weight * x**2
+
+
+def _patterns_at(gamma, n_spins: int) -> int:
+    """The integer K nearest to gamma ln N, at least 1."""
+    gamma = check_real("gamma", gamma, 0.0, open_low=True, remedy="n_patterns = 1 is the lowest load")
+    number = gamma * math.log(n_spins)
+    if number > _MOST_PATTERNS:
+        raise ParameterError(f"gamma = {gamma:g} on {n_spins} spins is a load of {number:.3g} patterns, more than "
+                             f"{_MOST_PATTERNS}; lower gamma")
+    return max(1, round(number))
