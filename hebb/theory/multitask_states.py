@@ -28,10 +28,10 @@ from ..params import shown
 from .columns import Columns
 
 __all__ = ["CONVERGED", "Found", "canonical", "distinct", "find_states", "free_energy", "groups_of", "judged", "multiplicities",
-           "names", "starts", "starts_of", "tidy"]
+           "names", "starts", "starts_of", "symmetry_of", "tidy"]
 
 EQUAL = 1e-7                # relative difference of amplitudes that are one
-ZERO = 1e-10                # amplitude, relative to the largest, of a pattern that is not retrieved
+ZERO = 1e-8                 # amplitude, relative to the largest, of a pattern that is not retrieved
 CONVERGED = 1e-13           # largest |F(g) - g| of a state, relative to p
 _PLAIN = 12                 # iterations of g <- F(g) before the first Newton step
 _STEPS = 200                # Newton steps at most
@@ -100,7 +100,8 @@ def find_states(columns, temperature, starts, groups=None) -> Found:
         close = (length < 1e-4 * np.where(t > 0, np.minimum(size, t), size)) & (curvature[:, 0] > _SOFT)
         worse = (new > f[rows]) & ~close
         step[worse] = slope[worse]
-        reach[rows] = np.where(worse, np.minimum(shorter * length / size, 0.3) / 4, np.minimum(2 * reach[rows], 0.3))
+        tried = np.minimum(shorter * length / np.maximum(size, 1e-300), 0.3)
+        reach[rows] = np.where(worse, tried / 4, np.minimum(2 * reach[rows], 0.3))
         g[rows] = x + step
         f[rows] = np.where(worse, free_energy(here, t, g[rows]), new) if worse.any() else new
         change = np.abs(step).max(axis=1)
@@ -149,6 +150,15 @@ def _levels(g) -> np.ndarray:
     new = g[..., :-1] - g[..., 1:] > EQUAL * g[..., :-1]
     return 1 + np.concatenate([np.zeros_like(new[..., :1], shape=(*g.shape[:-1], 1), dtype=int),
                                np.cumsum(new, axis=-1)], axis=-1)
+
+
+def symmetry_of(g) -> np.ndarray:
+    """(K, K) projection on the amplitudes that have the symmetry of g (K,): equal where it is, zero where it is."""
+    size = np.abs(g)
+    zero = size <= ZERO * size.max()
+    same = np.abs(size[:, None] - size) <= EQUAL * np.maximum(size[:, None], size)
+    same &= ~zero & ~zero[:, None]
+    return np.where(same, np.sign(g) * np.sign(g)[:, None] / np.maximum(same.sum(axis=1), 1), 0.0)
 
 
 def groups_of(sizes, n_patterns: int) -> np.ndarray:

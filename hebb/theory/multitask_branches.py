@@ -1,0 +1,75 @@
+"""Branches of states of one multitasking network: states by name at many temperatures at once."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..params import MultitaskLaw
+from .column_integral import ColumnIntegral
+from .columns import columns_of
+from .multitask_states import CONVERGED, Found, canonical, find_states, groups_of, multiplicities, names, starts_of, tidy
+from .vertices import LARGEST_COMPLETE, vertices
+
+__all__ = ["Branches", "best"]
+
+
+class Branches:
+    """States of a law in its default normalisation (scale = 1), T > 0, searched within the symmetry of their name."""
+
+    def __init__(self, law: MultitaskLaw):
+        self.law, self.columns = law, columns_of(law)
+
+    def grid(self) -> np.ndarray:
+        """Temperatures below p at which branches are looked for; fewer where the averages are integrals."""
+        if isinstance(self.columns, ColumnIntegral):
+            low, points = np.geomspace(1e-2, 4e-2, 4), 40 if self.law.n_patterns <= 4 else 20
+        else:
+            low, points = np.geomspace(1e-4, 4e-2, 20), 120
+        return np.concatenate([low, np.linspace(0.05, 0.9995, points)]) * self.law.density
+
+    def starts(self, branch: str) -> np.ndarray:
+        """(S, K) amplitudes to look for a branch from."""
+        sizes = multiplicities(branch, self.law.n_patterns)
+        begin = starts_of(sizes, self.law.n_patterns, self.law.dilution) * self.law.density
+        return self.with_vertices(begin) if len(sizes) == self.law.n_patterns else begin
+
+    def with_vertices(self, begin) -> np.ndarray:
+        """begin (S, K) and, where they are completely known, the states of stored patterns at T = 0."""
+        K, d = self.law.n_patterns, self.law.dilution
+        if K > LARGEST_COMPLETE:
+            return begin
+        return np.concatenate([begin, [vertex.m(d) for vertex in vertices(K, d)]])
+
+    def find(self, temperature, branch: str, begin) -> Found:
+        """What the starts (S, K) lead to at temperatures (...,), as (..., S); f is infinite for states of other names.
+
+        "hierarchical" means any state of K different amplitudes where there is none that the largest dominates.
+        """
+        K, temperature = self.law.n_patterns, np.asarray(temperature, float)[..., None]
+        found = find_states(self.columns, temperature, begin, groups_of(multiplicities(branch, K), K))
+        g, called = tidy(found.g), names(found.g)
+        converged = found.residual <= CONVERGED * self.law.density
+        wanted = (called == canonical(branch, K)) & converged
+        if branch in ("hierarchical", f"H{K}") and K > 2:
+            other = (called == canonical(f"mix[{'1' * K}]", K)) & converged
+            wanted |= other & ~wanted.any(axis=-1, keepdims=True)
+        hessian = np.minimum(found.hessian, self.example_modes(g, temperature))
+        return Found(g, np.where(wanted, found.free_energy, np.inf), hessian, found.residual)
+
+    def example_modes(self, g, temperature) -> np.ndarray:
+        """The smallest eigenvalue (...,) of the Hessian in the directions in which the M examples of a pattern differ.
+
+        These M - 1 directions for each pattern exist in unsupervised learning: 1 - E[(xi^2 - R y^2) sech^2]/(T R (M-1));
+        R (M - 1) -> (1 + rho)/rho in the limit of many examples. Infinite where there are none.
+        """
+        law = self.law
+        if law.protocol != "unsupervised" or law.n_examples == 1 or law.rho == 0:
+            return np.full(np.shape(g)[:-1], np.inf)
+        spread = (1 + law.rho) / law.rho if law.gaussian else law.second_moment * (law.n_examples - 1)
+        return 1 - self.columns.scatter(g, temperature).max(axis=-1) / spread
+
+
+def best(found: Found) -> np.ndarray:
+    """(...,) index among the S of a stable state, of those the lowest; -1 where every f is infinite."""
+    order = np.lexsort((found.free_energy, found.hessian <= 0, np.isinf(found.free_energy)), axis=-1)[..., 0]
+    return np.where(np.isfinite(found.free_energy).any(axis=-1), order, -1)
