@@ -263,6 +263,9 @@ def lowest_example_state(columns: ExampleColumns, reduced: float, temperature: f
     levels = np.concatenate([levels, levels[:, ::-1]])                 # the followed patterns first, or the others
     starts = np.hstack([0 * levels[:, :n], levels[:, n:], columns.single * levels[:, :n]])
     found = find_states(columns, reduced, starts)
+    for x in found.g:                                                  # followed patterns, and the others, by size
+        first, second = np.argsort(-x[k:], kind="stable"), n + np.argsort(-x[n:k], kind="stable")
+        x[:] = x[np.concatenate([first, second, k + first])]
     states = [_record(columns, reduced, temperature, x, *values) for x, *values in zip(*found, strict=True)]
     states = [state for state in states if state.converged
               and np.min(np.abs(state.example) - np.abs(state.others)) > 1e-6 * law.density]
