@@ -142,7 +142,7 @@ def test_example_states_solve_the_problem_of_all_examples(n_patterns, r, m, foll
 
 
 @pytest.mark.parametrize("data, followed", [(law(2, 0.3, rho=1.3), 2), (law(3, 0.4, rho=0.5), 1),
-                                            (law(2, 0.3, r=0.4, n_examples=4), 1)], ids=str)
+                                            (law(2, 0.3, r=0.4, n_examples=5), 1)], ids=str)
 def test_example_columns_at_zero_temperature(data, followed):
     """The limit of small T (T^2 for Gaussian data) and, at equal overlaps of all examples, the symmetric averages."""
     columns, k = ExampleColumns(data, followed), data.n_patterns
