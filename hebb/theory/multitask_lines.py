@@ -1,0 +1,335 @@
+"""Lines of a multitasking phase diagram: where the lowest state changes, and where pure and parallel states lose stability.
+
+The lowest states of neighbouring grid points are followed towards each other. A state that is met in between and is lower
+than both splits the edge in two; what is left is bisected and then solved:
+
+    first_order   both states are stable and their free energies cross      f_A - f_B = 0 (or, if the jump is not resolved:
+                                                                            the eigenvalue below)
+    continuous    the more symmetric state loses its stability              smallest eigenvalue of its Hessian = 0
+    crossover     one state whose name changes, no transition               largest amplitudes against the sums of smaller ones
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from ..params import MultitaskLaw
+from .columns import LARGEST_ENUMERATION, Columns, columns_of
+from .multitask_states import CONVERGED, Found, find_states, groups_of, multiplicities, names, tidy
+from .solver import bracketed_root
+from .vertices import LARGEST_COMPLETE, energy_crossings
+
+__all__ = ["Family", "Line", "stability_edges", "transitions"]
+
+_ROUNDS = 16                # of bisection before a transition is classified and solved
+_SAME = 1e-6                # amplitudes of one state, in units of p
+_COLDEST = 1e-10            # stands for T = 0
+_SOFT = 1e-6                # eigenvalue of the Hessian below which the symmetry of a state is not judged
+_EDGE_TEMPERATURES = 1 - np.concatenate([np.linspace(1 - 0.002, 0.1, 70), np.geomspace(0.09, 1e-4, 25)])    # in units of p
+
+
+class Line(NamedTuple):
+    """points (n, 2): d, T; pieces that do not join are separated by a row of NaN. residual: largest size of what vanishes."""
+
+    points: np.ndarray
+    residual: float
+
+
+class Family:
+    """States of one law at all dilutions. Temperatures in units of its H; free energies in the default normalisation."""
+
+    def __init__(self, law: MultitaskLaw):
+        self.law = law
+        self.n_patterns = law.n_patterns
+        self.summed = law.protocol == "storage" and law.n_patterns <= LARGEST_ENUMERATION
+
+    def scale(self, dilution):
+        """H over its default normalisation, as in the law."""
+        examples = 1.0 if self.law.normalize_examples else self.law.second_moment
+        return examples / (1 - dilution) if self.law.normalize_dilution else np.full(np.shape(dilution), examples)
+
+    def critical(self, dilution):
+        """T_c."""
+        return self.scale(dilution) * (1 - dilution)
+
+    def descend(self, dilution, temperature, starts, groups=None) -> Found:
+        """Stationary points reached from starts (n, K), each at its own d (n,) and T (n,) > 0; g tidied."""
+        reduced = temperature / self.scale(dilution)
+        if self.summed:
+            found = find_states(Columns(self.n_patterns, dilution), reduced, starts, groups)
+            return found._replace(g=tidy(found.g))
+        g, numbers = np.empty((len(starts), self.n_patterns)), np.empty((3, len(starts)))
+        for d in np.unique(dilution):
+            rows = np.flatnonzero(dilution == d)
+            part = find_states(self._columns(d), reduced[rows], starts[rows], groups)
+            g[rows], numbers[:, rows] = tidy(part.g), part[1:]
+        return Found(g, *numbers)
+
+    def follow(self, dilution, temperature, starts) -> Found:
+        """Like `descend`, but states that turn out to be unstable are left along no symmetry at all."""
+        off = 1e-2 * np.cos(np.arange(1, self.n_patterns + 1) ** 2) * (1 - dilution)[:, None]
+        found = self.descend(dilution, temperature, np.where(starts.any(axis=1)[:, None], starts, off))
+        rows = np.flatnonzero(~self.stable(found, dilution))
+        if rows.size:
+            kicked = self.descend(dilution[rows], temperature[rows], found.g[rows] + off[rows])
+            for whole, part in zip(found, kicked, strict=True):
+                whole[rows] = part
+        return found
+
+    def archetypes(self, dilution, temperature, g) -> np.ndarray:
+        """Overlaps (n, K) with the patterns themselves in states g (n, K)."""
+        if self.law.protocol == "storage":
+            return g
+        reduced, m = temperature / self.scale(dilution), np.empty_like(g)
+        for d in np.unique(dilution):
+            rows = np.flatnonzero(dilution == d)
+            m[rows] = self._columns(d).archetype(g[rows], reduced[rows])
+        return m
+
+    def _columns(self, dilution):
+        return columns_of(replace(self.law, dilution=float(dilution)))
+
+    def stable(self, found: Found, dilution) -> np.ndarray:
+        """Which states are local minima, to rounding."""
+        return (found.hessian > 0) & (found.residual <= 10 * CONVERGED * (1 - dilution))
+
+
+# ---- where the lowest state changes ----------------------------------------------------------------------------------
+
+class _Edges(NamedTuple):
+    """Segments of the (d, T) plane with the lowest states at their ends: ends (2, n, 2), g (2, n, K), name (2, n)."""
+
+    ends: np.ndarray
+    g: np.ndarray
+    name: np.ndarray
+
+    def at(self, rows) -> _Edges:
+        return _Edges(*(array[:, rows] for array in self))
+
+
+def transitions(family: Family, dilution, temperature, g, name) -> dict[str, Line]:
+    """Lines between the lowest states g (nT, nd, K), called name (nT, nd), of a grid; keys such as
+    "continuous pure-H2[11]". T = 0, which only stored patterns have, is the exact one for K <= 5."""
+    edges = _changes(family, _grid_edges(family, dilution, temperature, g, name))
+    edges = _narrow(family, edges)
+    solved = [*_solve(family, edges)]
+    if family.law.protocol == "storage" and temperature[0] == 0 and family.n_patterns <= LARGEST_COMPLETE:
+        for crossing in energy_crossings(family.n_patterns):
+            if dilution[0] <= crossing.dilution <= dilution[-1]:
+                pair = [str(names(side[0].m(crossing.dilution))) for side in (crossing.below, crossing.above)]
+                solved.append((_title("first_order", *pair), (crossing.dilution, 0.0), 0.0))
+    steps = [np.median(np.diff(axis)) if axis.size > 1 else 1.0 for axis in (dilution, temperature)]
+    lines = {}
+    for title in sorted({title for title, _, _ in solved}):
+        points = np.array([point for other, point, _ in solved if other == title])
+        lines[title] = Line(_chained(points, steps), max(left for other, _, left in solved if other == title))
+    return lines
+
+
+def _grid_edges(family: Family, dilution, temperature, g, name) -> _Edges:
+    """All pairs of neighbours, where the dilution may change only if states are summed over columns."""
+    # states at T = 0 are followed from a temperature at which they have not moved yet
+    points = np.stack(np.meshgrid(dilution, np.maximum(temperature, _COLDEST)), axis=-1)
+    pairs = [(slice(None, -1), slice(1, None))] if temperature.size > 1 else []
+    pieces = [tuple(np.stack([array[pair[0]].reshape(-1, *array.shape[2:]), array[pair[1]].reshape(-1, *array.shape[2:])])
+                    for array in (points, g, name)) for pair in pairs]
+    if family.summed and dilution.size > 1:
+        first = 1 if temperature[0] == 0 else 0
+        pieces.append(tuple(np.stack([array[first:, :-1].reshape(-1, *array.shape[2:]),
+                                      array[first:, 1:].reshape(-1, *array.shape[2:])]) for array in (points, g, name)))
+    if not pieces:
+        return _Edges(np.empty((2, 0, 2)), np.empty((2, 0, family.n_patterns)), np.empty((2, 0), object))
+    return _Edges(*(np.concatenate(parts, axis=1) for parts in zip(*pieces, strict=True)))
+
+
+def _changes(family: Family, edges: _Edges) -> _Edges:
+    """Those edges whose ends are different states."""
+    edges = edges.at(~np.any(edges.name == "paramagnet", axis=0) | (edges.name[0] != edges.name[1]))
+    same = np.zeros(edges.name.shape[1], bool)
+    for here, there in ((0, 1), (1, 0)):
+        d, T = edges.ends[there].T
+        same |= _near(family.follow(d, T, edges.g[here]).g, edges.g[there], d)
+    return edges.at(~same | (edges.name[0] != edges.name[1]))
+
+
+def _near(one, other, dilution) -> np.ndarray:
+    return np.abs(one - other).max(axis=-1) <= _SAME * (1 - dilution)
+
+
+def _narrow(family: Family, edges: _Edges) -> _Edges:
+    """Bisection; edges on which a third state is the lowest are split there."""
+    for _ in range(_ROUNDS):
+        if not edges.name.size:
+            break
+        middle = edges.ends.mean(axis=0)
+        d, T = middle.T
+        one, other = (family.follow(d, T, g) for g in edges.g)
+        able = [family.stable(found, d) for found in (one, other)]
+        first = able[0] & (~able[1] | (one.free_energy <= other.free_energy))
+        lowest = np.where(first[:, None], one.g, other.g)
+        soft = np.where(first, one.hessian, other.hessian) < _SOFT      # close enough
+        called = names(lowest)
+        same = _near(one.g, other.g, d)
+        nearer = np.abs(lowest - edges.g[0]).max(axis=1) <= np.abs(lowest - edges.g[1]).max(axis=1)
+        by_name = np.where(edges.name[0] == edges.name[1], nearer, called == edges.name[0])
+        left = np.where(same, by_name, first)               # the middle belongs to the first end
+        third = ~soft & (called != np.where(left, edges.name[0], edges.name[1]))
+        beyond = _Edges(np.stack([middle, edges.ends[1]]), np.stack([lowest, edges.g[1]]),
+                        np.stack([called, edges.name[1]])).at(third)
+        new = ~soft & np.stack([left & ~third, ~left | third])         # which end moves to the middle
+        edges = _Edges(np.where(new[..., None], middle, edges.ends), np.where(new[..., None], lowest, edges.g),
+                       np.where(new & third, called, edges.name))
+        edges = _Edges(*(np.concatenate(pair, axis=1) for pair in zip(edges, _changes(family, beyond), strict=True)))
+    return _changes(family, edges)
+
+
+def _solve(family: Family, edges: _Edges):
+    """(title, (d, T), residual) of every transition within narrow edges."""
+    edges = edges.at(~np.any(edges.name == "paramagnet", axis=0))       # T_c is known
+    if not edges.name.size:
+        return
+    far = [family.descend(*edges.ends[1 - side].T, edges.g[side]) for side in (0, 1)]
+    distinct = [family.stable(far[side], edges.ends[1 - side][:, 0])
+                & ~_near(far[side].g, edges.g[1 - side], edges.ends[1 - side][:, 0]) for side in (0, 1)]
+    jump = distinct[0] & distinct[1]
+    yield from _first_order(family, edges.at(jump))
+    edges = edges.at(~jump)
+    sizes = [[multiplicities(name, family.n_patterns) for name in called] for called in edges.name]
+    first, second = (np.array([_pieces(a, b) is not None for a, b in zip(*pair, strict=True)], bool)
+                     for pair in (sizes, sizes[::-1]))
+    yield from _crossover(family, edges.at(first & second))
+    for side, simpler in ((0, second & ~first), (1, first & ~second)):
+        for name in sorted(set(edges.name[side][simpler])):
+            yield from _continuous(family, edges.at(simpler & (edges.name[side] == name)), side, name)
+
+
+def _pieces(fine, coarse):
+    """Into which sizes each group of equal amplitudes of `coarse` splits in `fine`; None if that is no refinement."""
+    rest, pieces = list(fine), []
+    for size in coarse:
+        taken = []
+        while sum(taken) < size and rest:
+            taken.append(rest.pop(0))
+        if sum(taken) != size:
+            return None
+        pieces.append(taken)
+    return pieces
+
+
+def _between(edges: _Edges, share, rows):
+    """d and T at shares (n,) of the way."""
+    start, end = edges.ends[:, rows]
+    d, T = (start + np.asarray(share)[:, None] * (end - start)).T
+    return d, np.maximum(T, _COLDEST / 10)
+
+
+def _roots(edges: _Edges, function, kind: str):
+    """Solve function(share, rows) = 0 along every edge, a little beyond its ends as well."""
+    n = edges.name.shape[1]
+    if not n:
+        return
+    share = bracketed_root(function, np.full(n, -0.5), np.full(n, 1.5), tolerance=1e-9)
+    good = np.flatnonzero(np.isfinite(share))
+    left = np.abs(function(share[good], good))
+    points = np.stack(_between(edges, share[good], good), axis=-1)
+    for row, point, rest in zip(good, points, left, strict=True):
+        yield _title(kind, *edges.name[:, row]), tuple(point), float(rest)
+
+
+def _first_order(family: Family, edges: _Edges):
+    def difference(share, rows):
+        d, T = _between(edges, share, rows)
+        one, other = (family.descend(d, T, g[rows]) for g in edges.g)
+        return one.free_energy - other.free_energy
+    yield from _roots(edges, difference, "first_order")
+
+
+def _continuous(family: Family, edges: _Edges, side: int, name: str):
+    """The simpler state, of that name on that side, loses its stability."""
+    sizes = multiplicities(name, family.n_patterns)
+    groups = groups_of(sizes, family.n_patterns)
+    for other in sorted(set(edges.name[1 - side])):
+        part = edges.at(edges.name[1 - side] == other)
+
+        def softest(share, rows, part=part):
+            d, T = _between(part, share, rows)
+            return family.descend(d, T, part.g[side][rows], groups).hessian
+
+        # permutations of three or more equal amplitudes allow a cubic term in the free energy, so that the state jumps just
+        # before it loses its stability: by too little to be resolved here, and the line is that of the stability
+        pieces = _pieces(multiplicities(other, family.n_patterns), sizes)
+        jumps = any(size >= 3 and len(piece) > 1 for size, piece in zip(sizes, pieces, strict=True))
+        yield from _roots(part, softest, "first_order" if jumps else "continuous")
+
+
+def _crossover(family: Family, edges: _Edges):
+    def margin(share, rows):
+        d, T = _between(edges, share, rows)
+        g = family.descend(d, T, edges.g[0][rows]).g
+        rest = np.cumsum(g[:, ::-1], axis=1)[:, ::-1] - g
+        return np.where(g > 0, g - rest, np.inf).min(axis=1) / (1 - d)
+    yield from _roots(edges, margin, "crossover")
+
+
+def _title(kind: str, one: str, other: str) -> str:
+    """The more symmetric state first."""
+    order = ("paramagnet", "pure", "parallel")
+    one, other = sorted((str(one), str(other)), key=lambda name: (name not in order, name.count("1") + len(name), name))
+    return f"{kind} {one}-{other}"
+
+
+def _chained(points: np.ndarray, steps) -> np.ndarray:
+    """Points in the order of the curves they lie on; gaps of more than three grid steps separate curves."""
+    scaled, rest = points / steps, list(range(len(points)))
+    curves = []
+    while rest:
+        curve = [rest.pop(int(np.argmin(scaled[rest, 1])))]
+        for end in (-1, 0):
+            while rest:
+                distance = np.hypot(*(scaled[rest] - scaled[curve[end]]).T)
+                nearest = int(np.argmin(distance))
+                if distance[nearest] > 3:
+                    break
+                curve.insert(len(curve) if end else 0, rest.pop(nearest))
+        curves += [points[curve], np.full((1, 2), np.nan)]
+    return np.concatenate(curves[:-1])
+
+
+# ---- where pure and parallel states lose their stability -------------------------------------------------------------
+
+def stability_edges(family: Family, dilution) -> dict[str, Line]:
+    """Temperatures at which the states of one pattern and of all K gain or lose stability, at every d.
+
+    "pure_edge", "parallel_lower_edge" and "parallel_upper_edge": the state is stable above, above and below."""
+    K = family.n_patterns
+    lines = {}
+    for name in ("pure", "parallel") if K > 1 else ():
+        sizes = multiplicities(name, K)
+        groups, start = groups_of(sizes, K), np.where(np.arange(K) < sizes[0], 1 / sizes[0], 0.0)
+        d, ratio = (axis.ravel() for axis in np.meshgrid(dilution, _EDGE_TEMPERATURES, indexing="ij"))
+
+        def softest(d, ratio, groups=groups, start=start):
+            return family.descend(d, ratio * family.critical(d), start * (1 - d)[:, None], groups).hessian
+
+        curvature = softest(d, ratio).reshape(len(dilution), -1)
+        row, k = np.nonzero(curvature[:, 1:] * curvature[:, :-1] < 0)
+        where = dilution[row]
+        ratio = bracketed_root(lambda x, rows, d=where, f=softest: f(d[rows], x), _EDGE_TEMPERATURES[k],
+                               _EDGE_TEMPERATURES[k + 1], tolerance=1e-13)
+        rising = curvature[row, k + 1] > 0
+        for title, which in ((f"{name}_lower_edge", rising), (f"{name}_upper_edge", ~rising)):
+            if which.any():
+                points = np.stack([where, ratio * family.critical(where)], axis=-1)[which]
+                left = np.abs(softest(where[which], ratio[which])).max()
+                lines["pure_edge" if title == "pure_lower_edge" else title] = Line(_split(points, dilution), float(left))
+    return lines
+
+
+def _split(points: np.ndarray, dilution) -> np.ndarray:
+    """Points by increasing d, with a row of NaN where dilutions of the grid are left out or the temperature jumps."""
+    index = np.searchsorted(dilution, points[:, 0])
+    gaps = np.flatnonzero(np.diff(index) > 1) + 1
+    return np.insert(points, gaps, np.nan, axis=0)
