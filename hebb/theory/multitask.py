@@ -22,6 +22,17 @@ from ..errors import NoSolution, ParameterError
 from ..params import MultitaskLaw, check_choice, check_integer, check_real
 from .multitask_branches import Branches, best
 from .multitask_edges import parallel_dilution, pure_edge, temperature_edge
+from .multitask_examples import example_state
+from .multitask_learning import (
+    ClassThreshold,
+    ExampleCrossing,
+    ParallelThreshold,
+    class_threshold,
+    example_crossing,
+    multicritical_dilution,
+    one_step,
+    parallel_threshold,
+)
 from .multitask_records import MultitaskState, StabilityEdge
 from .multitask_states import CONVERGED, canonical, distinct, find_states, judged, multiplicities, names, starts, tidy
 from .vertices import vertices
@@ -63,9 +74,12 @@ class Multitask:
         Unstable states (saddles) are returned as such, stable = False. "hierarchical" where the amplitudes differ but are
         not dominated by the largest is the state of K different amplitudes, and carries its own name. At T = 0 stored
         patterns have stable states only: the exact vertices of `hebb.theory.vertices`, whose names are taken too.
+        "example", unsupervised: the state that follows one example, an `ExampleState` of `hebb.theory.multitask_examples`.
         Raises NoSolution, naming the nearest temperature where it exists, if the branch does not exist here.
         """
         temperature = check_real("temperature", temperature, 0.0)
+        if branch == "example":
+            return example_state(self.law, temperature)
         multiplicities(branch, self.law.n_patterns)
         state = self._find(temperature, branch)
         if state is None:
@@ -174,6 +188,52 @@ class Multitask:
             middle = (inside + outside) / 2
             inside, outside = (inside, middle) if self._find(middle * law.scale, branch) is None else (middle, outside)
         return f"the nearest temperature where it exists is T = {inside * law.scale:.5g}"
+
+    # ---- learning from examples --------------------------------------------------------------------------------------
+
+    def one_step(self, m0, temperature=0.0) -> np.ndarray:
+        """Archetype overlaps (..., K) after one parallel update of a state with archetype overlaps m0 (..., K).
+
+        temperature: in units in which the fields are sum_mu y_mu m0_mu. T = 0, many examples: m1_mu = E[xi_mu
+        erf(xi.m0/sqrt(2 rho sum_nu xi_nu^2 m0_nu^2))]; sums over the binomial law of M examples, or stored patterns.
+        """
+        return one_step(self.law, m0, temperature)
+
+    def critical_examples(self, r=None, m0=None, column=None, theta2=0.5) -> ClassThreshold:
+        """The number of examples with which sites of one archetype column (K,) are updated reliably by a state m0 (K,).
+
+        r: quality (default: that of the dataset); m0: hierarchical by default; column: the worst by default.
+        See `hebb.theory.multitask_learning.class_threshold`.
+        """
+        return class_threshold(self.law, self.law.r if r is None else r, m0, column, theta2)
+
+    def multicritical_dilution(self) -> float:
+        """The dilution above which parallel, not pure, states appear at T_c for this dataset: 2/3 for stored patterns."""
+        return multicritical_dilution(self.law)
+
+    def parallel_threshold(self, temperature=0.0, r=None, exact=False) -> ParallelThreshold:
+        """The dataset entropy rho beyond which noise makes all K amplitudes equal, at this K and dilution.
+
+        See `hebb.theory.multitask_learning.parallel_threshold`; the dataset of the network itself does not matter.
+        """
+        law, reduced = self.law, self._dataset_free(temperature)
+        return replace(parallel_threshold(law.n_patterns, law.dilution, reduced, r, exact), temperature=temperature)
+
+    def example_crossing(self, temperature=0.0, r=None) -> ExampleCrossing:
+        """The rho beyond which, in unsupervised learning, following single examples costs less than following all.
+
+        See `hebb.theory.multitask_learning.example_crossing`; with r, whole numbers of examples. The dataset of the network
+        itself does not matter; the free energy of the state on the crossing is that of scale = 1.
+        """
+        law, reduced = self.law, self._dataset_free(temperature)
+        return replace(example_crossing(law.n_patterns, law.dilution, reduced, r), temperature=temperature)
+
+    def _dataset_free(self, temperature) -> float:
+        """T/scale, where the scale does not depend on the dataset."""
+        if not self.law.normalize_examples:
+            raise ParameterError("normalize_examples = False makes the unit of temperature depend on the dataset that is "
+                                 "looked for here; leave it out")
+        return check_real("temperature", temperature, 0.0) / self.law.scale
 
     # ---- where states are stable -------------------------------------------------------------------------------------
 

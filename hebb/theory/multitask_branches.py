@@ -7,6 +7,7 @@ import numpy as np
 from ..params import MultitaskLaw
 from .column_integral import ColumnIntegral
 from .columns import columns_of
+from .multitask_examples import example_modes
 from .multitask_states import CONVERGED, Found, canonical, find_states, groups_of, multiplicities, names, starts_of, tidy
 from .vertices import LARGEST_COMPLETE, vertices
 
@@ -57,16 +58,8 @@ class Branches:
         return Found(g, np.where(wanted, found.free_energy, np.inf), hessian, found.residual)
 
     def example_modes(self, g, temperature) -> np.ndarray:
-        """The smallest eigenvalue (...,) of the Hessian in the directions in which the M examples of a pattern differ.
-
-        These M - 1 directions for each pattern exist in unsupervised learning: 1 - E[(xi^2 - R y^2) sech^2]/(T R (M-1));
-        R (M - 1) -> (1 + rho)/rho in the limit of many examples. Infinite where there are none.
-        """
-        law = self.law
-        if law.protocol != "unsupervised" or law.n_examples == 1 or law.rho == 0:
-            return np.full(np.shape(g)[:-1], np.inf)
-        spread = (1 + law.rho) / law.rho if law.gaussian else law.second_moment * (law.n_examples - 1)
-        return 1 - self.columns.scatter(g, temperature).max(axis=-1) / spread
+        """The smallest of `multitask_examples.example_modes` (...,): infinite but for unsupervised learning."""
+        return example_modes(self.law, g, temperature, self.columns).min(axis=-1)
 
 
 def best(found: Found) -> np.ndarray:
