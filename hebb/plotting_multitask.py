@@ -22,6 +22,7 @@ _GRID = 30
 _LABELS = {"n_examples": "examples per pattern $M$", "r": "quality of examples $r$", "rho": r"dataset entropy $\rho$",
            "dilution": "dilution $d$", "temperature": "temperature $T$", "n_spins": "$N$"}
 _SYMBOLS = {"n_examples": "M", "r": "r", "rho": r"$\rho$", "dilution": "d", "temperature": "T", "n_spins": "N"}
+_WHOLE = ("n_examples", "n_spins")
 _MARKS = "osD^v<>p*h"
 
 
@@ -42,7 +43,9 @@ def multitask_figure(comparison: Comparison) -> Figure:
             sweep = _sweep(rows)
             _draw_overlaps(column[0], dict(comparison.theories), rows, sweep)
             _draw_z(column[1], rows, sweep)
-            column[1].set(xlabel=_LABELS[sweep], xscale=column[0].get_xscale(), xlim=column[0].get_xlim())
+            for ax in column[:2]:
+                _scale(ax, [row.point[sweep] for row in rows], sweep)
+            column[1].set(xlabel=_LABELS[sweep], xlim=column[0].get_xlim())
             if _has_diagram(rows):
                 _draw_diagram(column[2], theory_of(rows[0].point, {}).law, rows)
             elif diagrams:
@@ -64,6 +67,8 @@ def _draw_diagram(ax, law, rows: list[Row]) -> None:
     highest = 1.15 * max(*temperatures, 1.0 if law.normalize_dilution else law.scale)
     axes = np.linspace(0.01, 0.99, _GRID), np.linspace(0.01 * highest, highest, _GRID)
     MultitaskDiagram.compute(law, *axes).plot(ax)
+    handles = ax.get_legend().legend_handles
+    ax.legend(handles=handles, fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3)
     for place in {(row.point["dilution"], row.point["temperature"]) for row in rows}:
         ax.plot(*place, "o", color="black", markerfacecolor="white", markersize=4.5, zorder=5)
 
@@ -71,6 +76,14 @@ def _draw_diagram(ax, law, rows: list[Row]) -> None:
 def _sweep(rows: list[Row]) -> str:
     """The parameter with most values; the temperature if none has two."""
     return max(["temperature", *_LABELS], key=lambda name: len({row.point.get(name) for row in rows}))
+
+
+def _scale(ax, values, sweep: str) -> None:
+    """Whole numbers on a logarithmic axis, with their own ticks."""
+    if sweep in _WHOLE:
+        ax.set_xscale("log")
+        ax.minorticks_off()
+        ax.set_xticks(sorted(set(values)), [f"{value:g}" for value in sorted(set(values))])
 
 
 def _curves(rows: list[Row], sweep: str) -> dict[str, list[Row]]:
@@ -103,8 +116,6 @@ def _draw_overlaps(ax, theories: dict, rows: list[Row], sweep: str) -> None:
     ax.plot([], [], "_", color="black", markersize=9, label="theory of the samples")
     if any(row.excluded for row in rows):
         ax.plot([], [], "x", color="0.5", label="no z: see the table")
-    if sweep in ("n_examples", "n_spins"):
-        ax.set_xscale("log")
     ax.legend(loc="best", ncols=2)
 
 
@@ -113,11 +124,11 @@ def _theory_lines(ax, theories: dict, rows: list[Row], sweep: str, color: str) -
     values = [row.point[sweep] for row in rows]
     low, high = min(values), max(values)
     grid = np.linspace(0.9 * low, min(1.1 * high, 0.99) if sweep in ("r", "dilution") else 1.1 * high, 25)
-    if sweep in ("n_examples", "n_spins"):
+    if sweep in _WHOLE:
         grid = np.unique(np.rint(np.geomspace(low, high, 25)))
     curves = np.full((len(grid), rows[0].point["n_patterns"]), math.nan)
     for i, x in enumerate(grid):
-        point = rows[0].point | {sweep: int(x) if sweep in ("n_examples", "n_spins") else float(x)}
+        point = rows[0].point | {sweep: int(x) if sweep in _WHOLE else float(x)}
         try:
             state = theory_of(point, theories).solve(point["temperature"], branch=rows[0].branch)
         except NoSolution:

@@ -181,3 +181,21 @@ def dense_point(n_spins, p_body, n_patterns, temperature, hamiltonian="distinct"
 
     model = models.Dense(n_spins, p_body, n_patterns=n_patterns, hamiltonian=hamiltonian)
     return model.parameters() | {"temperature": temperature}
+
+
+def comparisons_of(*jobs):
+    """The comparisons of job files of mpi_runs, run on two processes."""
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
+    from hebb.compare import compare_results
+    from hebb.runs.plan import Plan
+    from hebb.runs.worker import compute
+    from hebb.storage.results import Results
+
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for name in jobs:
+            plan = Plan.from_toml(ROOT / "mpi_runs" / f"{name}.toml")
+            results = Results.from_records(plan.index(), pool.map(compute, plan.tasks, chunksize=4))
+            assert results.done.all()
+            yield compare_results(results)

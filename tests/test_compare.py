@@ -3,13 +3,11 @@
 import copy
 import csv
 import math
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
 
 import matplotlib.image
 import numpy as np
 import pytest
-from conftest import ROOT, assert_z, dense_point
+from conftest import ROOT, assert_z, comparisons_of, dense_point
 from scipy.stats import norm, t
 
 from hebb import models, simulate
@@ -443,16 +441,6 @@ def test_fixed_points_of_tap_are_compared_once_they_are_reached():
 
 
 # ---- the promise -----------------------------------------------------------------------------------------------------------
-
-
-def comparisons_of(*jobs):
-    """The comparisons of job files of mpi_runs."""
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for name in jobs:
-            plan = Plan.from_toml(ROOT / "mpi_runs" / f"{name}.toml")
-            results = Results.from_records(plan.index(), pool.map(compute, plan.tasks, chunksize=4))
-            assert results.done.all()
-            yield compare_results(results)
 
 
 @pytest.mark.promise

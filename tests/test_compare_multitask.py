@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from conftest import assert_z
+from conftest import assert_z, comparisons_of
 
 from hebb import models, simulate
 from hebb.compare import compare_results
@@ -166,3 +166,23 @@ def test_tables_and_figures(runs, tmp_path):
     assert float(lines[0]["z"]) == comparison.rows[0].z and lines[0]["branch"] == "hierarchical"
     comparison.plot(tmp_path / "compare.png")
     assert (tmp_path / "compare.png").stat().st_size > 20_000
+
+
+# ---- the promise -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.promise
+@pytest.mark.slow
+def test_a_hundred_overlaps_agree_with_the_theory_of_their_samples():
+    """Spin by spin, K = 2 to 5, N = 4000 to 10000, both rules, on pure, hierarchical, parallel, mixed and majority branches."""
+    jobs = [f"multitask_storage_{name}" for name in ("pure", "hierarchical", "parallel", "mixed", "majority")]
+    found = [row for comparison in comparisons_of(*jobs) for row in comparison.rows]
+    assert sum(bool(row.excluded) for row in found) <= 0.1 * len(found)
+    z = {name: np.array([row.z for row in found if row.observable.startswith(name) and not row.excluded and not row.notes])
+         for name in ("m", "energy", "q")}
+    for name, values in z.items():
+        rms = math.sqrt(np.mean(values**2))
+        print(f"{name}: {values.size} values, rms z {rms:.2f}, mean {values.mean():+.2f}, largest {np.abs(values).max():.2f}")
+        assert 0.7 <= rms <= 1.4 and abs(values.mean()) <= 0.5
+    assert z["m"].size >= 100 and {row.point["n_patterns"] for row in found} == {2, 3, 4, 5}
+    assert {"pure", "hierarchical", "parallel", "majority"} <= {row.branch for row in found}
