@@ -34,7 +34,7 @@ from .statistics import estimate
 from .storage.results import Results
 from .theory.multitask import Multitask
 from .theory.multitask_states import find_states, names, tidy
-from .theory.sample_states import Sample, SampleState
+from .theory.sample_states import Sample
 
 __all__ = ["LEGEND", "rows", "theory_of"]
 
@@ -52,8 +52,12 @@ def theory_of(point: dict, theories: dict[tuple, Multitask]) -> Multitask:
     """The infinite system of a point, looked up in theories or added to them."""
     key = tuple(point.get(name) for name in _LAW)
     if key not in theories:
-        theories[key] = Multitask(**{name: point[name] for name in _LAW if name in point})
+        theories[key] = Multitask(**_keywords(point))
     return theories[key]
+
+
+def _keywords(point: dict) -> dict:
+    return {name: point[name] for name in _LAW if name in point}
 
 
 def rows(results: Results, theories: dict, shifted: bool = True) -> list[Row]:
@@ -62,10 +66,12 @@ def rows(results: Results, theories: dict, shifted: bool = True) -> list[Row]:
     Samples are drawn again, each once for all temperatures of its model. Cost: milliseconds per chain in storage, and
     O(N Q^2) per chain for datasets whose Q columns make every spin a class of its own.
     """
-    points = [_Point(results, index, shifted, theory_of(point, theories)) for index, point in enumerate(results.points)]
+    points = [_Point(results, index, shifted) for index in range(len(results.points))]
     for alike in _by_model(points):
         try:
             model = _model(alike[0].parameters, results.job["sampling"])
+            for point in alike:
+                point.theory = theory_of(point.parameters, theories)
             for disorder in range(results.done.shape[1]):
                 todo = [point for point in alike if results.done[point.index, disorder]]
                 if todo:
@@ -103,12 +109,13 @@ def _classes(model, results: Results, disorder: int) -> Classes:
 
 @dataclass
 class _Chain:
-    """One chain's state in its sample. m, n: (K,), as theory has them. guide: (K,) amplitudes |g|, where the population's state
-    is looked for. changed: whether the halves of the series lead to different states."""
+    """One chain's state in its sample. m, n (K,), energy: as theory has them. guide: (K,) amplitudes |g|, where the state of the
+    population is looked for. changed: whether the halves of the series lead to different states."""
 
-    state: SampleState
     m: np.ndarray
     n: np.ndarray | None
+    energy: float
+    anharmonicity: float
     guide: np.ndarray
     changed: bool
 
@@ -120,7 +127,7 @@ class _Point:
     results: Results
     index: int
     shifted: bool
-    theory: Multitask
+    theory: Multitask | None = None
     reason: str = ""
     chains: dict[tuple[int, int], _Chain] = field(default_factory=dict)  # (disorder, replica)
     q: dict[tuple[int, int], float] = field(default_factory=dict)  # (disorder, pair)
@@ -128,6 +135,11 @@ class _Point:
     @property
     def parameters(self) -> dict:
         return self.results.points[self.index]
+
+    @property
+    def model_name(self) -> str:
+        law = MultitaskLaw.from_keywords(**_keywords(self.parameters))
+        return f"K={law.n_patterns}" + ("" if law.protocol == "storage" else f" {law.protocol}")
 
     def data(self, name: str) -> np.ndarray:
         """(D, B, C, ...) bins of this point."""
@@ -141,6 +153,7 @@ class _Point:
                         self.parameters["temperature"], law.scale)
         series = self.data("m" if law.protocol == "storage" else "n")[disorder]
         learned = _projection(law)
+        states = []
         try:
             for replica in range(series.shape[1]):
                 halves = np.array_split(series[:, replica], 2)
@@ -150,11 +163,12 @@ class _Point:
                 m = first.overlap(classes.archetypes, self.shifted)
                 n = None if law.protocol == "storage" else first.overlap(sample.columns @ learned, self.shifted)
                 guide = np.abs(m if n is None else math.sqrt(1 + law.rho) * n)
-                self.chains[disorder, replica] = _Chain(first, m, n, guide, bool(changed))
+                energy = first.energy + (first.energy_shift if self.shifted else 0.0)
+                self.chains[disorder, replica] = _Chain(m, n, energy, first.anharmonicity, guide, bool(changed))
+                states.append(first)
         except NoSolution as error:
             self.reason = f"sample {disorder}: {error}"
             return
-        states = [self.chains[disorder, replica].state for replica in range(series.shape[1])]
         for pair, (a, b) in enumerate(itertools.combinations(states, 2)):
             self.q[disorder, pair] = a.replica_overlap(b, self.shifted)
 
@@ -171,7 +185,7 @@ class _Point:
             for at, name in branches.items():
                 mask[at] = name == branch
             chosen = next(amplitudes[at] for at, name in branches.items() if name == branch)
-            softest = max(self.chains[at].state.anharmonicity for at in zip(*np.nonzero(mask), strict=True))
+            softest = max(self.chains[at].anharmonicity for at in zip(*np.nonzero(mask), strict=True))
             notes = (f"soft: anharmonicity {softest:.2g}",) if softest > _SOFT else ()
             moved = sum(self.chains[at].changed for at in zip(*np.nonzero(mask), strict=True))
             excluded = f"{moved} of {np.count_nonzero(mask)} chains changed their state" if moved else ""
@@ -187,7 +201,7 @@ class _Point:
                         found = observable.estimate(self.index, component)
                         label = name + "".join(f"[{k}]" for k in component)
                         yield Row(self.parameters, label, found.mean, found.raw_error, *[math.nan] * 4, "",
-                                  self.reason or "no finished sample", (), _model_name(self.theory.law))
+                                  self.reason or "no finished sample", (), self.model_name)
 
     def _population(self) -> tuple[dict, dict]:
         """Amplitudes g (K,) of the population and the name of its branch for every chain."""
@@ -204,7 +218,8 @@ class _Point:
         if not excluded and any(self._too_short(series - theory[:, None], where) for _, theory, series, where in observables):
             excluded = "chain too short"
         for name, theory, series, where in observables:
-            yield self._row(name, series, theory, where, infinite.get(name, math.nan), branch, excluded, notes)
+            if where.any():  # replicas on different branches have no q
+                yield self._row(name, series, theory, where, infinite.get(name, math.nan), branch, excluded, notes)
 
     def _observables(self, mask, amplitudes) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
         """(name, theory (D, C), series (D, B, C), which of them are on the branch (D, C)) of everything compared."""
@@ -223,8 +238,7 @@ class _Point:
                 yield f"{name}[{component}]", theory[..., component], series[..., component], mask
         theory = np.full(shape, math.nan)
         for at in zip(*np.nonzero(mask), strict=True):
-            state = self.chains[at].state
-            theory[at] = state.energy + (state.energy_shift if self.shifted else 0.0)
+            theory[at] = self.chains[at].energy
         yield "energy", theory, self.data("energy"), mask
         if "q" in self.results.data:
             pairs = list(itertools.combinations(range(shape[1]), 2))
@@ -240,16 +254,15 @@ class _Point:
         differences, number = means - expected, len(samples)
         error, scatter = (float(np.std(x, ddof=1)) / math.sqrt(number) if number > 1 else math.nan
                           for x in (differences, means))
-        mean = float(means.mean()) if number else math.nan
-        z = z_infinite = math.nan
+        mean, z, z_infinite = float(means.mean()), math.nan, math.nan
         if not excluded and not error > 0:
             excluded = "no scatter between samples"
         if not excluded:
             z = normal_score(float(differences.mean()) / error, number)
             z_infinite = normal_score((mean - infinite) / scatter, number) if math.isfinite(infinite) else math.nan
             notes = notes + ((f"only {number} samples",) if number < FEWEST_SAMPLES else ())
-        return Row(self.parameters, name, mean, error, float(expected.mean()) if number else math.nan, infinite, z, z_infinite,
-                   branch, excluded, notes, _model_name(self.theory.law))
+        return Row(self.parameters, name, mean, error, float(expected.mean()), infinite, z, z_infinite, branch, excluded,
+                   notes, self.model_name)
 
     def _too_short(self, differences, mask) -> bool:
         """Whether the chains on the branch were too short, judged by their differences from their own states."""
@@ -283,7 +296,3 @@ def _values(theory: Multitask, amplitudes: np.ndarray, temperature: float) -> di
     values = {f"m[{k}]": float(x) for k, x in enumerate(m)}
     values |= {f"n[{k}]": float(x) for k, x in enumerate(amplitudes / math.sqrt(1 + law.rho))}
     return values | {"energy": -law.scale / 2 * float(amplitudes @ amplitudes)}
-
-
-def _model_name(law: MultitaskLaw) -> str:
-    return f"K={law.n_patterns}" + ("" if law.protocol == "storage" else f" {law.protocol}")

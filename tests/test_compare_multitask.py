@@ -32,6 +32,7 @@ CASES = {
     "many examples": dict(start="planted", dilution=0.1, rho=0.05, protocol="supervised"),
     "lumped": dict(start="planted", dynamics="lumped"),
     "lumped, supervised": dict(start="planted", dynamics="lumped", **LEARNED, protocol="supervised"),
+    "paramagnet": dict(start="random", temperature=1.5),
     "hubbard_stratonovich": dict(start="planted", dynamics="hubbard_stratonovich"),
 }
 
@@ -60,7 +61,7 @@ def test_samples_agree_with_their_own_theory(runs, case):
     k = CASES[case].get("n_patterns", 2)
     expected = [f"m[{i}]" for i in range(k)] + ([f"n[{i}]" for i in range(k)] if "protocol" in CASES[case] else [])
     assert names == [*expected, "energy", "q"]
-    branch = case if case in ("hierarchical", "parallel") else "pure"
+    branch = case if case in ("hierarchical", "parallel", "paramagnet") else "pure"
     assert {row.branch for row in comparison.rows} == {branch}
     assert not any("soft" in note for row in comparison.rows for note in row.notes)
     assert_z(scores(comparison.rows), 1e-6, case)
@@ -141,6 +142,16 @@ def test_points_without_theory_say_why(runs):
     patterns = np.sign(np.random.default_rng(1).standard_normal((2, 200))).astype(np.int8)
     given = simulate(models.Multitask(patterns=patterns), 0.5, disorder=2, sweeps=8, thermalize=2)
     assert {row.excluded for row in rows(given, {})} == {"no theory for given patterns or fields"}
+
+
+def test_a_point_without_theory_hides_no_other(runs):
+    """Two models in one run: one whose theory fails, and a sample that is not done yet."""
+    results = run("planted", temperature=[0.4, 0.5])
+    results.points[0] = results.points[0] | {"fields": "of which no theory knows"}
+    results.done[1, 5] = False
+    found = rows(results, {})
+    assert {row.excluded for row in found if row.point == results.points[0]} == {"no theory for given patterns or fields"}
+    assert_z(scores([row for row in found if row.point == results.points[1]]), 1e-6, "the other point")
 
 
 def test_a_thousand_million_spins_are_the_infinite_system():
