@@ -12,8 +12,8 @@ from scipy.stats import binom
 
 from hebb.errors import NoSolution, ParameterError
 from hebb.params import MultitaskLaw
+from hebb.theory import Multitask
 from hebb.theory.column_integral import ColumnIntegral
-from hebb.theory.columns import Columns
 from hebb.theory.multitask_examples import ExampleColumns, example_modes, example_state
 from hebb.theory.multitask_learning import (
     class_threshold,
@@ -317,9 +317,52 @@ def test_class_thresholds():
     assert class_threshold(data, 0.2, theta2=2.0).rho == pytest.approx(worst.rho / 4)
     assert class_threshold(data, 0.2, m0=[0.5, 0.5]).n_examples == math.inf
     # at the threshold the argument of the error function of the class is sqrt(theta2)
-    share = Columns(2, 0.3).dilution                                               # a blank second entry
     single = one_step(law(1, 0.3, "supervised", rho=alone.rho), [0.7])[0] / 0.7
-    assert share == 0.3 and single == pytest.approx(erf(math.sqrt(0.5)), abs=1e-15)
+    assert single == pytest.approx(erf(math.sqrt(0.5)), abs=1e-15)
+
+
+# ---- the public class ------------------------------------------------------------------------------------------------
+
+def test_supervised_state_and_its_unsupervised_twin():
+    """A printed state; unsupervised learning has the same one, judged in the directions of the examples as well."""
+    state = Multitask(2, 0.3, r=0.5, n_examples=20).solve(0.1)
+    assert state.m == pytest.approx([0.6570249566425344, 0.228381880761544], abs=1e-12)
+    assert state.n == pytest.approx([0.5989216735020619, 0.21439791228642432], abs=1e-12)
+    assert state.free_energy == pytest.approx(-0.24419851563311007, abs=1e-13)
+    assert state.smallest_hessian_eigenvalue == pytest.approx(0.5416461544206038, abs=1e-11)
+    twin = Multitask(2, 0.3, r=0.5, n_examples=20, protocol="unsupervised").solve(0.1)
+    assert np.array_equal(twin.m, state.m) and twin.free_energy == state.free_energy
+    few = Multitask(2, 0.3, r=0.5, n_examples=2, protocol="unsupervised").solve(0.03, "pure")
+    alike = Multitask(2, 0.3, r=0.5, n_examples=2).solve(0.03, "pure")
+    assert few.smallest_hessian_eigenvalue < alike.smallest_hessian_eigenvalue - 0.1      # ties of even M at low T
+
+
+def test_one_example_and_noiseless_examples():
+    """M = 1 stores the example: g of storage, m = r g. r = 1 is storage."""
+    stored = Multitask(3, 0.4).solve(0.1)
+    single = Multitask(3, 0.4, r=0.6, n_examples=1).solve(0.1)
+    assert single.n / 0.6 == pytest.approx(stored.m, abs=1e-12)
+    assert single.m == pytest.approx(0.6 * stored.m, abs=1e-12)
+    assert single.free_energy == pytest.approx(stored.free_energy, abs=1e-13)
+    clean = Multitask(3, 0.4, r=1.0, n_examples=6).solve(0.1)
+    assert clean.m == pytest.approx(stored.m, abs=1e-12) and clean.n == pytest.approx(stored.m, abs=1e-12)
+
+
+def test_methods_in_the_units_of_the_network():
+    network, units = Multitask(2, 0.3, rho=0.1), Multitask(2, 0.3, rho=0.1, normalize_dilution=True)
+    assert network.parallel_threshold().rho == pytest.approx(0.368452951, rel=1e-8)
+    for method in ("parallel_threshold", "example_crossing"):
+        one, other = getattr(network, method)(0.14), getattr(units, method)(0.2)
+        assert one.rho == pytest.approx(other.rho, rel=1e-12) and (one.temperature, other.temperature) == (0.14, 0.2)
+    assert network.multicritical_dilution() == pytest.approx(2 / 3 / 1.1**2)
+    assert network.critical_examples(r=0.2, column=[0, 1]).n_examples == pytest.approx(24)
+    assert Multitask(2, 0.3).one_step([0.7, 0.21]) == pytest.approx([0.7, 0.21], abs=1e-15)
+    with pytest.raises(ParameterError, match="normalize_examples"):
+        Multitask(2, 0.3, r=0.5, n_examples=3, normalize_examples=False).parallel_threshold()
+    learned = Multitask(1, 0.3, rho=2.0, protocol="unsupervised", normalize_dilution=True)
+    state = learned.solve(0.2, branch="example")
+    plain = Multitask(1, 0.3, rho=2.0, protocol="unsupervised").solve(0.14, branch="example")
+    assert state.free_energy == pytest.approx(plain.free_energy / 0.7, abs=1e-14) and state.m == pytest.approx(plain.m)
 
 
 def test_refusals():
@@ -342,6 +385,8 @@ def test_refusals():
             call()
     with pytest.raises(ParameterError, match="exact"):
         parallel_threshold(2, 0.3, 0.0, r=0.3, exact=True)
+    with pytest.raises(ParameterError, match="undecided"):
+        example_crossing(2, 0.3, 0.0, r=0.3)
     with pytest.raises(ParameterError, match="m0"):
         one_step(law(2, 0.3, rho=0.3), [0.5])
     with pytest.raises(ParameterError, match="column"):

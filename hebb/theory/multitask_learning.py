@@ -185,10 +185,11 @@ def parallel_threshold(n_patterns, dilution, temperature=0.0, r=None, exact=Fals
 def example_crossing(n_patterns, dilution, temperature=0.0, r=None) -> ExampleCrossing:
     """`ExampleCrossing` of unsupervised learning: in rho (limit of many examples), or with r in whole numbers of examples.
 
-    K = 1, T = 0: E|a + b z| = b at rho = 1.8912518407 for every dilution. K >= 2: the lowest state found that follows one
-    example of one or more patterns against the lowest that treats all examples alike, both stable. States that follow several
-    examples of one pattern at a time are not looked for. Raises ParameterError, NoSolution. Cost: 0.2 s for K = 1,
-    seconds for K = 3.
+    K = 1, T = 0: E|a + b z| = b at rho = 1.8912518407 for every dilution. K >= 2: the lowest stable state found that
+    follows one example of one or more patterns, against the lowest of those that treat all examples alike (with few
+    examples, even M and low T these may be unstable towards sites where examples cancel following some of them). States
+    that follow several examples of one pattern at a time are not looked for. With r: T > 0. Raises ParameterError,
+    NoSolution. Cost: 0.2 s for K = 1, seconds for K = 3.
     """
     k = check_integer("n_patterns", n_patterns, 1, 7)
     d = check_real("dilution", dilution, 0.0, 1.0, open_high=True)
@@ -211,9 +212,9 @@ def example_crossing(n_patterns, dilution, temperature=0.0, r=None) -> ExampleCr
 
     if temperature >= 1 - d:
         raise NoSolution(point + f"nothing is retrieved at or above T_c = {1 - d:.6g}")
-    if r is not None and temperature == 0 and k > 1:
-        raise ParameterError(f"r = {r!r} at T = 0 with n_patterns = {k}: with even numbers of examples no state is stable, as "
-                             "some sites are undecided; use T > 0, or leave r out")
+    if r is not None and temperature == 0:
+        raise ParameterError(f"r = {r!r} at temperature = 0: even numbers of examples leave sites undecided, which single "
+                             "examples then decide; use a temperature above 0, or leave r out")
     rho = _largest_root(lambda rho: compared(rho=rho)[0])
     if math.isnan(rho) or math.isinf(rho):
         raise NoSolution(point + f"no crossing between rho = {_ENTROPIES[-1]:.0e} and {_ENTROPIES[0]:.0e}")
