@@ -109,8 +109,8 @@ def _classes(model, results: Results, disorder: int) -> Classes:
 
 @dataclass
 class _Chain:
-    """One chain's state in its sample. m, n (K,), energy: as theory has them. guide: (K,) amplitudes |g|, where the state of the
-    population is looked for. changed: whether the halves of the series lead to different states."""
+    """One chain's state in its sample. m, n (K,), energy: as theory has them. guide: (K,) amplitudes |g|, from which the
+    population's state is found. changed: whether the halves of the series lead to different states."""
 
     m: np.ndarray
     n: np.ndarray | None
