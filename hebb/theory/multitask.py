@@ -20,6 +20,7 @@ from scipy.stats import binom
 
 from ..errors import NoSolution, ParameterError
 from ..params import MultitaskLaw, check_choice, check_integer, check_real
+from .columns import Columns
 from .multitask_branches import Branches, best
 from .multitask_edges import parallel_dilution, pure_edge, temperature_edge
 from .multitask_examples import example_state
@@ -33,6 +34,7 @@ from .multitask_learning import (
     one_step,
     parallel_threshold,
 )
+from .multitask_phases import MultitaskDiagram
 from .multitask_records import MultitaskState, StabilityEdge
 from .multitask_states import CONVERGED, canonical, distinct, find_states, judged, multiplicities, names, starts, tidy
 from .vertices import vertices
@@ -48,7 +50,7 @@ class Multitask:
     `hebb.params.MultitaskLaw`. Temperatures are in units of H: T_c = p by default.
 
     Names of states: `hebb.theory.multitask_states`. Methods raise ParameterError for values out of range. Cost: 1-10 ms a
-    state for K <= 7; beyond that, and for datasets, an integral of cost O(K/T) per evaluation: 0.1 s a state for K = 12.
+    state for K <= 8; beyond that, and for datasets, an integral of cost O(K/T) per evaluation: 10 ms a state for K = 12.
     """
 
     def __init__(self, n_patterns, dilution, r=None, n_examples=None, rho=None, protocol=None, normalize_dilution=False,
@@ -169,16 +171,20 @@ class Multitask:
     def _where(self, temperature: float, branch: str) -> str:
         """Where a branch exists that does not at this temperature, in words."""
         law, grid = self.law, self.branches.grid()
+        if law.n_patterns > 16:
+            return "states(temperature) lists those that are stable"
         if temperature == 0 and law.protocol == "storage":
             known = [state.branch for state in self.states(0.0)]
-            return f"its stable states there are {', '.join(known[:4])}{', ...' if len(known) > 4 else ''}"
+            return (f"its stable states there are {', '.join(known[:4])}{', ...' if len(known) > 4 else ''}" if known else
+                    "no state of so many patterns is known there; use a small temperature")
         if branch.startswith("vertex"):
             exists = np.array([self._find_vertex(t * law.scale, branch) is not None for t in grid])
         else:
-            exists = np.isfinite(self.branches.find(grid, branch, self.branches.starts(branch)).free_energy).any(axis=-1)
+            begin = self.branches.starts(branch)[:None if isinstance(self.columns, Columns) else 2]
+            exists = np.isfinite(self.branches.find(grid, branch, begin).free_energy).any(axis=-1)
         if not exists.any():
             frozen = self._find(0.0, branch) is not None
-            return "it exists at T = 0 only" if frozen else "no temperature was found where it exists"
+            return "it was found at T = 0 only" if frozen else "no temperature was found where it exists"
         inside = grid[exists][np.argmin(np.abs(grid[exists] - temperature / law.scale))]
         outside = temperature / law.scale
         beyond = grid[(grid > min(inside, outside)) & (grid < max(inside, outside))]
@@ -263,7 +269,7 @@ class Multitask:
         """The record of an edge at T' and the amplitudes g there."""
         temperature = reduced * self.law.scale
         if reduced > 0:
-            state = self._state(tidy(g), temperature)
+            state = replace(self._state(tidy(g), temperature), stable=False)
         elif self.law.protocol == "storage":
             state = min(self.states(0.0), key=lambda frozen: np.abs(frozen.n - tidy(g)).max())
         else:
@@ -288,3 +294,11 @@ class Multitask:
         theory = cls(n_patterns, dilution, **dataset)
         found = theory.branches.find(reduced, "parallel", theory.branches.starts("parallel"))
         return theory._edge("parallel", reduced, found.g[0])
+
+    @classmethod
+    def phase_diagram(cls, n_patterns, dilution, temperature, **dataset) -> MultitaskDiagram:
+        """All stable states on a grid of dilutions and temperatures (increasing arrays), and the lines between them.
+
+        dataset: the further keywords of the class. See `hebb.theory.multitask_phases.MultitaskDiagram`.
+        """
+        return MultitaskDiagram.compute(MultitaskLaw.from_keywords(n_patterns, 0.0, **dataset), dilution, temperature)

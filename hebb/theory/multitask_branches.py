@@ -23,7 +23,7 @@ class Branches:
     def grid(self) -> np.ndarray:
         """Temperatures below p at which branches are looked for; fewer where the averages are integrals."""
         if isinstance(self.columns, ColumnIntegral):
-            low, points = np.geomspace(1e-2, 4e-2, 4), 40 if self.law.n_patterns <= 4 else 20
+            low, points = np.geomspace(1e-2, 4e-2, 4), 40 if self.law.n_patterns <= 4 else 16
         else:
             low, points = np.geomspace(1e-4, 4e-2, 20), 120
         return np.concatenate([low, np.linspace(0.05, 0.9995, points)]) * self.law.density

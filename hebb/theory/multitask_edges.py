@@ -19,8 +19,13 @@ def pure_edge(dilution: float) -> float:
     d = 1 - (1 - t/atanh t)/t^2 and T = p t/atanh t.
     """
     p = 1 - dilution
-    t = bracketed_root(lambda t, rows: (1 - t / np.arctanh(t)) / t**2 - p, np.array([1e-3]), np.array([1 - 1e-16]))[0]
-    return p * float(t / np.arctanh(t))
+
+    def missing(x, rows):                               # x = atanh t, since t is 1 to rounding at small d
+        t = np.tanh(x)
+        return (1 - t / x) / t**2 - p
+
+    x = bracketed_root(missing, np.array([1e-3]), np.array([2 + 2 / dilution]))[0]
+    return p * float(np.tanh(x) / x)
 
 
 def temperature_edge(branches: Branches, branch: str, which: str) -> tuple[float, np.ndarray]:

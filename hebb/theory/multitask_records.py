@@ -37,7 +37,7 @@ class MultitaskState:
 
 @dataclass(frozen=True)
 class StabilityEdge:
-    """Where a branch becomes unstable or ends: the temperature, the dilution and the state there.
+    """Where a branch becomes unstable or ends: the temperature, the dilution and the state there (marginal: stable = False).
 
     residual: its smallest Hessian eigenvalue, which should vanish (0 at T = 0, where a branch ends by itself)."""
 

@@ -77,7 +77,8 @@ def find_states(columns, temperature, starts, groups=None) -> Found:
     def inside(step):
         return step if groups is None else step @ groups
 
-    hot = columns.jacobian(np.zeros(K), 1.0)[..., 0, 0] <= T        # T >= p: g = 0 is the only stationary point
+    # T >= p, up to rounding: g = 0 is the only stationary point
+    hot = columns.jacobian(np.zeros(K), 1.0)[..., 0, 0] * (1 - 4e-15) <= T
     g[hot] = 0.0
     for _ in range(_PLAIN):
         g += inside(columns.field(g, T) - g)
