@@ -55,11 +55,10 @@ LAWS = [law(1, 0.3), law(3, 0.4), law(1, 0.3, r=0.6, n_examples=5), law(2, 0.3, 
         law(2, 0.5, rho=6.0)]
 
 
-@pytest.mark.parametrize("temperature", [0.05, 0.2, 2.0])
-@pytest.mark.parametrize("law", LAWS, ids=str)
+# the grid of Gaussian noise is finer than the step of tanh at the higher temperatures only
+@pytest.mark.parametrize("law, temperature", [(law, temperature) for law in LAWS for temperature in (0.05, 0.2, 2.0)
+                                              if temperature > 0.1 or not law.gaussian], ids=str)
 def test_every_average_against_the_sum_over_columns(law, temperature):
-    if law.gaussian and temperature < 0.2:
-        pytest.skip("the grid of the noise is finer than the step of tanh only at higher temperatures")
     rng = np.random.default_rng(law.n_patterns)
     columns = ColumnIntegral(law)
     for g in (rng.normal(size=law.n_patterns) * 0.5, np.full(law.n_patterns, 0.3), np.zeros(law.n_patterns)):
@@ -96,7 +95,8 @@ def test_the_range_of_waves_suffices(law, monkeypatch):
     columns, temperature = ColumnIntegral(law), np.array([0.02, 0.2, 2.0])
     coarse = [getattr(columns, name)(g, temperature) for name in NAMES]
     monkeypatch.setattr(column_integral, "_EXPONENT", 90.0)
-    monkeypatch.setattr(column_integral, "_CUT", 40.0)
+    monkeypatch.setattr(column_integral, "CUT", 40.0)
+    monkeypatch.setattr(column_integral, "_DECAYED", 20.0)
     for name, value in zip(NAMES, coarse, strict=True):
         size = 1 + (1 + np.abs(g).sum(axis=1)) / temperature
         change = np.abs(getattr(columns, name)(g, temperature) - value).reshape(3, -1).max(axis=1)
@@ -151,6 +151,8 @@ def test_gaussian_data_at_zero_temperature(law):
         cold = getattr(columns, name)(g, 0.0)
         near, nearer = (np.abs(getattr(columns, name)(g, t) - cold).max() for t in (2e-3, 1e-3))
         assert nearer < 1e-4 and near / nearer == pytest.approx(4, rel=0.02), name
+    for name in ("field", "archetype", "jacobian"):                                # the noise leaves few waves to sum
+        assert np.abs(getattr(columns, name)(g, 1e-8) - getattr(columns, name)(g, 0.0)).max() < 1e-11, name
     for first, second in ((columns.potential, columns.field), (columns.field, columns.jacobian)):
         slope = [(first(g + step * e, 0.0) - first(g - step * e, 0.0)) / (2 * step) for e in np.eye(law.n_patterns)]
         assert np.abs(np.array(slope) - second(g, 0.0)).max() < 1e-8
@@ -177,7 +179,9 @@ def test_exact_examples_at_zero_temperature(law):
 def test_refusals():
     columns = ColumnIntegral(law(3, 0.3, rho=0.4))
     with pytest.raises(ParameterError, match="temperature above"):
-        columns.field([0.5, 0.2, 0.1], 1e-9)
+        columns.log_cosh([0.5, 0.2, 0.1], 1e-9)
+    with pytest.raises(ParameterError, match="temperature above"):
+        ColumnIntegral(law(3, 0.3, r=0.4, n_examples=30)).field([0.5, 0.2, 0.1], 1e-9)
     with pytest.raises(ParameterError, match="log|above 0"):
         columns.log_cosh([0.5, 0.2, 0.1], 0.0)
     with pytest.raises(ParameterError, match="3 patterns"):

@@ -22,10 +22,11 @@ from ..errors import ParameterError
 from ..params import MultitaskLaw
 from .frozen_columns import frozen_columns
 
-__all__ = ["ColumnIntegral", "log_power", "products_of_others"]
+__all__ = ["CUT", "ColumnIntegral", "log_power", "products_of_others"]
 
 _EXPONENT = 40.0        # errors of the midpoint rule and of the cut are of order exp(-40)
-_CUT = 26.0             # 1/sinh(pi w/2) = 4e-18 here
+_DECAYED = 10.0         # exp(-10^2/2) = 2e-22
+CUT = 26.0             # 1/sinh(pi w/2) = 4e-18 here
 _BLOCK = 1 << 15        # waves times patterns summed at once, which stay in the second-level cache
 _MOST_WAVES = 1 << 22
 
@@ -34,9 +35,10 @@ class ColumnIntegral:
     """Column averages of `law`, in its default normalisation (scale = 1) and for states symmetric in the examples.
 
     All methods take g (..., K), overlaps with the stored rows, and temperatures T (...,) >= 0, broadcast; units of
-    E y^2 = 1 - d. T > 0: about (5|y.g|/T + 80) K waves are summed, relative to the largest typical |y.g|, at 10 ns each.
-    T = 0: enumeration, see `hebb.theory.frozen_columns`. Raises ParameterError where T is positive but so low that more than 4
-    million waves would be needed (T about 1e-6), and at T = 0 where the columns are too many.
+    E y^2 = 1 - d. T > 0: 4|y.g|/T + 80 waves are summed, |y.g| being the largest field that occurs, at 10-20 ns for each
+    pattern (jacobian: K^2/10 more); Gaussian datasets need no more at low T, but for `log_cosh` and patterns with g_mu
+    near 0. T = 0: enumeration, see `hebb.theory.frozen_columns`. Raises ParameterError where T is positive but so low that
+    more than 4 million waves would be needed (T about 1e-6), and at T = 0 where the columns are too many.
     Checked against enumeration to 1e-14.
     """
 
@@ -100,19 +102,21 @@ class ColumnIntegral:
         warm = np.flatnonzero(~cold)
         x = g[warm] / temperature[warm, None]
         period = self._period(x)
-        waves = np.ceil(_CUT * period / (2 * math.pi)).astype(int)
+        cut = self._cut(x, kernel)
+        waves = np.ceil(cut * period / (2 * math.pi)).astype(int)
         if warm.size and waves.max() > _MOST_WAVES:
             worst = warm[np.argmax(waves)]
             raise ParameterError(f"temperature = {temperature[worst]:.6g} would take {waves.max():.3g} waves, more than "
                                  f"{_MOST_WAVES:.2g}; use T = 0, or a temperature above "
                                  f"{temperature[worst] * waves.max() / _MOST_WAVES:.2g}")
-        order = np.argsort(-period)                                    # points of one block share the waves of the first
+        alike = np.floor(2 * np.log2(period))                          # points of one block share their waves
+        order = np.lexsort((-waves, alike))
         start = 0
         while start < order.size:
-            longest = waves[order[start]]
-            some = order[start:start + max(1, _BLOCK // (longest * self.n_patterns))]
-            step, rows = 2 * math.pi / period[some[0]], x[some].T[:, :, None]
-            total = 0.0
+            some = order[start:start + max(1, _BLOCK // (waves[order[start]] * self.n_patterns))]
+            some = some[alike[some] == alike[some[0]]]
+            step, rows, total = 2 * math.pi / period[some].max(), x[some].T[:, :, None], 0.0
+            longest = math.ceil(cut[some].max() / step)
             block = max(1, _BLOCK // (self.n_patterns * some.size))
             for first in range(0, longest, block):
                 w = step * (np.arange(first, min(first + block, longest)) + 0.5)
@@ -127,10 +131,23 @@ class ColumnIntegral:
     def _period(self, x) -> np.ndarray:
         """P of points x = g/T: the smallest for which E exp(-s (P - |v|)) < exp(-40) for some s <= 2."""
         size, square = np.abs(x).sum(axis=-1), self._variance * np.sum(x * x, axis=-1)
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", over="ignore"):
             s = np.minimum(2.0, np.sqrt(2 * _EXPONENT / square))
         period = self._mean * size + _EXPONENT / s + s * square / 2
         return np.minimum(period, self._largest * size + _EXPONENT / 2) if self._exact else period
+
+    def _cut(self, x, kernel) -> np.ndarray:
+        """The w beyond which nothing is left: 1/sinh decays, and at low T, for Gaussian datasets, the letters do before.
+
+        All factors of the field decay with |x_mu| w but those of patterns with x_mu = 0, which are zero; those of the
+        jacobian, without exception. phi tends to d and does not decay."""
+        if self._exact or not self.law.rho or kernel == self._log_cosh:
+            return np.full(len(x), CUT)
+        size = np.abs(x)
+        if kernel in (self._field, self._archetype):
+            size = np.where(size > 0, size, np.inf)
+        with np.errstate(divide="ignore"):
+            return np.clip(_DECAYED / (math.sqrt(self._variance) * size.min(axis=1)), 1e-300, CUT)
 
     # kernels: x (K, points, waves) = w g/T and the waves w; sums over the waves, points last
 
@@ -189,7 +206,7 @@ def products_of_others(phi) -> np.ndarray:
 def _gaussian_letters(law: MultitaskLaw, x, *names):
     """gap, phi, psi, chi, omega for y = xi (a + b z), z ~ N(0, 1), a^2 + b^2 = 1; storage: b = 0."""
     a, b2 = 1 / math.sqrt(1 + law.rho), law.rho / (1 + law.rho)
-    exponent = -b2 / 2 * x * x
+    exponent = np.maximum(-b2 / 2 * x * x, -100.0)                   # no arithmetic with denormal numbers
     damping = law.density * np.exp(exponent) if law.rho else law.density
     cosine, sine = damping * np.cos(a * x), damping * np.sin(a * x)
     values = {"gap": lambda: 2 * damping * np.sin(a / 2 * x) ** 2 - law.density * np.expm1(exponent),

@@ -10,7 +10,8 @@ f = |x|^2/2 - T E log 2cosh(y.x/T) as for the symmetric states; for mu <= n
 
 and y_mu = (average of M)/sqrt R for the other patterns. In the limit of many examples, at fixed rho, r tends to zero: an
 example becomes one more pattern, with the zeros of its archetype and signs of its own, of weight 1/(M R) = b^2 =
-rho/(1+rho), while y_mu keeps its law. States that follow several examples of one pattern at a time are not covered.
+rho/(1+rho), while y_mu keeps its law. States that follow several examples of one pattern at a time are not covered; in
+that limit those without archetype overlap are the mixtures of the Hopfield model, which lie above the states here.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from scipy.stats import binom
 
 from ..errors import NoSolution, ParameterError
 from ..params import MultitaskLaw, check_integer, check_real
-from .column_integral import ColumnIntegral, log_power, products_of_others
+from .column_integral import CUT, ColumnIntegral, log_power, products_of_others
 from .frozen_columns import GaussianColumns, archetype_columns
 from .multitask_states import CONVERGED, find_states
 
@@ -85,6 +86,9 @@ class ExampleColumns(ColumnIntegral):
     def _period(self, x) -> np.ndarray:
         k = self.law.n_patterns
         return super()._period(x[:, :k]) + self.single * np.abs(x[:, k:]).sum(axis=1)
+
+    def _cut(self, x, kernel) -> np.ndarray:
+        return np.full(len(x), CUT)                                   # the wave of an example does not decay by itself
 
     def _pair(self, x, e):
         """Z = E exp(i (x y_mu + e y_{K+mu})) over sites with xi_mu = 1, and Z_x, Z_e, Z_xx, Z_xe, Z_ee."""
