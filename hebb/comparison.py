@@ -170,6 +170,8 @@ def _number(value: float, form: str) -> str:
 def _resolved(value: float, error: float) -> str:
     """A number with the digits that an error can tell apart, and at least six."""
     digits = 6
+    if abs(value) < 1e-9 * error:  # rounding of what vanishes
+        return "0"
     if error > 0 and abs(value) > 0:
         digits = max(digits, 2 + math.floor(math.log10(abs(value))) - math.floor(math.log10(error)))
     return _number(value, f".{digits}g")

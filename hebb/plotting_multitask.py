@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 
 from .compare_multitask import theory_of
 from .comparison import Comparison, Row
-from .errors import NoSolution
 from .pictures import COLORS, house_style
 from .theory.multitask_phases import MultitaskDiagram
+from .theory.multitask_states import find_states, names, tidy
 
 __all__ = ["multitask_figure"]
 
@@ -102,7 +102,7 @@ def _draw_overlaps(ax, theories: dict, rows: list[Row], sweep: str) -> None:
     for color, (label, here) in zip(itertools.cycle(COLORS), _curves(rows, sweep).items()):
         for branch in dict.fromkeys(row.branch for row in here):
             if branch:
-                _theory_lines(ax, theories, [row for row in here if row.branch == branch], sweep, color)
+                _theory_lines(ax, theories, [row for row in here if row.branch == branch], _grid(here, sweep), sweep, color)
         for row in here:
             ax.errorbar(row.point[sweep], row.mean, row.error if math.isfinite(row.error) else None, color=color, zorder=3,
                         fmt="x" if row.excluded else marks[row.branch])
@@ -119,22 +119,27 @@ def _draw_overlaps(ax, theories: dict, rows: list[Row], sweep: str) -> None:
     ax.legend(loc="best", ncols=2)
 
 
-def _theory_lines(ax, theories: dict, rows: list[Row], sweep: str, color: str) -> None:
-    """All m of the infinite system on the branch of these rows, where it exists."""
-    values = [row.point[sweep] for row in rows]
-    low, high = min(values), max(values)
-    grid = np.linspace(0.9 * low, min(1.1 * high, 0.99) if sweep in ("r", "dilution") else 1.1 * high, 25)
+def _grid(rows: list[Row], sweep: str) -> np.ndarray:
+    """Where lines are drawn: a little beyond the points."""
+    low, high = (end(row.point[sweep] for row in rows) for end in (min, max))
     if sweep in _WHOLE:
-        grid = np.unique(np.rint(np.geomspace(low, high, 25)))
+        return np.unique(np.rint(np.geomspace(low, high, 25)))
+    return np.linspace(0.9 * low, min(1.1 * high, 0.99) if sweep in ("r", "dilution") else 1.1 * high, 25)
+
+
+def _theory_lines(ax, theories: dict, rows: list[Row], grid: np.ndarray, sweep: str, color: str) -> None:
+    """All m of the infinite system on the branch of these rows, followed from the nearest of them, where it exists."""
+    known: dict[float, list[float]] = {}
+    for row in rows:
+        known.setdefault(row.point[sweep], []).append(row.infinite)
     curves = np.full((len(grid), rows[0].point["n_patterns"]), math.nan)
-    for i, x in enumerate(grid):
+    for curve, x in zip(curves, grid, strict=True):
         point = rows[0].point | {sweep: int(x) if sweep in _WHOLE else float(x)}
-        try:
-            state = theory_of(point, theories).solve(point["temperature"], branch=rows[0].branch)
-        except NoSolution:
-            continue
-        if state.stable:
-            curves[i] = state.m
+        theory, start = theory_of(point, theories), known[min(known, key=lambda place: abs(place - x))]
+        reduced = point["temperature"] / theory.law.scale
+        found = find_states(theory.columns, reduced, np.array(start))
+        if names(found.g) == rows[0].branch and found.hessian > 0:
+            curve[:] = theory.columns.archetype(tidy(found.g), reduced)
     ax.plot(grid, curves, "-", color=color, alpha=0.8, linewidth=1.2)
 
 
