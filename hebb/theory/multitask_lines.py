@@ -18,16 +18,19 @@ import numpy as np
 
 from ..params import MultitaskLaw
 from .columns import LARGEST_ENUMERATION, Columns, columns_of
-from .multitask_states import CONVERGED, Found, find_states, groups_of, multiplicities, names, tidy
+from .multitask_states import CONVERGED, Found, find_states, groups_of, multiplicities, names, starts, tidy
 from .solver import bracketed_root
 from .vertices import LARGEST_COMPLETE, energy_crossings
 
 __all__ = ["Family", "Line", "stability_edges", "transitions"]
 
 _ROUNDS = 16                # of bisection before a transition is classified and solved
+_THOROUGH = 3               # of these rounds look for states anew
 _SAME = 1e-6                # amplitudes of one state, in units of p
+_KICKS = (1e-2, 1e-4, 1e-6)  # off a saddle, in units of p: amplitudes may differ by powers of d
+_NEAR_CRITICAL = 1e-3       # distance from T_c, in units of it, up to which lines are followed
 _COLDEST = 1e-10            # stands for T = 0
-_SOFT = 1e-6                # eigenvalue of the Hessian below which the symmetry of a state is not judged
+_SOFT = 1e-7                # eigenvalue of the Hessian below which the symmetry of a state is not judged
 _EDGE_TEMPERATURES = 1 - np.concatenate([np.linspace(1 - 0.002, 0.1, 70), np.geomspace(0.09, 1e-4, 25)])    # in units of p
 
 
@@ -55,29 +58,63 @@ class Family:
         """T_c."""
         return self.scale(dilution) * (1 - dilution)
 
-    def descend(self, dilution, temperature, starts, groups=None) -> Found:
-        """Stationary points reached from starts (n, K), each at its own d (n,) and T (n,) > 0; g tidied."""
+    def descend(self, dilution, temperature, begin, groups=None) -> Found:
+        """Stationary points reached from begin (n, K), each at its own d (n,) and T (n,) > 0; g tidied.
+
+        Where the Hessian is soft, amplitudes that should be equal or zero are known to rounding over its eigenvalue only;
+        if the state that has them exactly so is stable, it is that one.
+        """
+        found = self._descend(dilution, temperature, begin, groups)
+        rows = np.flatnonzero((np.abs(found.hessian) < 1e-3) & found.g.any(axis=1))
+        if groups is None and rows.size:
+            simple = _simplified(found.g[rows], 1e-5 * (1 - dilution[rows]))
+            rows, simple = rows[(changed := np.any(simple != found.g[rows], axis=1))], simple[changed]
+            new = self._descend(dilution[rows], temperature[rows], simple)
+            good = self.stable(new, dilution[rows]) & (np.abs(new.g - found.g[rows]).max(axis=1) < 1e-4 * (1 - dilution[rows]))
+            for whole, part in zip(found, new, strict=True):
+                whole[rows[good]] = part[good]
+        return found
+
+    def _descend(self, dilution, temperature, begin, groups=None) -> Found:
         reduced = temperature / self.scale(dilution)
         if self.summed:
-            found = find_states(Columns(self.n_patterns, dilution), reduced, starts, groups)
+            found = find_states(Columns(self.n_patterns, dilution), reduced, begin, groups)
             return found._replace(g=tidy(found.g))
         g, numbers = np.empty((len(starts), self.n_patterns)), np.empty((3, len(starts)))
         for d in np.unique(dilution):
             rows = np.flatnonzero(dilution == d)
-            part = find_states(self._columns(d), reduced[rows], starts[rows], groups)
+            part = find_states(self._columns(d), reduced[rows], begin[rows], groups)
             g[rows], numbers[:, rows] = tidy(part.g), part[1:]
         return Found(g, *numbers)
 
-    def follow(self, dilution, temperature, starts) -> Found:
-        """Like `descend`, but states that turn out to be unstable are left along no symmetry at all."""
-        off = 1e-2 * np.cos(np.arange(1, self.n_patterns + 1) ** 2) * (1 - dilution)[:, None]
-        found = self.descend(dilution, temperature, np.where(starts.any(axis=1)[:, None], starts, off))
-        rows = np.flatnonzero(~self.stable(found, dilution))
-        if rows.size:
-            kicked = self.descend(dilution[rows], temperature[rows], found.g[rows] + off[rows])
-            for whole, part in zip(found, kicked, strict=True):
-                whole[rows] = part
+    def follow(self, dilution, temperature, begin) -> Found:
+        """Like `descend`, but a state that turns out to be unstable is left, along no symmetry, for the lowest around it."""
+        off = np.cos(np.arange(1, self.n_patterns + 1) ** 2) * (1 - dilution)[:, None]
+        found = self.descend(dilution, temperature, np.where(begin.any(axis=1)[:, None], begin, 1e-2 * off))
+        rows = np.flatnonzero(found.hessian < -_SOFT)
+        left = found.g[rows]
+        for size in _KICKS if rows.size else ():
+            new = self.descend(dilution[rows], temperature[rows], left + size * off[rows])
+            lower = (found.hessian[rows] < 0) | (new.free_energy < found.free_energy[rows])
+            better = self.stable(new, dilution[rows]) & lower
+            for whole, part in zip(found, new, strict=True):
+                whole[rows[better]] = part[better]
         return found
+
+    def lowest(self, dilution, temperature, known, thorough: bool) -> Found:
+        """The state of lowest f that is not unstable, among the known ones and, if thorough, those of the
+        starts of every name."""
+        n = len(dilution)
+        if thorough:
+            begin = starts(self.n_patterns)
+            each = [np.repeat(axis, len(begin)) for axis in (dilution, temperature)]
+            fresh = self.descend(*each, np.tile(begin, (n, 1)) * (1 - each[0])[:, None])
+            fresh = [a.reshape(n, len(begin), *a.shape[1:]) for a in fresh]
+            known = [*known, *(Found(*(a[:, k] for a in fresh)) for k in range(len(begin)))]
+        # marginal states count: they say where to stop
+        best = np.argmin([np.where((found.hessian > -_SOFT) & (found.residual <= 1e-9 * (1 - dilution)), found.free_energy, np.inf)
+                          for found in known], axis=0)
+        return Found(*(np.stack(arrays)[best, np.arange(n)] for arrays in zip(*known, strict=True)))
 
     def archetypes(self, dilution, temperature, g) -> np.ndarray:
         """Overlaps (n, K) with the patterns themselves in states g (n, K)."""
@@ -97,6 +134,14 @@ class Family:
         return (found.hessian > 0) & (found.residual <= 10 * CONVERGED * (1 - dilution))
 
 
+def _simplified(g, size) -> np.ndarray:
+    """Descending amplitudes g (n, K) with those below size (n,) made zero and neighbours closer than that made equal."""
+    g = np.where(g < size[:, None], 0.0, g)
+    for k in range(1, g.shape[1]):
+        g[:, k] = np.where(g[:, k - 1] - g[:, k] < size, g[:, k - 1], g[:, k])
+    return g
+
+
 # ---- where the lowest state changes ----------------------------------------------------------------------------------
 
 class _Edges(NamedTuple):
@@ -113,16 +158,21 @@ class _Edges(NamedTuple):
 def transitions(family: Family, dilution, temperature, g, name) -> dict[str, Line]:
     """Lines between the lowest states g (nT, nd, K), called name (nT, nd), of a grid; keys such as
     "continuous pure-H2[11]". T = 0, which only stored patterns have, is the exact one for K <= 5."""
-    edges = _changes(family, _grid_edges(family, dilution, temperature, g, name))
-    edges = _narrow(family, edges)
-    solved = [*_solve(family, edges)]
+    edges = _changes(family, _below_critical(family, _grid_edges(family, dilution, temperature, g, name)))
+    solved, lost = _solved(family, _narrow(family, edges))
+    # a shallow state may get lost on the way to the middle of an edge, so that the wrong half was kept: once more from nearby
+    wider = 500 * (lost.ends - lost.ends[::-1])
+    solved += _solved(family, _narrow(family, lost._replace(ends=lost.ends + wider)))[0]
+    switches = []
     if family.law.protocol == "storage" and temperature[0] == 0 and family.n_patterns <= LARGEST_COMPLETE:
         for crossing in energy_crossings(family.n_patterns):
             if dilution[0] <= crossing.dilution <= dilution[-1]:
+                switches.append((crossing.dilution, 0.0))
                 pair = [str(names(side[0].m(crossing.dilution))) for side in (crossing.below, crossing.above)]
-                solved.append((_title("first_order", *pair), (crossing.dilution, 0.0), 0.0))
+                if pair[0] != pair[1]:
+                    solved.append((_title("first_order", *pair), switches[-1], 0.0))
     steps = [np.median(np.diff(axis)) if axis.size > 1 else 1.0 for axis in (dilution, temperature)]
-    lines = {}
+    lines = {"ground_state": Line(np.array(switches), 0.0)} if switches else {}
     for title in sorted({title for title, _, _ in solved}):
         points = np.array([point for other, point, _ in solved if other == title])
         lines[title] = Line(_chained(points, steps), max(left for other, _, left in solved if other == title))
@@ -145,9 +195,25 @@ def _grid_edges(family: Family, dilution, temperature, g, name) -> _Edges:
     return _Edges(*(np.concatenate(parts, axis=1) for parts in zip(*pieces, strict=True)))
 
 
+def _below_critical(family: Family, edges: _Edges) -> _Edges:
+    """The parts of edges below T_c, which is known, up to where amplitudes are not small yet."""
+    above = edges.name == "paramagnet"
+    edges = edges.at(~above.all(axis=0))
+    for side in (0, 1):
+        rows = np.flatnonzero(edges.name[side] == "paramagnet")
+        gap = [family.critical(edges.ends[k, rows, 0]) - edges.ends[k, rows, 1] for k in (side, 1 - side)]
+        left = _NEAR_CRITICAL * family.critical(edges.ends[1 - side, rows, 0])
+        share = np.clip((gap[1] - left) / (gap[1] - gap[0]), 0, 1)[:, None]
+        edges.ends[side, rows] = (1 - share) * edges.ends[1 - side, rows] + share * edges.ends[side, rows]
+        d, T = edges.ends[side, rows].T
+        best = family.lowest(d, T, [family.follow(d, T, edges.g[1 - side, rows])], thorough=True)
+        edges.g[side, rows], edges.name[side, rows] = best.g, names(best.g)
+        edges = edges.at(np.delete(np.arange(edges.name.shape[1]), rows[share[:, 0] == 0]))
+    return edges
+
+
 def _changes(family: Family, edges: _Edges) -> _Edges:
     """Those edges whose ends are different states."""
-    edges = edges.at(~np.any(edges.name == "paramagnet", axis=0) | (edges.name[0] != edges.name[1]))
     same = np.zeros(edges.name.shape[1], bool)
     for here, there in ((0, 1), (1, 0)):
         d, T = edges.ends[there].T
@@ -160,23 +226,20 @@ def _near(one, other, dilution) -> np.ndarray:
 
 
 def _narrow(family: Family, edges: _Edges) -> _Edges:
-    """Bisection; edges on which a third state is the lowest are split there."""
-    for _ in range(_ROUNDS):
+    """Bisection; edges on which a third state is the lowest are split there. All states are looked for at first."""
+    for turn in range(_ROUNDS):
         if not edges.name.size:
             break
         middle = edges.ends.mean(axis=0)
         d, T = middle.T
         one, other = (family.follow(d, T, g) for g in edges.g)
-        able = [family.stable(found, d) for found in (one, other)]
-        first = able[0] & (~able[1] | (one.free_energy <= other.free_energy))
-        lowest = np.where(first[:, None], one.g, other.g)
-        soft = np.where(first, one.hessian, other.hessian) < _SOFT      # close enough
-        called = names(lowest)
-        same = _near(one.g, other.g, d)
+        best = family.lowest(d, T, [one, other], thorough=turn < _THOROUGH)
+        lowest, called, soft = best.g, names(best.g), best.hessian < _SOFT      # close enough
+        like = np.stack([_near(lowest, one.g, d), _near(lowest, other.g, d)])
         nearer = np.abs(lowest - edges.g[0]).max(axis=1) <= np.abs(lowest - edges.g[1]).max(axis=1)
         by_name = np.where(edges.name[0] == edges.name[1], nearer, called == edges.name[0])
-        left = np.where(same, by_name, first)               # the middle belongs to the first end
-        third = ~soft & (called != np.where(left, edges.name[0], edges.name[1]))
+        left = np.where(like[0] & like[1], by_name, like[0])                    # the middle belongs to the first end
+        third = ~soft & ((called != np.where(left, edges.name[0], edges.name[1])) | ~like.any(axis=0))
         beyond = _Edges(np.stack([middle, edges.ends[1]]), np.stack([lowest, edges.g[1]]),
                         np.stack([called, edges.name[1]])).at(third)
         new = ~soft & np.stack([left & ~third, ~left | third])         # which end moves to the middle
@@ -186,9 +249,16 @@ def _narrow(family: Family, edges: _Edges) -> _Edges:
     return _changes(family, edges)
 
 
+def _solved(family: Family, edges: _Edges):
+    """(title, (d, T), residual) of the transitions within narrow edges, and the edges on which nothing vanishes."""
+    found = [*_solve(family, edges)]
+    lost = [edge for *_, rest, edge in found if np.isnan(rest)]
+    lost = _Edges(*(np.stack(arrays, axis=1) for arrays in zip(*lost, strict=True))) if lost else edges.at(slice(0))
+    return [(title, point, rest) for title, point, rest, _ in found if not np.isnan(rest)], lost
+
+
 def _solve(family: Family, edges: _Edges):
-    """(title, (d, T), residual) of every transition within narrow edges."""
-    edges = edges.at(~np.any(edges.name == "paramagnet", axis=0))       # T_c is known
+    """(title, (d, T), residual, edge) of every narrow edge, residual NaN where nothing vanishes."""
     if not edges.name.size:
         return
     far = [family.descend(*edges.ends[1 - side].T, edges.g[side]) for side in (0, 1)]
@@ -227,16 +297,14 @@ def _between(edges: _Edges, share, rows):
 
 
 def _roots(edges: _Edges, function, kind: str):
-    """Solve function(share, rows) = 0 along every edge, a little beyond its ends as well."""
+    """Solve function(share, rows) = 0 along every edge, or a little beyond its ends."""
     n = edges.name.shape[1]
     if not n:
         return
     share = bracketed_root(function, np.full(n, -0.5), np.full(n, 1.5), tolerance=1e-9)
-    good = np.flatnonzero(np.isfinite(share))
-    left = np.abs(function(share[good], good))
-    points = np.stack(_between(edges, share[good], good), axis=-1)
-    for row, point, rest in zip(good, points, left, strict=True):
-        yield _title(kind, *edges.name[:, row]), tuple(point), float(rest)
+    for row, point in enumerate(zip(*_between(edges, share, np.arange(n)), strict=True)):
+        rest = abs(function(share[[row]], np.array([row]))[0]) if np.isfinite(share[row]) else np.nan
+        yield _title(kind, *edges.name[:, row]), point, float(rest), edges.at(row)
 
 
 def _first_order(family: Family, edges: _Edges):
@@ -282,7 +350,7 @@ def _title(kind: str, one: str, other: str) -> str:
 
 
 def _chained(points: np.ndarray, steps) -> np.ndarray:
-    """Points in the order of the curves they lie on; gaps of more than three grid steps separate curves."""
+    """Points in the order of the curves they lie on; gaps of more than two grid steps separate curves."""
     scaled, rest = points / steps, list(range(len(points)))
     curves = []
     while rest:
@@ -291,7 +359,7 @@ def _chained(points: np.ndarray, steps) -> np.ndarray:
             while rest:
                 distance = np.hypot(*(scaled[rest] - scaled[curve[end]]).T)
                 nearest = int(np.argmin(distance))
-                if distance[nearest] > 3:
+                if distance[nearest] > 2:
                     break
                 curve.insert(len(curve) if end else 0, rest.pop(nearest))
         curves += [points[curve], np.full((1, 2), np.nan)]

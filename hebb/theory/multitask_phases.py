@@ -24,6 +24,7 @@ _LINES = {     # style, colour, width, words
     "parallel_lower_edge": ("-.", "#202020", 1.0, "parallel: ends of stability"),
     "parallel_upper_edge": ("-.", "#202020", 1.0, "parallel: ends of stability"),
     "first_order": ("--", "#a02020", 1.2, "first order"),
+    "ground_state": ("o", "#a02020", 1.0, r"$T = 0$: first order"),
     "continuous": ("-", "#202020", 0.8, "continuous"),
     "crossover": ("-", "#909090", 0.6, "name changes"),
 }
@@ -45,6 +46,7 @@ class MultitaskDiagram:
       "continuous pure-H2[11]"                         the lowest state changes as it loses its stability
       "first_order hierarchical-majority"              the free energies of two stable states cross
       "crossover hierarchical-majority"                one state whose name changes: no transition
+      "ground_state"                                   T = 0: exact dilutions at which the lowest state changes (K <= 5)
     A line that does not occur is absent. residuals[name]: largest size of what vanishes on it (Hessian eigenvalue, difference
     of free energies or of amplitudes, scale 1).
 
@@ -89,7 +91,8 @@ class MultitaskDiagram:
         m = family.archetypes(*points, lowest.reshape(-1, law.n_patterns)).reshape(lowest.shape)
         f = found.free_energy * family.scale(dilution)[:, None]
         return cls(dilution, temperature, states[:, :, 0].astype(int), states, f, m,
-                   {name: line.points for name, line in lines.items()}, {name: line.residual for name, line in lines.items()}, known, _title(law))
+                   {name: line.points for name, line in lines.items()},
+                   {name: line.residual for name, line in lines.items()}, known, _title(law))
 
     def metastable(self, row: int, column: int) -> list[str]:
         """Names of the stable states above the lowest at temperature[row], dilution[column], lowest first."""
@@ -120,7 +123,8 @@ class MultitaskDiagram:
         drawn = {}
         for name, line in self.lines.items():
             style, colour, width, words = _LINES[name.split()[0]]
-            drawn[words] = ax.plot(*line.T, style, color=colour, linewidth=width, label=words)[0]
+            drawn[words] = ax.plot(*line.T, style, color=colour, linewidth=width, markersize=3, clip_on=style != "o",
+                                   label=words)[0]
         ax.set(xlim=limits[0], ylim=limits[1], xlabel=r"$d$", ylabel=r"$T$", title=self.title)
         entries = [*present, *drawn.values()]
         ax.legend(handles=entries, fontsize="small" if len(entries) < 18 else "x-small", ncols=1 + len(entries) // 25,
