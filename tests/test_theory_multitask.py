@@ -142,9 +142,9 @@ def test_paramagnet_only_above_the_critical_temperature(K, d, share, seed):
     T = share * p
     raised = free_energy(columns, T, g) - free_energy(columns, T, 0 * g)
     assert np.all(raised >= (g**2).sum(axis=1) * (1 - p / T) / 2 - 1e-14)
-    state = theory(K, d).states(1.0000001 * T)
-    assert [s.branch for s in state] == ["paramagnet"] and state[0].stable
-    assert state[0].free_energy == pytest.approx(-1.0000001 * T * math.log(2))
+    states = theory(K, d).states(T)         # T_c included, where f has a quartic minimum
+    assert [state.branch for state in states] == ["paramagnet"] and states[0].stable
+    assert states[0].free_energy == pytest.approx(-T * math.log(2))
 
 
 # ---- names -----------------------------------------------------------------------------------------------------------
@@ -434,6 +434,7 @@ def test_odd_mixtures_of_the_hopfield_model(K, edge):
     (lambda: theory(3, 0.3).solve(0.1, "H3[21]"), "is not a state"),
     (lambda: theory(3, 0.3).solve(0.1, 7), "branch = 7 is not a state"),
     (lambda: theory(3, 0.3).states("cold"), "temperature = 'cold' is not a number"),
+    (lambda: theory(3, 0.3).solve(1e-12), "temperature = 1e-12 is below 7e-10 = 1e-9 T_c"),
     (lambda: theory(3, 0.3).stability_edge("paramagnet"), "critical_temperature"),
     (lambda: theory(3, 0.3).stability_edge("pure", "left"), "which = 'left' is not one of lower, upper"),
     (lambda: Multitask(3, 1.0), r"dilution = 1.0 is not a number in \[0, 1\["),

@@ -79,7 +79,7 @@ class Multitask:
         "example", unsupervised: the state that follows one example, an `ExampleState` of `hebb.theory.multitask_examples`.
         Raises NoSolution, naming the nearest temperature where it exists, if the branch does not exist here.
         """
-        temperature = check_real("temperature", temperature, 0.0)
+        temperature = self._checked(temperature)
         if branch == "example":
             return example_state(self.law, temperature)
         multiplicities(branch, self.law.n_patterns)
@@ -95,14 +95,21 @@ class Multitask:
         T = 0, stored patterns: complete up to K = 5. T > 0: descents from states of every name (up to K = 5, beyond that
         from pure, parallel and hierarchical ones of some patterns), off their symmetry, and from the vertices.
         """
-        temperature = check_real("temperature", temperature, 0.0)
-        law = self.law
+        temperature, law = self._checked(temperature), self.law
         if temperature == 0 and law.protocol == "storage":
             return [self._vertex_state(vertex) for vertex in vertices(law.n_patterns, law.dilution)]
         begin = self.branches.with_vertices(starts(law.n_patterns) * law.density)
         found = distinct(find_states(self.columns, temperature / law.scale, begin), law.density)
-        states = [self._state(found.g[k], temperature) for k in range(len(begin)) if np.isfinite(found.free_energy[k])]
+        states = [self._state(g, temperature) if g.any() else self._paramagnet(temperature)
+                  for g in found.g[np.isfinite(found.free_energy)]]
         return [state for state in states if state.stable]
+
+    def _checked(self, temperature) -> float:
+        temperature, lowest = check_real("temperature", temperature, 0.0), 1e-9 * self.critical_temperature()
+        if 0 < temperature < lowest:
+            raise ParameterError(f"temperature = {temperature!r} is below {lowest:.2g} = 1e-9 T_c, where entropies are lost to "
+                                 "rounding; use 0")
+        return temperature
 
     def _find(self, temperature: float, branch: str) -> MultitaskState | None:
         law, reduced = self.law, temperature / self.law.scale
@@ -148,7 +155,7 @@ class Multitask:
         law, zero = self.law, np.zeros(self.law.n_patterns)
         hessian = 1 - self.critical_temperature() / temperature if temperature > 0 else -math.inf
         return MultitaskState("paramagnet", law.n_patterns, law.dilution, temperature, zero, zero.copy(),
-                              -temperature * math.log(2), 0.0, math.log(2), hessian, hessian > 0, True, 0.0)
+                              -temperature * math.log(2), 0.0, math.log(2), hessian, hessian > -1e-13, True, 0.0)
 
     @property
     def _blank(self) -> float:
@@ -270,8 +277,10 @@ class Multitask:
         temperature = reduced * self.law.scale
         if reduced > 0:
             state = replace(self._state(tidy(g), temperature), stable=False)
-        elif self.law.protocol == "storage":
-            state = min(self.states(0.0), key=lambda frozen: np.abs(frozen.n - tidy(g)).max())
+        elif known := self.law.protocol == "storage" and self.states(0.0):
+            state = min(known, key=lambda frozen: np.abs(frozen.n - tidy(g)).max())
+        elif self.law.protocol == "storage":        # so many patterns that no vertices are known
+            state = self._state(tidy(g), self.branches.grid()[0] * self.law.scale)
         else:
             state = self._state(tidy(find_states(self.columns, 0.0, g).g), 0.0)
         left = abs(state.smallest_hessian_eigenvalue) if reduced > 0 else 0.0

@@ -78,7 +78,7 @@ def _merging(branches: Branches, branch: str, state, inside: float, outside: flo
         g = find_states(branches.columns, temperature, np.broadcast_to(parent, (*np.shape(temperature), K)), symmetry).g
         bent = groups @ (np.eye(K) - branches.columns.jacobian(g, temperature)) @ groups + (np.eye(K) - groups)
         curvature = np.linalg.eigvalsh(bent)[..., 0]
-        return np.where(np.abs(curvature) < 1e-15, 0.0, -curvature)
+        return np.where(np.abs(curvature) < 1e-13, 0.0, -curvature)
 
     signs = softest(np.array([inside, outside]))
     return softest if signs[0] > 0 and signs[1] <= 0 else None     # at T = p the paramagnet is marginal

@@ -33,9 +33,10 @@ __all__ = ["CONVERGED", "Found", "canonical", "distinct", "find_states", "free_e
 EQUAL = 1e-7                # relative difference of amplitudes that are one
 ZERO = 1e-8                 # amplitude, relative to the largest, of a pattern that is not retrieved
 CONVERGED = 1e-13           # largest |F(g) - g| of a state, relative to p
-_PLAIN = 12                 # iterations of g <- F(g) before the first Newton step
+_PLAIN = 24                 # iterations of g <- F(g) before the first Newton step
 _STEPS = 200                # Newton steps at most
 _INFINITE = 1e12            # a curvature that is infinite, for the linear algebra
+_MARGINAL = 1e-13           # curvature of the paramagnet that is zero, which at T_c is still the minimum
 _SOFT = 1e-9                # curvatures below count as this one in a step
 
 
@@ -60,7 +61,7 @@ def find_states(columns, temperature, starts, groups=None) -> Found:
     groups (K, K): a projection, such as from `groups_of`; the search stays in its image, where it also finds states that
     are unstable outside. First g <- F(g), then Newton steps with |curvature| in place of curvature, so that they lead
     downhill and away from saddles; a step that would increase f is replaced by g <- F(g). All points and starts are
-    advanced together; those that have converged are left alone. Cost: about 20 evaluations of F, 10 of J.
+    advanced together; those that have converged are left alone. Cost: about 40 evaluations of F, 10 of J.
     """
     starts, temperature = np.asarray(starts, float), np.asarray(temperature, float)
     K = starts.shape[-1]
@@ -78,7 +79,7 @@ def find_states(columns, temperature, starts, groups=None) -> Found:
         return step if groups is None else step @ groups
 
     # T >= p, up to rounding: g = 0 is the only stationary point
-    hot = columns.jacobian(np.zeros(K), 1.0)[..., 0, 0] * (1 - 4e-15) <= T
+    hot = columns.jacobian(np.zeros(K), 1.0)[..., 0, 0] * (1 - _MARGINAL) <= T
     g[hot] = 0.0
     for _ in range(_PLAIN):
         g += inside(columns.field(g, T) - g)
@@ -286,7 +287,8 @@ def distinct(found: Found, density) -> Found:
     """
     g = tidy(found.g)
     p = np.asarray(density, float)[..., None]
-    good = (found.hessian > 0) & (found.residual <= CONVERGED * p)
+    stable = (found.hessian > 0) | ((found.hessian > -_MARGINAL) & (g[..., 0] == 0))
+    good = stable & (found.residual <= CONVERGED * p)
     order = np.argsort(np.where(good, found.free_energy, np.inf), axis=-1, kind="stable")
     g = np.take_along_axis(g, order[..., None], axis=-2)
     f, hessian, residual, good = (np.take_along_axis(a, order, axis=-1)
