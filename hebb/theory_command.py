@@ -10,24 +10,31 @@ from .errors import NoSolution, ParameterError, StorageError
 
 __all__ = ["add_arguments", "solve", "write"]
 
-_MOST_POINTS = 10**6      # of a phase diagram: minutes of computing
+_MOST_POINTS = {"dense": 10**6, "multitask": 10**5}      # of a phase diagram: minutes of computing
 _DATASET = ("r", "n_examples", "rho", "protocol")
 
 
 def add_arguments(parser) -> None:
-    """The options of `hebb theory`."""
-    parser.add_argument("model", choices=["dense"])
-    parser.add_argument("--p-body", type=int, default=4, metavar="P", help="interaction order (default 4)")
-    parser.add_argument("--gamma", required=True, metavar="G", help="load; 0.1 or 0:0.5:100")
-    parser.add_argument("--temperature", required=True, metavar="T", help="temperature; 0.3 or 0.01:1.2:100")
-    parser.add_argument("--hamiltonian", default="distinct", help="distinct (default) or naive")
-    parser.add_argument("--r", type=float, metavar="R", help="quality of the examples, ]0, 1]")
-    parser.add_argument("--n-examples", type=int, metavar="M", help="examples of each pattern")
-    parser.add_argument("--rho", type=float, help="entropy of the dataset, the limit of many examples (no M)")
-    parser.add_argument("--protocol", help="storage (default), supervised (default with a dataset) or unsupervised")
-    parser.add_argument("--ansatz", default="RS", help="RS (default) or 1RSB")
-    parser.add_argument("--plot", metavar="FILE", help="draw the phase diagram")
-    parser.add_argument("--save", metavar="FILE", help="store the phase diagram as HDF5")
+    """The options of `hebb theory`: those of each model, and those that all have."""
+    models = parser.add_subparsers(title="models", dest="model", metavar="MODEL", required=True)
+    dense = models.add_parser("dense", help="dense Hebbian networks", description="One point, or a phase diagram.")
+    dense.add_argument("--p-body", type=int, default=4, metavar="P", help="interaction order (default 4)")
+    dense.add_argument("--gamma", required=True, metavar="G", help="load; 0.1 or 0:0.5:100")
+    dense.add_argument("--hamiltonian", default="distinct", help="distinct (default) or naive")
+    dense.add_argument("--ansatz", default="RS", help="RS (default) or 1RSB")
+    multitask = models.add_parser("multitask", help="multitasking Hopfield networks",
+                                  description="All stable states of one point, or a phase diagram.")
+    multitask.add_argument("--n-patterns", type=int, default=3, metavar="K", help="number of patterns (default 3)")
+    multitask.add_argument("--dilution", required=True, metavar="D", help="share of zero entries; 0.3 or 0.02:0.98:60")
+    multitask.add_argument("--normalize-dilution", action="store_true", help="H over 1 - d, so that T_c = 1")
+    for model in (dense, multitask):
+        model.add_argument("--temperature", required=True, metavar="T", help="temperature; 0.3 or 0.01:1.2:100")
+        model.add_argument("--r", type=float, metavar="R", help="quality of the examples, ]0, 1]")
+        model.add_argument("--n-examples", type=int, metavar="M", help="examples of each pattern")
+        model.add_argument("--rho", type=float, help="entropy of the dataset, the limit of many examples (no M)")
+        model.add_argument("--protocol", help="storage (default), supervised (default with a dataset) or unsupervised")
+        model.add_argument("--plot", metavar="FILE", help="draw the phase diagram")
+        model.add_argument("--save", metavar="FILE", help="store the phase diagram as HDF5")
 
 
 def write(path, writer) -> None:
@@ -40,22 +47,59 @@ def write(path, writer) -> None:
 
 def solve(options) -> int:
     """Run the command; returns the exit code."""
-    from .theory import Dense
-
-    dataset = {name: getattr(options, name) for name in _DATASET}
-    theory = Dense(p_body=options.p_body, hamiltonian=options.hamiltonian, **dataset)
-    gamma, temperature = _range("--gamma", options.gamma), _range("--temperature", options.temperature)
-    if gamma.size * temperature.size > _MOST_POINTS:
+    axis = "gamma" if options.model == "dense" else "dilution"
+    first, temperature = (_range(f"--{name}", getattr(options, name)) for name in (axis, "temperature"))
+    most = _MOST_POINTS[options.model]
+    if first.size * temperature.size > most:
         raise ParameterError(
-            f"--gamma {options.gamma} and --temperature {options.temperature} span {gamma.size * temperature.size} "
-            f"points; at most {_MOST_POINTS} are solved at once"
+            f"--{axis} {getattr(options, axis)} and --temperature {options.temperature} span "
+            f"{first.size * temperature.size} points; at most {most} are solved at once"
         )
-    if gamma.size == temperature.size == 1:
-        return _print_solutions(theory, float(gamma[0]), float(temperature[0]), options)
+    dataset = {name: getattr(options, name) for name in _DATASET}
+    run = _dense if options.model == "dense" else _multitask
+    if first.size == temperature.size == 1:
+        if options.plot or options.save:
+            raise ParameterError("--plot and --save draw and store phase diagrams; give a range, for example "
+                                 f"--{axis} {'0:0.5:100' if axis == 'gamma' else '0.02:0.98:60'}")
+        return run(options, dataset, float(first[0]), float(temperature[0]))
     for path in filter(None, (options.plot, options.save)):
         if not Path(path).resolve().parent.is_dir():
             raise StorageError(f"cannot write {path}: there is no folder {Path(path).parent}")
-    diagram = theory.phase_diagram(gamma=gamma, temperature=temperature, ansatz=options.ansatz)
+    return _write_diagram(run(options, dataset, first, temperature), axis, options)
+
+
+def _dense(options, dataset, gamma, temperature):
+    """Prints the solutions of a point, or returns the diagram of two axes."""
+    from .theory import Dense
+
+    theory = Dense(p_body=options.p_body, hamiltonian=options.hamiltonian, **dataset)
+    if isinstance(gamma, float):
+        return _print_solutions(theory, gamma, temperature, options)
+    return theory.phase_diagram(gamma=gamma, temperature=temperature, ansatz=options.ansatz)
+
+
+def _multitask(options, dataset, dilution, temperature):
+    """Prints the states of a point, or returns the diagram of two axes."""
+    from .theory import Multitask
+
+    dataset = dataset | {"normalize_dilution": options.normalize_dilution}
+    if not isinstance(dilution, float):
+        return Multitask.phase_diagram(n_patterns=options.n_patterns, dilution=dilution, temperature=temperature, **dataset)
+    theory = Multitask(n_patterns=options.n_patterns, dilution=dilution, **dataset)
+    print(f"critical temperature: {theory.critical_temperature():.10g}")
+    for state in theory.states(temperature):
+        overlaps = "  ".join(f"{name} = [{', '.join(f'{value:.10g}' for value in getattr(state, name))}]"
+                             for name in ("m", *(("n",) if theory.law.protocol != "storage" else ())))
+        print(f"{state.branch}: f = {state.free_energy:.10g}  {overlaps}  entropy = {state.entropy:.6g}  smallest Hessian "
+              f"eigenvalue = {state.smallest_hessian_eigenvalue:.6g}  converged = {state.converged} "
+              f"(residual {state.residual:.1e})")
+    return 0
+
+
+def _write_diagram(diagram, axis: str, options) -> int:
+    """Store, draw and summarise a phase diagram."""
+    import numpy as np
+
     if options.save:
         diagram.save(options.save)
     if options.plot:
@@ -64,25 +108,20 @@ def solve(options) -> int:
         matplotlib.use("Agg")
         import matplotlib.pyplot as plt
 
-        figure, axes = plt.subplots(layout="constrained")
+        figure, axes = plt.subplots(layout="constrained", figsize=(8.0, 4.8) if axis == "dilution" else None)
         diagram.plot(axes)
         write(options.plot, figure.savefig)
         plt.close(figure)
     for name, line in diagram.lines.items():
         if len(line):
-            print(
-                f"{name}: {len(line)} points, gamma {line[:, 0].min():.6g} to {line[:, 0].max():.6g}, "
-                f"temperature {line[:, 1].min():.6g} to {line[:, 1].max():.6g}"
-            )
+            (left, low), (right, high) = np.nanmin(line, axis=0), np.nanmax(line, axis=0)
+            print(f"{name}: {np.isfinite(line[:, 0]).sum()} points, {axis} {left:.6g} to {right:.6g}, "
+                  f"temperature {low:.6g} to {high:.6g}")
     return 0
 
 
 def _print_solutions(theory, gamma: float, temperature: float, options) -> int:
     """One line per branch, and where retrieval ends at this temperature; NoSolution only if no branch exists."""
-    if options.plot or options.save:
-        raise ParameterError(
-            "--plot and --save draw and store phase diagrams; give a range, for example --gamma 0:0.5:100"
-        )
     found, missing = 0, []
     for branch in ("retrieval", "glass", "paramagnet"):
         try:
@@ -137,6 +176,6 @@ def _range(name: str, text: str):
         raise ParameterError(
             f"{name} {text} is neither a number nor low:high:number with finite low < high and number >= 2"
         )
-    if number > _MOST_POINTS:
-        raise ParameterError(f"{name} {text} has more than {_MOST_POINTS} values; take fewer")
+    if number > _MOST_POINTS["dense"]:
+        raise ParameterError(f"{name} {text} has more than {_MOST_POINTS['dense']} values; take fewer")
     return np.linspace(low, high, number)

@@ -102,7 +102,7 @@ class Family:
         return found
 
     def lowest(self, dilution, temperature, known, thorough: bool) -> Found:
-        """The state of lowest f that is not unstable, among the known ones and, if thorough, those of the
+        """The stable state of lowest f among the known ones and, if thorough, those of the
         starts of every name."""
         n = len(dilution)
         if thorough:
@@ -111,9 +111,7 @@ class Family:
             fresh = self.descend(*each, np.tile(begin, (n, 1)) * (1 - each[0])[:, None])
             fresh = [a.reshape(n, len(begin), *a.shape[1:]) for a in fresh]
             known = [*known, *(Found(*(a[:, k] for a in fresh)) for k in range(len(begin)))]
-        # marginal states count: they say where to stop
-        best = np.argmin([np.where((found.hessian > -_SOFT) & (found.residual <= 1e-9 * (1 - dilution)), found.free_energy, np.inf)
-                          for found in known], axis=0)
+        best = np.argmin([np.where(self.stable(found, dilution), found.free_energy, np.inf) for found in known], axis=0)
         return Found(*(np.stack(arrays)[best, np.arange(n)] for arrays in zip(*known, strict=True)))
 
     def archetypes(self, dilution, temperature, g) -> np.ndarray:
@@ -234,7 +232,9 @@ def _narrow(family: Family, edges: _Edges) -> _Edges:
         d, T = middle.T
         one, other = (family.follow(d, T, g) for g in edges.g)
         best = family.lowest(d, T, [one, other], thorough=turn < _THOROUGH)
-        lowest, called, soft = best.g, names(best.g), best.hessian < _SOFT      # close enough
+        lowest, called = best.g, names(best.g)
+        soft = np.any([(np.abs(found.hessian) < _SOFT) & (found.free_energy <= best.free_energy)
+                       for found in (one, other, best)], axis=0)                # close enough
         like = np.stack([_near(lowest, one.g, d), _near(lowest, other.g, d)])
         nearer = np.abs(lowest - edges.g[0]).max(axis=1) <= np.abs(lowest - edges.g[1]).max(axis=1)
         by_name = np.where(edges.name[0] == edges.name[1], nearer, called == edges.name[0])

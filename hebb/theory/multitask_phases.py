@@ -122,9 +122,12 @@ class MultitaskDiagram:
             present.append(Patch(facecolor="none", edgecolor="#606060", hatch="////", label="others metastable"))
         drawn = {}
         for name, line in self.lines.items():
-            style, colour, width, words = _LINES[name.split()[0]]
+            kind, _, pair = name.partition(" ")
+            style, colour, width, words = _LINES[kind]
+            # several lines may separate states of one name: their points say no more than that
+            style = "." if pair and len(set(pair.split("-"))) == 1 else style
             drawn[words] = ax.plot(*line.T, style, color=colour, linewidth=width, markersize=3, clip_on=style != "o",
-                                   label=words)[0]
+                                   label=words)[0] if style != "." or words not in drawn else drawn[words]
         ax.set(xlim=limits[0], ylim=limits[1], xlabel=r"$d$", ylabel=r"$T$", title=self.title)
         entries = [*present, *drawn.values()]
         ax.legend(handles=entries, fontsize="small" if len(entries) < 18 else "x-small", ncols=1 + len(entries) // 25,
