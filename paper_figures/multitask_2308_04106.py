@@ -22,10 +22,8 @@ from hebb.log_storage import depths, log_storage_figure
 from hebb.params import MultitaskLaw
 from hebb.pictures import COLORS, house_style
 from hebb.sampling.chain import Chain, chain_class
-from hebb.theory.multitask import Multitask
+from hebb.theory import Multitask
 from hebb.theory.multitask_examples import example_state
-from hebb.theory.multitask_learning import example_crossing, parallel_threshold
-from hebb.theory.multitask_phases import MultitaskDiagram
 
 
 def phase_diagrams(numbers=(2, 3, 5), points: int = 60) -> Figure:
@@ -33,8 +31,8 @@ def phase_diagrams(numbers=(2, 3, 5), points: int = 60) -> Figure:
     with house_style():
         figure = Figure(figsize=(6.4, 3.7 * len(numbers)), layout="constrained")
         for ax, k in zip(np.atleast_1d(figure.subplots(len(numbers))), numbers, strict=True):
-            law = MultitaskLaw.from_keywords(k, 0.5, normalize_dilution=True)
-            MultitaskDiagram.compute(law, np.linspace(0.01, 0.97, points), np.linspace(0, 1.08, points)).plot(ax)
+            Multitask.phase_diagram(k, np.linspace(0.01, 0.97, points), np.linspace(0, 1.08, points),
+                                    normalize_dilution=True).plot(ax)
             ax.grid(False)
             ax.set(ylabel=r"$T/T_c$", title=f"K = {k} stored patterns")
         return figure
@@ -42,14 +40,14 @@ def phase_diagrams(numbers=(2, 3, 5), points: int = 60) -> Figure:
 
 def learning(n_spins: int = 20_000, large: int = 10**8, disorder: int = 8, numbers=(3, 5, 10, 18, 25, 32, 45, 80, 150, 300),
              qualities=(0.12, 0.18, 0.23, 0.26, 0.28, 0.33, 0.42, 0.6, 0.9), r: float = 0.3, n_examples: int = 41,
-             dilution: float = 0.3, temperature: float = 0.15) -> tuple[Figure, dict]:
+             dilution: float = 0.3, temperature: float = 0.15, curve: int = 150) -> tuple[Figure, dict]:
     """Overlaps with K = 2 archetypes after learning, supervised and unsupervised, against M at one r and against r at one M.
 
     Spin by spin on n_spins, and supervised on `large` spins in classes. Overlaps of a sample are taken by size where the
     two differ in theory, and in the order drawn where they do not (by size, equal ones would be told apart by chance).
-    Returns the figure and {(name, r, M): (mean (2,), error (2,), theory (2,))}.
+    curve: points of the lines. Returns the figure and {(name, r, M): (mean (2,), error (2,), theory (2,))}.
     """
-    edge = parallel_threshold(2, dilution, temperature).rho
+    edge = Multitask(2, dilution).parallel_threshold(temperature).rho
     by_number, by_quality = [(r, m) for m in numbers], [(q, n_examples) for q in qualities]
     table = {}
     for name, (protocol, n, dynamics, sweeps) in (("supervised", ("supervised", n_spins, "glauber", 60)),
@@ -65,11 +63,11 @@ def learning(n_spins: int = 20_000, large: int = 10**8, disorder: int = 8, numbe
     with house_style():
         figure = Figure(figsize=(9.6, 3.9), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True)
-        lines = np.unique(np.rint(np.geomspace(min(numbers), max(numbers), 90)).astype(int))
+        lines = np.unique(np.rint(np.geomspace(min(numbers), max(numbers), curve)).astype(int))
         left.plot(lines, [_overlaps(r, m, dilution, temperature) for m in lines], "-", color="0.45")
         alone = [_following_one(r, m, dilution, temperature) for m in lines]
         left.plot(lines, alone, "--", color="0.45", linewidth=1.0)
-        grid = np.geomspace(min(qualities), 1, 150)
+        grid = np.geomspace(min(qualities), 1, curve)
         right.plot(grid, [_overlaps(q, n_examples, dilution, temperature) for q in grid], "-", color="0.45")
         for ax, chosen, at in ((left, by_number, 1), (right, by_quality, 0)):
             x = np.array([point[at] for point in chosen])
@@ -81,7 +79,7 @@ def learning(n_spins: int = 20_000, large: int = 10**8, disorder: int = 8, numbe
         needed = (1 - r**2) / r**2  # times 1/rho
         _threshold(left, needed / edge, r"$\rho_{par}$" + f" = {edge:.3f}", "--")
         _threshold(left, needed, r"one step: $\rho = 1$", ":")
-        _threshold(left, example_crossing(2, dilution, temperature, r=r).n_examples, "example crossing", "-.")
+        _threshold(left, Multitask(2, dilution).example_crossing(temperature, r=r).n_examples, "example crossing", "-.")
         _threshold(right, (1 + n_examples * edge) ** -0.5, r"$\rho_{par}$", "--")
         _threshold(right, (1 + n_examples) ** -0.5, r"$\rho = 1$", ":")
         left.set(xscale="log", xlabel="examples per pattern $M$", ylabel="archetype overlaps $m_1, m_2$",
@@ -118,13 +116,13 @@ def _threshold(ax, x: float, name: str, style: str) -> None:
 
 
 def memory(entropies=(0.7, 1.0, 1.4, 1.9, 2.5, 3.2, 4.0), n_spins: int = 20_000, n_examples: int = 51, samples: int = 4,
-           dilution: float = 0.3) -> tuple[Figure, dict]:
+           dilution: float = 0.3, curve: int = 30) -> tuple[Figure, dict]:
     """Unsupervised learning of one pattern at T = 0 that begins in the archetype or in its first example: energies and overlaps
     with the archetype against the entropy rho of the dataset.
 
     Returns the figure and {(start, rho): (energies (samples,), overlaps (samples,), theory energy, theory overlap)}.
     """
-    crossing = example_crossing(1, dilution).rho
+    crossing = Multitask(1, dilution).example_crossing().rho
     table = {}
     for rho in entropies:
         data = _dataset(rho, n_examples)
@@ -142,7 +140,7 @@ def memory(entropies=(0.7, 1.0, 1.4, 1.9, 2.5, 3.2, 4.0), n_spins: int = 20_000,
     with house_style():
         figure = Figure(figsize=(9.6, 3.7), layout="constrained")
         left, right = figure.subplots(1, 2)
-        grid = np.linspace(min(entropies), max(entropies), 30)
+        grid = np.linspace(min(entropies), max(entropies), curve)
         for start, color, mark in zip(("archetype", "example"), COLORS, "os", strict=False):
             seen = np.array([table[start, rho][:2] for rho in entropies])  # (rho, energy or overlap, sample)
             data = np.hstack([seen.mean(axis=2), seen.std(axis=2) / (samples - 1) ** 0.5])

@@ -66,3 +66,51 @@ def test_benchmark_chain_and_missing_baseline():
     assert bench._optional(absent, "something", missing) is None and missing == ["something"]
     row = bench._row("x", "1/s", 2.0, lambda: 0.5, "b", lambda: 1.0, 2)
     assert row.hebb == 4.0 and row.baseline == 2.0 and row.ratio == 2.0
+
+
+def test_figures_of_multitasking_networks(tmp_path):
+    figures = runpy.run_path(str(ROOT / "paper_figures" / "multitask_2308_04106.py"))
+    drawn = figures["phase_diagrams"](numbers=(2,), points=12)
+    drawn.savefig(tmp_path / "phases.png")
+    assert drawn.axes[0].get_title() == "K = 2 stored patterns"
+
+    figure, table = figures["learning"](n_spins=4000, large=10**7, disorder=3, numbers=(9, 150), qualities=(0.15, 0.9), curve=6)
+    figure.savefig(tmp_path / "learning.png")
+    for (name, _, _), (mean, _, theory) in table.items():
+        np.testing.assert_allclose(mean, theory, rtol=0, atol=0.003 if name == "large" else 0.06)
+    few, many = (table["supervised", 0.3, m][2] for m in (9, 150))
+    assert few[0] - few[1] < 1e-6 and many[0] - many[1] > 0.4
+    np.testing.assert_array_equal(table["unsupervised", 0.3, 150][2], many)
+
+    figure, table = figures["memory"](entropies=(1.0, 3.2), n_spins=6000, n_examples=51, samples=2, curve=4)
+    figure.savefig(tmp_path / "memory.png")
+    for energies, overlaps, energy, overlap in table.values():
+        assert abs(energies.mean() - energy) < 0.015 and abs(overlaps.mean() - overlap) < 0.04
+    lowest = [min(("archetype", "example"), key=lambda start: table[start, rho][0].mean()) for rho in (1.0, 3.2)]
+    assert lowest == ["archetype", "example"]
+
+
+def test_figure_of_cost_and_losses(tmp_path):
+    """The energy is the product loss to rounding; the plain loss has another minimum, in an actual sample."""
+    figures = runpy.run_path(str(ROOT / "paper_figures" / "multitask_2308_04106.py"))
+    figure, found = figures["losses"](sweeps=40)
+    figure.savefig(tmp_path / "losses.png")
+    assert np.abs(found["residual"]).max() < 1e-14
+    (signs_energy, _, signs_loss, signs_m), (energy, _, loss, m) = (found["minima"][k] for k in ("parallel", "hierarchical"))
+    assert abs(signs_m.sum() - 1.1445) < 0.06 and abs(m.sum() - 0.973) < 0.06      # of the infinite system, d = 0.3
+    assert abs(signs_energy + 0.21831) < 0.02 and abs(energy + 0.26903) < 0.01
+    assert energy < signs_energy and signs_loss < loss
+
+    figure, table = figures["cost"](spin_by_spin=(1000,), lumped=(1000,), gibbs=(1000, 10**9), seconds=0.002)
+    figure.savefig(tmp_path / "cost.png")
+    assert [[n for n, _ in rows] for rows in table.values()] == [[1000], [1000], [1000, 10**9]]
+    assert all(seconds > 0 for rows in table.values() for _, seconds in rows)
+
+
+def test_multitasking_notebook(tmp_path):
+    notebook = ROOT / "notebooks" / "02_multitasking.py"
+    done = subprocess.run([sys.executable, notebook], cwd=tmp_path, env=clean_environment(MPLBACKEND="Agg"), capture_output=True,
+                          text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "rho_par = 0.368453: 27 examples of r = 0.3" in done.stdout and "rho_x   = 1.891252" in done.stdout
+    assert float(done.stdout.split("at N = 1e8: ")[1].split()[0]) < 5e-3
