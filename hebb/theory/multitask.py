@@ -284,7 +284,8 @@ class Multitask:
         else:
             state = self._state(tidy(find_states(self.columns, 0.0, g).g), 0.0)
         left = abs(state.smallest_hessian_eigenvalue) if reduced > 0 else 0.0
-        return StabilityEdge(branch, self.law.dilution, temperature, state, left, state.converged and left < 1e-6)
+        settled = state.residual <= 1e-9 * self.law.density          # soft as it is there
+        return StabilityEdge(branch, self.law.dilution, temperature, state, left, settled and left < 1e-6)
 
     @classmethod
     def parallel_dilution(cls, n_patterns, lobe="main", **dataset) -> StabilityEdge:

@@ -52,8 +52,18 @@ def temperature_edge(branches: Branches, branch: str, which: str) -> tuple[float
         if best(here) < 0 or here.hessian[0] <= 0:
             break
         inside, state = outside, here.g[0]
+    merging = None
+    if best(here) < 0:                      # it does not go on as a saddle
+        # close in, so that what it merges with is not lost in what that merges with
+        for _ in range(12):
+            middle = (inside + outside) / 2
+            here = branches.find(middle, branch, state[None])
+            if best(here) >= 0 and here.hessian[0] > 0:
+                inside, state = middle, here.g[0]
+            else:
+                outside = middle
+        merging = _merging(branches, branch, state, inside, outside)
     ending = _ending(branches, branch, state)
-    merging = _merging(branches, branch, state, inside, outside) if best(here) < 0 else None    # else it goes on as a saddle
     edge = _root(merging or ending, outside, inside)
     if merging:                             # unless it ends beyond, in a fold, as states that a cubic term creates do
         here = branches.find(edge, branch, state[None])
@@ -63,7 +73,9 @@ def temperature_edge(branches: Branches, branch: str, which: str) -> tuple[float
 
 
 def _root(softest, outside: float, inside: float) -> float:
-    return float(bracketed_root(softest, np.array([outside]), np.array([inside]))[0])
+    """The root, or inside where rounding leaves no change of sign in a narrow bracket; its residual will tell."""
+    root = float(bracketed_root(softest, np.array([outside]), np.array([inside]))[0])
+    return inside if np.isnan(root) else root
 
 
 def _merging(branches: Branches, branch: str, state, inside: float, outside: float):

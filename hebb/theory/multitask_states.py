@@ -98,9 +98,10 @@ def find_states(columns, temperature, starts, groups=None) -> Found:
         shorter = np.minimum(1, reach[rows] * size / np.maximum(length, 1e-300))
         step *= shorter[:, None]
         new = free_energy(here, t, x + step)
-        # close to a minimum the differences of f drown in rounding, and Newton needs no judge
-        close = (length < 1e-4 * np.where(t > 0, np.minimum(size, t), size)) & (curvature[:, 0] > _SOFT)
-        worse = (new > f[rows]) & ~close
+        # differences of f drown in rounding near a minimum, where Newton needs no judge, and in a wide range around soft ones
+        convex = curvature[:, 0] > _SOFT
+        close = convex & (length < 1e-4 * np.where(t > 0, np.minimum(size, t), size))
+        worse = (new > f[rows] + np.where(convex, 1e-15 * np.abs(f[rows]), 0)) & ~close
         step[worse] = slope[worse]
         tried = np.minimum(shorter * length / np.maximum(size, 1e-300), 0.3)
         reach[rows] = np.where(worse, tried / 4, np.minimum(2 * reach[rows], 0.3))
