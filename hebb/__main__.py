@@ -34,6 +34,7 @@ examples:
   hebb theory dense --p-body 4 --gamma 0:0.5:100 --temperature 0.01:1.2:100 --plot out.png --save out.h5
   hebb theory dense --p-body 4 --r 0.8 --n-examples 10 --gamma 0.1 --temperature 0.3
   hebb theory dense --p-body 4 --gamma 0.35 --temperature 0.1 --ansatz 1RSB
+  hebb theory multitask --n-patterns 3 --dilution 0.02:0.98:60 --temperature 0:1:60 --plot out.png
 """
 
 #: A comparison is off when a deviation exceeds this many standard errors.

@@ -176,6 +176,34 @@ def test_theory_of_a_diagram(folder, capsys):
     assert "no folder" in refused(capsys, *arguments, "--plot", "none/d.png")
 
 
+def test_theory_of_multitask_states(capsys):
+    from hebb.theory import Multitask
+
+    point = ("theory", "multitask", "--n-patterns", "3", "--dilution", "0.45", "--temperature", "0.03")
+    code, out, _ = hebb(capsys, *point)
+    states = Multitask(3, 0.45).states(0.03)
+    lines = out.splitlines()
+    assert code == 0 and lines[0] == "critical temperature: 0.55" and len(lines) == 1 + len(states) == 3
+    for line, state in zip(lines[1:], states, strict=True):
+        assert line.startswith(f"{state.branch}: f = {state.free_energy:.10g}  m = [{state.m[0]:.10g}, ") and "n = " not in line
+    code, out, _ = hebb(capsys, *point, "--normalize-dilution", "--r", "0.5", "--n-examples", "20")
+    assert code == 0 and out.startswith("critical temperature: 1\n") and "n = [" in out
+    assert "n_patterns = 0" in refused(capsys, *point, "--n-patterns", "0")
+    assert "give a range" in refused(capsys, *point, "--save", "x.h5")
+    assert "leave them out" in refused(capsys, *point, "--rho", "0.1", "--protocol", "storage")
+
+
+def test_theory_of_a_multitask_diagram(folder, capsys):
+    from hebb.theory.multitask_phases import MultitaskDiagram
+
+    arguments = ("theory", "multitask", "--n-patterns", "2", "--dilution", "0.1:0.9:5", "--temperature", "0:0.8:4")
+    code, out, _ = hebb(capsys, *arguments, "--plot", "d.png", "--save", "d.h5")
+    assert code == 0 and "\ncontinuous pure-hierarchical: " in out and (folder / "d.png").stat().st_size > 5000
+    diagram = MultitaskDiagram.load("d.h5")
+    assert diagram.labels.shape == (4, 5) and "critical: 5 points, dilution 0.1 to 0.9" in out
+    assert "no folder" in refused(capsys, *arguments, "--plot", "none/d.png")
+
+
 @pytest.mark.parametrize("worst, code", [(4.9, 0), (5.1, 1)])
 def test_compare_judges_by_the_worst_z(folder, capsys, monkeypatch, worst, code):
     from hebb import compare

@@ -205,6 +205,15 @@ def test_grids_are_bounded(capsys):
     assert "more than 1000000 values" in refused(capsys, "theory", "dense", "--gamma", "0:1:1000001", "--temperature", "0.3")
     wide = ("theory", "dense", "--gamma", "0:1:2000", "--temperature", "0:1:2000")
     assert "span 4000000 points; at most 1000000" in refused(capsys, *wide)
+    wide = ("theory", "multitask", "--dilution", "0:0.9:400", "--temperature", "0:1:400")
+    assert "span 160000 points; at most 100000" in refused(capsys, *wide)
+
+
+def test_options_of_the_other_model_are_refused(capsys):
+    for arguments in (("dense", "--gamma", "0.1", "--dilution", "0.1"), ("multitask", "--dilution", "0.1", "--ansatz", "RS")):
+        with pytest.raises(SystemExit) as caught:
+            hebb(capsys, "theory", *arguments, "--temperature", "0.3")
+        assert caught.value.code == 2 and "unrecognized arguments: --" in capsys.readouterr().err
 
 
 def test_boundaries_beside_a_point(capsys):

@@ -80,7 +80,7 @@ class Family:
         if self.summed:
             found = find_states(Columns(self.n_patterns, dilution), reduced, begin, groups)
             return found._replace(g=tidy(found.g))
-        g, numbers = np.empty((len(starts), self.n_patterns)), np.empty((3, len(starts)))
+        g, numbers = np.empty((len(begin), self.n_patterns)), np.empty((3, len(begin)))
         for d in np.unique(dilution):
             rows = np.flatnonzero(dilution == d)
             part = find_states(self._columns(d), reduced[rows], begin[rows], groups)
