@@ -184,8 +184,8 @@ def log_storage_figure(points: list[Depth], larger=(10**9, 10**15)) -> Figure:
             ax.axvline(1, color="black", linewidth=1.0)
             ax.axvline(2, color="black", linewidth=0.8, linestyle=":")
             ax.set(xlabel=r"$x = 2\gamma\,\ln(1/d)$,  $\gamma = K/\ln N$", xlim=(0, widest), ylim=(-0.03, 1.12))
-            ax.text(1.02, 1.055, r"$s_K \to 0$", fontsize=8)
-            ax.text(2.02, 1.055, "no spins left", fontsize=8)
+            ax.text(1.02, 1.055, r"$\gamma = 1/(2\ln(1/d))$", fontsize=7.5)
+            ax.text(2.02, 1.055, r"$1/\ln(1/d)$", fontsize=7.5)
         left.set(ylabel="share of samples", title="the last level stays")
         left.legend(loc="lower left", fontsize=6.5, borderaxespad=0.1, handlelength=1.6)
         middle.set(xscale="log", xlabel=r"signal-to-noise ratio of the last level, $s_K = \sqrt{Np}\,d^{K-1}$",

@@ -109,8 +109,8 @@ def test_figure_of_cost_and_losses(tmp_path):
 
 def test_multitasking_notebook(tmp_path):
     notebook = ROOT / "notebooks" / "02_multitasking.py"
-    done = subprocess.run([sys.executable, notebook], cwd=tmp_path, env=clean_environment(MPLBACKEND="Agg"), capture_output=True,
-                          text=True, timeout=300)
+    done = subprocess.run([sys.executable, notebook], cwd=tmp_path, env=clean_environment(MPLBACKEND="Agg"),
+                          capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "rho_par = 0.368453: 27 examples of r = 0.3" in done.stdout and "rho_x   = 1.891252" in done.stdout
     assert float(done.stdout.split("at N = 1e8: ")[1].split()[0]) < 5e-3
