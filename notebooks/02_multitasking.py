@@ -23,8 +23,8 @@ from hebb.compare import compare_results
 from hebb.theory import Multitask
 
 # %% [markdown]
-# Three patterns whose entries vanish with probability d = 0.3, nearly at T = 0. Every spin follows the first pattern that has an
-# entry there: the overlaps are p d^(k-1) with p = 1 - d.
+# Three patterns whose entries vanish with probability d = 0.3, nearly at T = 0. Every spin follows the first pattern that
+# has an entry there: the overlaps are p d^(k-1) with p = 1 - d.
 
 # %%
 d = 0.3
@@ -34,8 +34,8 @@ for k in range(3):
     print(f"m_{k + 1} = {cold['m'].mean[0, k]:.4f} +- {cold['m'].raw_error[0, k]:.4f}   p d^{k} = {(1 - d) * d**k:.4f}")
 
 # %% [markdown]
-# Most of that error is the patterns', not the chain's. Each sample has its own theory, at its own shares of columns, and that is
-# what `hebb compare` compares:
+# Most of that error is the patterns', not the chain's. Each sample has its own theory, at its own shares of columns, and
+# that is what `hebb compare` compares:
 
 # %%
 warm = simulate(model, temperature=[0.08, 0.12, 0.3], disorder=8, start="hierarchical", dynamics="glauber", thermalize=60,
@@ -72,8 +72,8 @@ diagram.plot()
 plt.show()
 
 # %% [markdown]
-# With noisy examples instead of the patterns there are thresholds. Beyond rho_par the noise hides the hierarchy and both patterns
-# are retrieved alike; unsupervised, beyond rho_x, one example is cheaper than what all have in common.
+# With noisy examples instead of the patterns there are thresholds. Beyond rho_par the noise hides the hierarchy and both
+# patterns are retrieved alike; unsupervised, beyond rho_x, one example is cheaper than what all have in common.
 
 # %%
 pair = Multitask(n_patterns=2, dilution=d)
