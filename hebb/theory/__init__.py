@@ -5,9 +5,10 @@ from .dense import Dense
 from .ground_state import GroundState, ground_state
 from .learning import CriticalExamples, ExampleScaling, critical_examples, example_scaling, noise_load, tolerable_noise
 from .multitask import Multitask
+from .multitask_phases import MultitaskDiagram
 from .multitask_records import MultitaskState, StabilityEdge
 from .phases import PhaseDiagram
 
 __all__ = ["Boundary", "CriticalExamples", "Curve", "Dense", "ExampleScaling", "GroundState", "Multitask",
-           "MultitaskState", "PhaseDiagram", "Solution", "StabilityEdge", "critical_examples", "example_scaling",
-           "ground_state", "noise_load", "tolerable_noise"]
+           "MultitaskDiagram", "MultitaskState", "PhaseDiagram", "Solution", "StabilityEdge", "critical_examples",
+           "example_scaling", "ground_state", "noise_load", "tolerable_noise"]

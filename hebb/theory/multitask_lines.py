@@ -102,8 +102,7 @@ class Family:
         return found
 
     def lowest(self, dilution, temperature, known, thorough: bool) -> Found:
-        """The stable state of lowest f among the known ones and, if thorough, those of the
-        starts of every name."""
+        """The stable state of lowest f among the known ones and, if thorough, those of the starts of every name."""
         n = len(dilution)
         if thorough:
             begin = starts(self.n_patterns)
@@ -159,8 +158,9 @@ def transitions(family: Family, dilution, temperature, g, name) -> dict[str, Lin
     edges = _changes(family, _below_critical(family, _grid_edges(family, dilution, temperature, g, name)))
     solved, lost = _solved(family, _narrow(family, edges))
     # a shallow state may get lost on the way to the middle of an edge, so that the wrong half was kept: once more from nearby
-    wider = 500 * (lost.ends - lost.ends[::-1])
-    solved += _solved(family, _narrow(family, lost._replace(ends=lost.ends + wider)))[0]
+    wider = lost.ends + 500 * (lost.ends - lost.ends[::-1])
+    wider = np.clip(wider, [0.0, _COLDEST], [1 - 1e-9, np.inf])
+    solved += _solved(family, _narrow(family, lost._replace(ends=wider)))[0]
     switches = []
     if family.law.protocol == "storage" and temperature[0] == 0 and family.n_patterns <= LARGEST_COMPLETE:
         for crossing in energy_crossings(family.n_patterns):
@@ -180,16 +180,15 @@ def transitions(family: Family, dilution, temperature, g, name) -> dict[str, Lin
 def _grid_edges(family: Family, dilution, temperature, g, name) -> _Edges:
     """All pairs of neighbours, where the dilution may change only if states are summed over columns."""
     # states at T = 0 are followed from a temperature at which they have not moved yet
-    points = np.stack(np.meshgrid(dilution, np.maximum(temperature, _COLDEST)), axis=-1)
-    pairs = [(slice(None, -1), slice(1, None))] if temperature.size > 1 else []
-    pieces = [tuple(np.stack([array[pair[0]].reshape(-1, *array.shape[2:]), array[pair[1]].reshape(-1, *array.shape[2:])])
-                    for array in (points, g, name)) for pair in pairs]
-    if family.summed and dilution.size > 1:
-        first = 1 if temperature[0] == 0 else 0
-        pieces.append(tuple(np.stack([array[first:, :-1].reshape(-1, *array.shape[2:]),
-                                      array[first:, 1:].reshape(-1, *array.shape[2:])]) for array in (points, g, name)))
-    if not pieces:
-        return _Edges(np.empty((2, 0, 2)), np.empty((2, 0, family.n_patterns)), np.empty((2, 0), object))
+    grid = np.stack(np.meshgrid(dilution, np.maximum(temperature, _COLDEST)), axis=-1), g, name
+
+    def pairs(here, there):
+        return [np.stack([array[part].reshape(-1, *array.shape[2:]) for part in (here, there)]) for array in grid]
+
+    pieces = [pairs(np.s_[:-1], np.s_[1:])]
+    if family.summed:
+        rows = slice(int(temperature[0] == 0), None)
+        pieces.append(pairs(np.s_[rows, :-1], np.s_[rows, 1:]))
     return _Edges(*(np.concatenate(parts, axis=1) for parts in zip(*pieces, strict=True)))
 
 
@@ -258,9 +257,7 @@ def _solved(family: Family, edges: _Edges):
 
 
 def _solve(family: Family, edges: _Edges):
-    """(title, (d, T), residual, edge) of every narrow edge, residual NaN where nothing vanishes."""
-    if not edges.name.size:
-        return
+    """(title, (d, T), residual, edge) of every narrow edge; residual NaN where nothing vanishes."""
     far = [family.descend(*edges.ends[1 - side].T, edges.g[side]) for side in (0, 1)]
     distinct = [family.stable(far[side], edges.ends[1 - side][:, 0])
                 & ~_near(far[side].g, edges.g[1 - side], edges.ends[1 - side][:, 0]) for side in (0, 1)]
@@ -271,6 +268,7 @@ def _solve(family: Family, edges: _Edges):
     first, second = (np.array([_pieces(a, b) is not None for a, b in zip(*pair, strict=True)], bool)
                      for pair in (sizes, sizes[::-1]))
     yield from _crossover(family, edges.at(first & second))
+    yield from (("", (), np.nan, edges.at(row)) for row in np.flatnonzero(~first & ~second))
     for side, simpler in ((0, second & ~first), (1, first & ~second)):
         for name in sorted(set(edges.name[side][simpler])):
             yield from _continuous(family, edges.at(simpler & (edges.name[side] == name)), side, name)

@@ -51,8 +51,9 @@ class MultitaskDiagram:
     of free energies or of amplitudes, scale 1).
 
     The lines of the lowest state are found where neighbours on the grid differ, then solved to rounding: phases that are
-    nowhere wider than the grid may be missed. Up to K = 5 all states are looked for; beyond that those of the starts of
-    `Multitask.states`. With a dataset the lines follow columns of constant dilution only.
+    nowhere wider than the grid may be missed, and so may single points where states differ by rounding (d > 0.95). Up to
+    K = 5 all states are looked for; beyond that those of the starts of `Multitask.states`. With a dataset the lines follow
+    columns of constant dilution only.
     """
 
     dilution: np.ndarray
@@ -70,7 +71,7 @@ class MultitaskDiagram:
     def compute(cls, law: MultitaskLaw, dilution, temperature) -> MultitaskDiagram:
         """The diagram of a law, whose own dilution is ignored, on increasing axes (1-d). Raises ParameterError.
 
-        Cost: 60 x 60 points, stored patterns: 1 s for K = 2, 2 s for K = 3, 15 s for K = 5. Datasets: an integral per state,
+        Cost: 60 x 60 points, stored patterns: 2 s for K = 2, 3 s for K = 3, 22 s for K = 5. Datasets: an integral per state,
         minutes.
         """
         dilution = _axis("dilution", dilution, 1.0)
@@ -108,7 +109,7 @@ class MultitaskDiagram:
             ax = plt.subplots(figsize=(7.5, 4.5), layout="constrained")[1]
         others = [name for label, name in enumerate(self.names) if name not in _COLOURS and np.any(self.labels == label)]
         # hues in golden steps: neighbours in the list look different
-        hues = {name: hls_to_rgb(0.95 + 0.618034 * k, 0.75 - 0.13 * (k % 3), 0.5) for k, name in enumerate(others)}
+        hues = {name: hls_to_rgb(0.85 + 0.618034 * k, 0.75 - 0.13 * (k % 3), 0.5) for k, name in enumerate(others)}
         colours = [_COLOURS.get(name) or hues.get(name, "white") for name in self.names]
         ax.pcolormesh(self.dilution, self.temperature, self.labels, cmap=ListedColormap(colours), vmin=-0.5,
                       vmax=len(self.names) - 0.5, shading="nearest", rasterized=True)
@@ -126,8 +127,8 @@ class MultitaskDiagram:
             style, colour, width, words = _LINES[kind]
             # several lines may separate states of one name: their points say no more than that
             style = "." if pair and len(set(pair.split("-"))) == 1 else style
-            drawn[words] = ax.plot(*line.T, style, color=colour, linewidth=width, markersize=3, clip_on=style != "o",
-                                   label=words)[0] if style != "." or words not in drawn else drawn[words]
+            artist, = ax.plot(*line.T, style, color=colour, linewidth=width, markersize=3, clip_on=style != "o", label=words)
+            drawn[words] = drawn.get(words, artist) if style == "." else artist
         ax.set(xlim=limits[0], ylim=limits[1], xlabel=r"$d$", ylabel=r"$T$", title=self.title)
         entries = [*present, *drawn.values()]
         ax.legend(handles=entries, fontsize="small" if len(entries) < 18 else "x-small", ncols=1 + len(entries) // 25,
