@@ -51,7 +51,7 @@ class MultitaskDiagram:
     of free energies or of amplitudes, scale 1).
 
     The lines of the lowest state are found where neighbours on the grid differ, then solved to rounding: phases that are
-    nowhere wider than the grid may be missed, and so may single points where states differ by rounding (d > 0.95). Up to
+    nowhere wider than the grid may be missed, and so may single points where states differ by rounding (d > 0.85). Up to
     K = 5 all states are looked for; beyond that those of the starts of `Multitask.states`. With a dataset the lines follow
     columns of constant dilution only.
     """
