@@ -37,6 +37,7 @@ cdef enum:
     BATCH = 64
 
 cdef double INVERTED = 30.0  # binomials of a smaller mean are drawn by inversion
+cdef double STRONGEST = 1e280  # of 2 beta scale unit, where T is so small that all spins follow their fields: 0 * inf is nan
 
 
 cdef int64_t _binomial(bitgen_t *bitgen, int64_t n, double p, binomial_t *setup) noexcept nogil:
@@ -197,7 +198,7 @@ cdef class LumpedKernel:
         cdef int64_t *overlaps = &self.overlaps_[r, 0]
         cdef const int32_t *column
         cdef double width = sqrt(temperature / (self.scale * self.n_spins)), x
-        cdef double strength = 2 * self.scale * self.unit / temperature
+        cdef double strength = min(2 * self.scale * self.unit / temperature, STRONGEST)
         cdef int64_t _, c, q, few, net
         cdef binomial_t setup
         setup.has_binomial = 0

@@ -71,13 +71,14 @@ class Classes:
     def draw(cls, model: Model, seed: int, disorder: int = 0) -> Classes:
         """The classes of one disorder sample of n_spins <= 1e15 spins, from their exact multinomial law.
 
-        Keyed like the samples of `model.draw`, and with the same law, but not the same sample. Patterns that are given are
-        counted instead. Raises ParameterError as `check`. Cost: O(occupied classes), and O(M) binomials per pattern.
+        Keyed like the samples of `model.draw`, and with the same law, but not the same sample. Where patterns are given, or
+        there are more classes than spins, the spins of `model.draw` are counted. Raises ParameterError as `check`. Cost:
+        O(classes) binomials, or O(N) spins.
         """
         cls.check(model)
         seed = check_integer("seed", seed, 0)
         disorder = check_integer("disorder", disorder, 0, 2**32 - 1)
-        if model.array is not None:
+        if cls._counted(model):
             return cls.of(model.draw(seed, disorder))
         law, n = model.law, model.n_spins
         stream = generator(seed, Purpose.DISORDER, model.disorder_key, disorder)
@@ -99,13 +100,13 @@ class Classes:
             averages = instance.averages
             columns = averages.columns[:, :averages.n_patterns]
             unit = averages.unit / math.sqrt(model.law.second_moment)
-        rows = np.hstack([archetypes, columns]).astype(np.int64)
+        rows = np.hstack([archetypes, columns])  # of 8 or 16 bits
         nonzero = rows != 0
         sign = np.where(nonzero.any(axis=1), rows[np.arange(len(rows)), nonzero.argmax(axis=1)], 1)
         sign = np.sign(sign).astype(np.int8)
         found, site_class, counts = np.unique(rows * sign[:, None], axis=0, return_inverse=True, return_counts=True)
         k = archetypes.shape[1]
-        return cls(model, instance.disorder, found[:, :k].astype(np.int8), np.ascontiguousarray(found[:, k:]),
+        return cls(model, instance.disorder, found[:, :k].astype(np.int8), found[:, k:].astype(np.int64, order="C"),
                    counts.astype(np.int64), unit, site_class.ravel(), sign)
 
     @classmethod
@@ -138,10 +139,25 @@ class Classes:
         return int(min(_number(model.law), model.n_spins, MOST_CLASSES))
 
     @staticmethod
+    def expected(model: Model) -> float:
+        """About how many classes a sample has: of averages of M examples, those within sqrt(2 ln N) standard deviations."""
+        law, most = model.law, Classes.most(model)
+        if law.protocol != "supervised":
+            return most
+        width = math.sqrt(2 * math.log(model.n_spins) * law.n_examples * (1 - law.r**2))
+        return min(most, (1 + 2 * (1 + min(law.n_examples, width))) ** law.n_patterns / 2)
+
+    @staticmethod
     def bytes_needed(model: Model, replicas: int = 1) -> int:
         """Bytes that the classes of a model and R of their chains take at most, while they are drawn."""
-        of_class = 3 * model.n_patterns + 24 * model.n_stored + 120 + 24 * replicas
-        return of_class * Classes.most(model)
+        of_class = 12 * model.n_patterns + 24 * model.n_stored + 120 + 24 * replicas
+        spins = model.bytes_needed(1) if Classes._counted(model) else 0
+        return of_class * Classes.most(model) + spins
+
+    @staticmethod
+    def _counted(model: Model) -> bool:
+        """Whether samples are counted spin by spin."""
+        return model.array is not None or _number(model.law) > model.n_spins
 
     def kernel(self):
         """A fresh compiled kernel on these classes."""
@@ -190,8 +206,9 @@ class _Parts:
 
         probabilities = np.asarray(probabilities, float)
         order = np.argsort(probabilities, kind="stable")
+        order = order[probabilities[order] > 0]
         tails = np.cumsum(probabilities[order][::-1])[::-1]
-        left, taken = self.counts, np.empty((len(probabilities), len(self.counts)), np.int64)
+        left, taken = self.counts, np.zeros((len(probabilities), len(self.counts)), np.int64)
         for letter, tail in zip(order[:-1], tails, strict=False):
             share = min(0.5, probabilities[letter] / tail)
             taken[letter] = binomials(left, share, stream)

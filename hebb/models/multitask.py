@@ -22,6 +22,7 @@ from ..errors import ParameterError
 from ..params import MultitaskLaw, check_integer, check_real, digest, shown
 from ..streams import Purpose, generator
 from .base import Instance, Model, Tables, available_memory, quadratic
+from .classes import Classes
 from .learning import AveragedInstance, Averages
 from .patterns import BitPatterns, diluted, noisy_copies, pack
 
@@ -61,7 +62,7 @@ class Multitask(Model):
             measured = {"n_spins": self._given.n_spins, "n_patterns": self._given.n_patterns,
                         "dilution": float(np.mean(self.array == 0))}
             for name, value in (("n_spins", n_spins), ("n_patterns", n_patterns), ("dilution", dilution)):
-                if value not in (None, measured[name]):
+                if value is not None and (np.ndim(value) or value != measured[name]):
                     raise ParameterError(f"{name} = {shown(value)} contradicts the patterns given, which have "
                                          f"{measured[name]:.6g}; leave {name} out")
             if gamma is not None:
@@ -159,11 +160,18 @@ class Multitask(Model):
         if self.n_spins <= _MOST_SPINS and needed <= free:
             return needed
         remedy = "lower n_spins or n_patterns" + (" or n_examples" if self.protocol == "unsupervised" else "")
-        if not self.law.gaussian and self.fields is None:  # what lumps into classes
+        if self._lumps():
             remedy = f"use dynamics = 'lumped' or 'hubbard_stratonovich', which take any n_spins, or {remedy}"
         most = f"at most {_MOST_SPINS} spins" if self.n_spins > _MOST_SPINS else f"{free / 2**30:.3g} GiB are free"
         raise ParameterError(f"n_spins = {self.n_spins} with n_patterns = {self.n_patterns} spin by spin needs "
                              f"{needed / 2**30:.3g} GiB ({most}); {remedy}")
+
+    def _lumps(self) -> bool:
+        try:
+            Classes.check(self)
+        except ParameterError:
+            return False
+        return True
 
     @property
     def weight(self) -> float:

@@ -39,6 +39,7 @@ __all__ = [
     "SAMPLING",
     "SECONDS_PER_CLASS",
     "SECONDS_PER_MEASUREMENT",
+    "SECONDS_PER_MISS",
     "SECONDS_PER_PAIR",
     "SECONDS_PER_PROPOSAL",
     "SECONDS_PER_TERM",
@@ -61,7 +62,7 @@ SAMPLING = {
     "dynamics": "metropolis",
     "expansion": None,  # mean_field | tap, for dynamics = "plefka"
     "damping": None,  # share of the old magnetisation kept, for dynamics = "plefka"
-    "rule": None,  # metropolis | glauber, for dynamics = "lumped"
+    "rule": None,  # metropolis (default) | glauber, for dynamics = "lumped"
     "order": "random",  # random | sequential choice of spins
     "tempering": False,
     "keep_spins": False,  # store start and final configurations
@@ -72,6 +73,8 @@ _RUN = {"walltime": None, "checkpoint_every": "00:05:00"}
 #: Rough speed of one core, for ordering tasks and for `hebb check`: only ratios matter for the order.
 SECONDS_PER_PAIR = 1 / 20e9
 SECONDS_PER_PROPOSAL = 15e-9
+SECONDS_PER_MISS = 120e-9  # of a proposal whose spin or class is not in the cache
+_CACHE = 2**24  # bytes
 SECONDS_PER_MEASUREMENT = 60e-6
 SECONDS_PER_CLASS = 5e-8  # of spins, in a Hubbard-Stratonovich sweep
 SECONDS_PER_TERM = 4e-10  # of a mean-field update, per entry of the stored rows and interaction order
@@ -356,11 +359,14 @@ def seconds_of(model, sampling: Mapping) -> float:
 def _seconds_per_sweep(model, dynamics: str) -> float:
     if dynamics == "plefka":
         return model.pairs_per_sweep() * model.p_body * SECONDS_PER_TERM
-    if dynamics == "lumped":
-        return model.n_spins * SECONDS_PER_PROPOSAL
     if dynamics == "hubbard_stratonovich":
-        return Classes.most(model) * SECONDS_PER_CLASS
-    return model.pairs_per_sweep() * SECONDS_PER_PAIR + model.n_spins * SECONDS_PER_PROPOSAL
+        return Classes.expected(model) * SECONDS_PER_CLASS
+    if dynamics == "lumped":
+        pairs, held = 0.0, Classes.expected(model) / Classes.most(model) * Classes.bytes_needed(model)
+    else:
+        pairs, held = model.pairs_per_sweep(), model.bytes_needed(1)
+    missed = max(0.0, 1 - _CACHE / held)
+    return pairs * SECONDS_PER_PAIR + model.n_spins * (SECONDS_PER_PROPOSAL + missed * SECONDS_PER_MISS)
 
 
 def series_bytes(model, sampling: Mapping) -> int:

@@ -90,9 +90,10 @@ class _ClassChain:
         check_start(model, start, corruption, replicas)
         entry = model.law.n_examples if model.protocol == "supervised" else 1
         if cls._largest(model.n_spins, entry, model.n_stored) >= 2**62:
-            raise ParameterError(f"n_spins = {model.n_spins} with dynamics = {cls.name!r} leads beyond 62-bit integers at this "
-                                 f"n_patterns and n_examples; give an n_spins below "
-                                 f"{2**62 // cls._largest(1, entry, model.n_stored):.3g}")
+            below = 2**62 // cls._largest(1, entry, model.n_stored)
+            raise ParameterError(f"n_spins = {model.n_spins} with dynamics = {cls.name!r} leads beyond 62-bit integers at "
+                                 f"n_patterns = {model.n_patterns}, n_examples = {model.law.n_examples}; "
+                                 + (f"give an n_spins below {below:.3g}, or " if below > 2 else "") + "lower n_examples")
 
     @staticmethod
     def memory_bytes(model: Model, replicas: int) -> int:

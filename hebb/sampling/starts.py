@@ -8,7 +8,7 @@ import numpy as np
 from ..errors import ParameterError
 from ..models.base import Instance, Model
 from ..models.patterns import as_numbers
-from ..params import check_choice, check_real
+from ..params import check_choice, check_real, shown
 from ..streams import Purpose, generator
 
 __all__ = ["STARTS", "check_start", "entries_of_state", "starting_spins"]
@@ -29,7 +29,8 @@ def check_start(model: Model, start, corruption, replicas: int) -> None:
     if isinstance(start, str) and start == "corrupted":
         check_real("corruption", corruption, 0.0, 0.5, remedy="give the fraction of flipped spins of a corrupted start")
     elif corruption is not None:
-        raise ParameterError(f"corruption = {corruption!r} has no meaning with start = {start!r}; use start = 'corrupted'")
+        raise ParameterError(f"corruption = {shown(corruption)} has no meaning with start = {shown(start)}; use start = "
+                             "'corrupted'")
     if isinstance(start, str) and start == "example" and replicas > model.n_cues:
         raise ParameterError(_too_few_cues(model, replicas))
 
