@@ -45,6 +45,10 @@ _TITLE = "hebb: statistical mechanics of learning machines, simulated and solved
 _PAPERS = (
     "models.Dense, theory.Dense: E. Agliari and others, Dense Hebbian neural networks: a replica symmetric picture of "
     "supervised learning, arXiv:2212.00606 (2022)",
+    "theory.Dense beyond replica symmetry: L. Albanese and others, Replica symmetry breaking in dense Hebbian neural networks, "
+    "arXiv:2111.12997 (2021)",
+    "models.Multitask, theory.Multitask: E. Agliari and others, Parallel learning by multitasking neural networks, "
+    "arXiv:2308.04106 (2023)",
     "P = 2: D. J. Amit, H. Gutfreund and H. Sompolinsky, Statistical mechanics of neural networks near saturation, "
     "Annals of Physics 173, 30 (1987)",
 )
