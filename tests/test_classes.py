@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -66,6 +67,27 @@ def test_counts_of_drawn_classes_are_multinomial(options):
     huge = models.Multitask(10**15, 2, 0.3, **options)
     chi_square = sum(np.sum((counted(Classes.draw(huge, 1, j)) / 1e15 - p) ** 2 / p) * 1e15 for j in range(20))
     assert_z(norm.isf(chi2.sf(chi_square, 20 * (len(p) - 1))), ALARM, f"1e15 spins {options}")
+
+
+@pytest.mark.parametrize("n, k, options", [
+    (100, 1, {"r": 0.5, "n_examples": 10**9}), (20_000, 3, {"r": 0.5, "n_examples": 1000}), (20_000, 30, {}),
+    (20_000, 2, {"r": 0.5, "n_examples": 9, "protocol": "unsupervised"}),
+    (10**9, 2, {"r": 0.5, "n_examples": 1000}), (10**9, 9, {}), (10**9, 1, {"r": 0.5, "n_examples": 10**5})])
+def test_announced_memory_and_number(n, k, options):
+    """At least what numpy holds while classes are drawn, those of more classes than spins, too; about as many as expected."""
+    model = models.Multitask(n, k, 0.3, **options)
+    tracemalloc.start()
+    try:
+        classes = Classes.draw(model, 1)
+        kernel = classes.kernel()
+        kernel.load(np.zeros((2, classes.n_classes)))
+        held = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert classes.n_spins == n and np.all(classes.counts > 0)
+    assert held < Classes.bytes_needed(model, 2)
+    if options.get("n_examples") != 10**9:  # which are rounded to 16 bits
+        assert 0.3 < classes.n_classes / Classes.expected(model) <= 1
 
 
 @pytest.mark.statistical

@@ -312,6 +312,17 @@ def test_one_gibbs_sweep_has_its_mean_and_variance(options):
     assert_z([deviation.mean() * size, (np.mean(deviation**2) - 1) * size / math.sqrt(2)], ALARM, f"{options}")
 
 
+def test_gibbs_sweeps_at_tiny_temperatures():
+    """2 beta beyond the largest double: every spin follows its field, blank ones are free."""
+    model = models.Multitask(10**6, 2, 0.3)
+    for temperature in (1e-300, 1e-308, 5e-324):
+        chain = GibbsChain(Classes.draw(model, 1), temperature, start="hierarchical")
+        begun, blank = chain.kernel.up, ~chain.instance.archetypes.any(axis=1)
+        chain.advance(3)
+        np.testing.assert_array_equal(chain.kernel.up[:, ~blank], begun[:, ~blank])
+        np.testing.assert_allclose(chain.kernel.up[:, blank] / chain.instance.counts[blank], 0.5, atol=0.01)
+
+
 def test_lumped_chain_of_many_spins_and_simulate():
     model = models.Multitask(10**6, 2, 0.3)
     for dynamics, rule in (("lumped", "glauber"), ("lumped", None), ("hubbard_stratonovich", None)):
@@ -352,6 +363,10 @@ def test_bad_input_of_one_chain():
         GibbsChain.check(model, temperature=0.3, rule="glauber")
     with pytest.raises(ParameterError, match="rule = 'heat_bath' is not one of metropolis, glauber"):
         LumpedChain.check(SMALL["K=2"], temperature=0.3, rule="heat_bath")
+    with pytest.raises(ParameterError, match="n_examples = 1000000000; lower n_examples$"):
+        LumpedChain.check(models.Multitask(100, 2, 0.3, r=0.5, n_examples=10**9), temperature=0.3)
+    with pytest.raises(ParameterError, match="at 0 give rule = 'glauber'"):
+        LumpedChain.check(SMALL["K=2"], temperature=0.0)  # metropolis by default
     LumpedChain.check(SMALL["K=2"], temperature=0.0, rule="glauber")
     LumpedChain.check(models.Multitask(1000, 40, 0.3), temperature=0.3)  # never more classes than spins
     with pytest.raises(ValueError, match="62 bits"):

@@ -17,7 +17,7 @@ import hebb
 from hebb import models, simulate
 from hebb.errors import ParameterError
 from hebb.models.base import quadratic, tabulate
-from hebb.runs.plan import Plan, series_bytes
+from hebb.runs.plan import Plan, seconds_of, series_bytes
 from hebb.runs.worker import compute, run_task
 from hebb.sampling.chain import Chain, sample
 from hebb.storage.results import Results
@@ -235,6 +235,31 @@ def test_announced_sizes(name):
     assert record.status == "done", record.message
     assert sum(array.nbytes for array in record.series.values()) == series_bytes(model, task.sampling)
     assert held < model.bytes_needed(3)
+
+
+def test_announced_size_of_results(tmp_path):
+    """Overlaps and sorted overlaps are both held while a job is merged."""
+    plan = Plan.from_keywords(models.Multitask(20, 12, 0.5), [0.2, 0.3], disorder=2, sweeps=3000, thermalize=0)
+    records = [compute(task) for task in plan.tasks]
+    tracemalloc.start()
+    try:
+        results = Results.from_records(plan.index(), records)
+        assert results["m_sorted"].samples.shape == (2, 2, 12) and results["m"].samples.shape == (2, 2, 12)
+        held = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    size = sum(array.nbytes for record in records for array in record.series.values())
+    assert size < held < plan.bytes_of_results
+
+
+def test_estimated_time_knows_the_size():
+    """Large networks do not fit the cache; of many possible classes few are occupied."""
+    sampling = Plan.from_text(JOB).sampling | {"keep_spins": False, "sweeps": 100, "thermalize": 0}
+    small, large = (seconds_of(models.Multitask(n, 3, 0.3), sampling) / n for n in (10**5, 10**7))
+    assert 3 < large / small < 10
+    few, many = (seconds_of(models.Multitask(10**9, 2, 0.3, r=0.5, n_examples=m), sampling | {
+        "dynamics": "hubbard_stratonovich"}) for m in (100, 1000))
+    assert 5 < many / few < 20, "widths grow like sqrt(M)"
 
 
 def test_sample():

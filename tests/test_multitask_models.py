@@ -244,6 +244,7 @@ def test_dense_networks_have_no_such_starts(start):
     (dict(rho=0.3, normalize_examples=False), "R depends on r"),
     (dict(patterns=np.ones((2, 10)), dilution=0.3), "dilution = 0.3 contradicts the patterns given, which have 0; leave"),
     (dict(patterns=np.ones((3, 10)), dilution=None), "n_patterns = 2 contradicts the patterns given, which have 3"),
+    (dict(patterns=np.ones((2, 10)), dilution=None, n_spins=np.array([10, 10])), "n_spins = array.*contradicts"),
     (dict(patterns=[[1, 2]], dilution=None, n_patterns=None), "is not -1, 0 or"),
     (dict(fields=np.ones(9)), "fields of shape"),
 ])
@@ -268,8 +269,17 @@ def test_networks_beyond_memory_exist_but_not_spin_by_spin():
         simulate(model, 0.2)
     with pytest.raises(ParameterError, match="use dynamics = 'lumped'"):
         model.draw(1)
+    for large in (models.Multitask(10**15, 3, 0.3, rho=0.1), models.Multitask(10**15, 40, 0.3)):  # no classes either
+        with pytest.raises(ParameterError, match=r"spin by spin needs .* GiB \(at most 1000000000 spins\); lower n_spins or n"):
+            large.memory_bytes()
     with pytest.raises(ParameterError, match="are free|at most 1000000000 spins.*; lower n_spins or n_patterns$"):
         simulate(models.Multitask(10**15, 3, 0.3, rho=0.1), 0.2)
+
+
+def test_starts_are_named_on_one_line():
+    with pytest.raises(ParameterError, match="corruption = 0.1 has no meaning with start = array") as caught:
+        simulate(models.Multitask(100, 2, 0.3), 0.2, start=np.ones(100), corruption=0.1)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 200
 
 
 def test_example_starts_need_a_dataset():

@@ -53,10 +53,10 @@ def simulate(
     it) | for multitasking networks "hierarchical" | "parallel" | an array of +-1, (N,) or (R, N). dynamics: "metropolis" |
     "glauber" | "zero_temperature" | "plefka" (mean-field magnetisations instead of spins, with `expansion` and `damping` as in
     `hebb.sampling.plefka.Plefka`; a sweep is one parallel update) | for multitasking networks of any size "lumped" (the
-    dynamics `rule`, "metropolis" or "glauber", of classes of spins) | "hubbard_stratonovich" (the same Boltzmann law; see
-    `hebb.sampling.lumped`). order: "random" | "sequential" choice of spins. keep_spins: keep start and final configurations
-    (and of images one example and the average) in `Results.spins`. The numbers are those of a job file with the same keys,
-    bit for bit.
+    dynamics `rule` of classes of spins: "metropolis" by default, or "glauber", which takes temperature 0 as well) |
+    "hubbard_stratonovich" (the same Boltzmann law, T > 0; see `hebb.sampling.lumped`). order: "random" | "sequential" choice
+    of spins. keep_spins: keep start and final configurations (and of images one example and the average) in `Results.spins`.
+    The numbers are those of a job file with the same keys, bit for bit.
     Raises ParameterError before computing for anything out of range.
     """
     plan = Plan.from_keywords(

@@ -9,9 +9,10 @@ import numpy as np
 
 from ..models.base import Instance, Model
 from ..models.learning import AveragedInstance
+from ..params import MultitaskLaw
 from .recognition import Recogniser
 
-__all__ = ["DenseObserver", "MultitaskObserver", "losses", "observer_class"]
+__all__ = ["DenseObserver", "MultitaskObserver", "observer_class", "of_rows"]
 
 _BLOCK = 2**20  # spins whose products are summed in single precision, which is exact up to 2^24 terms of +-1
 
@@ -63,7 +64,7 @@ class MultitaskObserver:
 
     m: signed overlaps (1/N) sum_i xi_i^mu s_i with the archetypes, in the order drawn; |m| <= 1 - d but for fluctuations.
     n: overlaps with the averages of their examples over r (1 + rho), left out without a dataset. energy: H/N, self-terms
-    included. loss, product_loss: see `losses`; up to a constant of the sample product_loss is 2 H/(scale N), loss is not.
+    included. loss, product_loss: see `of_rows`; up to a constant of the sample product_loss is 2 H/(scale N), loss is not.
     """
 
     follows_start = False  # a change of state is legitimate, and theory is compared on the state that a chain is in
@@ -81,7 +82,6 @@ class MultitaskObserver:
         else:
             self._unit = 1 / (n * math.sqrt(law.second_moment))
             self._squares = instance.stored_bits.counts() / (n * law.second_moment)
-        self._copies = instance.model.n_stored // law.n_patterns
 
     @staticmethod
     def numbers(model: Model, replicas: int, start) -> int:
@@ -100,24 +100,24 @@ class MultitaskObserver:
             if self._averages is not None:
                 rows = rows + signs.astype(float) @ self._averages[block]
         g = self._unit * (kernel.overlaps if self._averages is None else rows)
-        loss, product = losses(g, self._squares, self._copies)
-        seen = {"m": m / n, "energy": kernel.energy / n, "q": q[np.triu_indices(len(q), 1)] / n, "loss": loss,
-                "product_loss": product}
-        if law.protocol != "storage":
-            seen["n"] = g.reshape(len(g), law.n_patterns, -1).mean(axis=2) / math.sqrt(1 + law.rho)
-        return seen
+        return {"m": m / n, "energy": kernel.energy / n,
+                "q": q[np.triu_indices(len(q), 1)] / n} | of_rows(law, g, self._squares)
 
 
-def losses(g: np.ndarray, squares: np.ndarray, copies: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """sum_mu L_-^mu and sum_mu L_+^mu L_-^mu (R,) of L_+- = (1/2N) sum_i (y_i +- s_i)^2 = (1 + a)/2 +- g.
+def of_rows(law: MultitaskLaw, g: np.ndarray, squares: np.ndarray) -> dict[str, np.ndarray]:
+    """"loss", "product_loss" (R,) and, with a dataset, "n" (R, K): what is known from the stored rows y alone.
 
-    g: (R, Q) overlaps (1/N) sum_i y_i s_i of the stored rows. squares: (Q,) their mean squares a = (1/N) sum_i y_i^2.
-    copies: M where every example is a row, over which the losses of a pattern are averaged.
+    g: (R, Q) their overlaps (1/N) sum_i y_i s_i. squares: (Q,) their mean squares a = (1/N) sum_i y_i^2.
+    The losses are sum_mu L_-^mu and sum_mu L_+^mu L_-^mu of L_+- = (1/2N) sum_i (y_i +- s_i)^2 = (1 + a)/2 +- g, averaged over
+    the examples of a pattern where each of them is a row.
     H = -scale (N/2) sum_mu [((1 + a)/2)^2 - L_+ L_-], so that the product of the losses has the landscape of H, and their
     plain sum, const - sum_mu g, has not.
     """
-    half = (1 + squares) / 2
-    return np.sum(half - g, axis=1) / copies, np.sum(half**2 - g**2, axis=1) / copies
+    half, copies = (1 + squares) / 2, g.shape[1] // law.n_patterns
+    seen = {"loss": np.sum(half - g, axis=1) / copies, "product_loss": np.sum(half**2 - g**2, axis=1) / copies}
+    if law.protocol != "storage":
+        seen["n"] = g.reshape(len(g), law.n_patterns, copies).mean(axis=2) / math.sqrt(1 + law.rho)
+    return seen
 
 
 _OBSERVERS = {"dense": DenseObserver, "multitask": MultitaskObserver}

@@ -17,4 +17,4 @@ def refuse_options(dynamics: str, **options) -> None:
     for name, value in options.items():
         if value is not None:
             raise ParameterError(f"{name} = {shown(value)} has no meaning with dynamics = {dynamics!r}; "
-                                 f"it belongs to {_OWNERS[name]!r}")
+                                 f"it belongs to {_OWNERS[name]!r}; leave it out")

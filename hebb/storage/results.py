@@ -111,7 +111,9 @@ def _by_size(series: np.ndarray) -> np.ndarray:
     components come last. Averages that differ by less than their noise are sorted by it: their sizes spread apart."""
     means = series.mean(axis=2, keepdims=True)
     order = np.argsort(-np.abs(means), axis=-1, kind="stable")
-    return np.take_along_axis(np.where(means < 0, -series, series), order, axis=-1)
+    ordered = np.take_along_axis(series, order, axis=-1)
+    ordered *= np.where(np.take_along_axis(means, order, axis=-1) < 0, -1, 1)  # in place: series may be large
+    return ordered
 
 
 def _of_samples(samples: np.ndarray) -> Estimate:
@@ -213,8 +215,7 @@ class Results:
             known = dict(sorted({**known, "m_sorted": _by_size(known["m"])}.items()))
         table = {}
         for name, series in known.items():
-            samples = np.full((*self.done.shape, *series.shape[4:]), np.nan)
-            samples[self.done] = series[self.done].mean(axis=(1, 2))
+            samples = series.mean(axis=(2, 3))  # nan where not done
             table[name] = Observable(name, samples, series, self.done, self.bin_length)
         return table | {"acceptance": Observable("acceptance", self.acceptance, None, self.done, 1)}
 
