@@ -7,8 +7,9 @@ from scipy.optimize import brentq
 from hebb.errors import ParameterError
 from hebb.theory import Multitask
 from hebb.theory.columns import Columns
+from hebb.theory.multitask_curves import chained
 from hebb.theory.multitask_phases import MultitaskDiagram
-from hebb.theory.multitask_states import find_states, tidy
+from hebb.theory.multitask_states import distinct, find_states, names, tidy
 from hebb.theory.vertices import energy_crossings, vertices
 
 #: Changes of the lowest state on cooling, T/T_c (5 digits), by a scan of independent code.
@@ -118,6 +119,60 @@ def _slope(dilution):
     return brentq(lambda u: (1 - np.tanh(u) / u) / np.tanh(u) ** 2 - 1 + dilution, 1e-3, 1e4, xtol=1e-14, rtol=1e-14)
 
 
+def test_edges_meet_at_the_ends_of_their_lobes(three):
+    lower, upper = (three.lines[f"parallel_{which}_edge"] for which in ("lower", "upper"))
+    gap = int(np.flatnonzero(np.isnan(lower[:, 0]))[0])
+    assert lower[gap - 1] == pytest.approx(upper[np.flatnonzero(np.isnan(upper[:, 0]))[0] - 1], abs=0)
+    assert lower[gap + 1] == pytest.approx(upper[np.flatnonzero(np.isnan(upper[:, 0]))[0] + 1], abs=0)
+    # no further out than the exact end, and close to it
+    for where, end, sign in ((gap - 1, 0.161634, 1), (gap + 1, 0.620904538, -1)):
+        assert -1e-6 < sign * (end - lower[where, 0]) < 2e-4
+    for d, T in np.concatenate([lower[gap - 3:gap], lower[gap + 1:gap + 4]]):
+        assert abs(Multitask(3, d).solve(T, "parallel").smallest_hessian_eigenvalue) < 1e-11
+
+
+def test_chained():
+    """Where a closed curve, narrower than the grid, and a line cross a grid: every point once, in the order of the curves."""
+    d, T = np.linspace(0.1, 0.9, 9), np.linspace(0.2, 1.0, 9)
+    angle = np.linspace(0, 2 * np.pi, 400_001)
+    curve = np.stack([0.502 + 0.06 * np.cos(angle), 0.61 + 0.25 * np.sin(angle)], axis=-1)
+    line = np.stack([np.linspace(0.65, 0.89, 400_001), np.linspace(0.21, 0.98, 400_001)], axis=-1)
+
+    def met(path):
+        crossed = [np.flatnonzero(np.diff(np.searchsorted(grid, x))) for grid, x in zip((d, T), path.T, strict=True)]
+        points = [path[np.concatenate(crossed)][:len(crossed[0])], path[np.concatenate(crossed)][len(crossed[0]):]]
+        for axis, grid, part in zip((0, 1), (d, T), points, strict=True):
+            part[:, axis] = grid[np.abs(grid[:, None] - part[:, axis]).argmin(axis=0)]
+        return np.concatenate(points)
+
+    one, two = met(curve), met(line)
+    shuffled = np.random.default_rng(2).permutation(np.concatenate([one, two]))
+    found = chained(shuffled, d, T, cells=True)
+    cut = int(np.flatnonzero(np.isnan(found[:, 0]))[0])
+    open_line, closed = found[:cut], found[cut + 1:]
+    assert len(open_line) == len(two) and np.all(np.diff(open_line[:, 1]) > 0)
+    assert len(closed) == len(one) + 1 and closed[0].tolist() == closed[-1].tolist()
+    turn = np.unwrap(np.arctan2((closed[:, 1] - 0.61) / 0.25, (closed[:, 0] - 0.502) / 0.06))
+    assert abs(turn[-1] - turn[0]) == pytest.approx(2 * np.pi) and len(set(np.sign(np.diff(turn)))) == 1
+    flat = np.stack([d, 0.5 + 0.3 * d], axis=-1)
+    assert chained(np.random.default_rng(3).permutation(flat), d, T, cells=False).tolist() == flat.tolist()
+
+
+def test_island_of_a_mixture():
+    """Five patterns: around d = 0.563, T/T_c = 0.19 two of the amplitudes are equal, all around they are not."""
+    diagram = Multitask.phase_diagram(5, np.linspace(0.55, 0.58, 7), np.linspace(0.14, 0.24, 6), normalize_dilution=True)
+    line = diagram.lines["continuous mix[1112]-mix[11111]"]
+    assert np.all(np.isfinite(line)) and line[0].tolist() == line[-1].tolist()
+    corners = line - [0.563, 0.19]
+    turn = np.unwrap(np.arctan2(corners[:, 1] / 0.1, corners[:, 0] / 0.03))
+    assert abs(turn[-1] - turn[0]) == pytest.approx(2 * np.pi)
+    starts = np.random.default_rng(5).random((60, 5))
+    for d, T, name in ((0.563, 0.19, "mix[1112]"), (0.545, 0.19, "mix[11111]"), (0.578, 0.19, "mix[11111]"),
+                       (0.563, 0.14, "mix[11111]"), (0.563, 0.25, "mix[11111]")):
+        found = distinct(find_states(Columns(5, d), T * (1 - d), starts * (1 - d)), 1 - d)
+        assert str(names(found.g[0])) == name
+
+
 def test_zero_temperature(three):
     for j, d in enumerate(three.dilution):
         stable = vertices(3, d)
@@ -181,7 +236,8 @@ def test_one_point():
 
 
 @pytest.mark.parametrize("bad", [{"dilution": [0.5, 0.4]}, {"dilution": [0.5, 1.0]}, {"dilution": 0.5}, {"temperature": [-0.1]},
-                                 {"temperature": []}, {"n_patterns": 0}, {"rho": -1.0}])
+                                 {"temperature": []}, {"n_patterns": 0}, {"rho": -1.0}, {"dilution": np.linspace(0, 1, 60)}])
 def test_bad_input(bad):
-    with pytest.raises(ParameterError):
+    with pytest.raises(ParameterError) as refused:
         Multitask.phase_diagram(**({"n_patterns": 3, "dilution": [0.5], "temperature": [0.1]} | bad))
+    assert "\n" not in str(refused.value)

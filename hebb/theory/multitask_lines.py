@@ -1,4 +1,4 @@
-"""Lines of a multitasking phase diagram: where the lowest state changes, and where pure and parallel states lose stability.
+"""Lines of a multitasking phase diagram at which the lowest state changes.
 
 The lowest states of neighbouring grid points are followed towards each other. A state that is met in between and is lower
 than both splits the edge in two; what is left is bisected and then solved:
@@ -18,11 +18,12 @@ import numpy as np
 
 from ..params import MultitaskLaw
 from .columns import LARGEST_ENUMERATION, Columns, columns_of
+from .multitask_curves import chained
 from .multitask_states import CONVERGED, Found, find_states, groups_of, multiplicities, names, starts, tidy
 from .solver import bracketed_root
 from .vertices import LARGEST_COMPLETE, energy_crossings
 
-__all__ = ["Family", "Line", "stability_edges", "transitions"]
+__all__ = ["Family", "Line", "transitions"]
 
 _ROUNDS = 16                # of bisection before a transition is classified and solved
 _THOROUGH = 3               # of these rounds look for states anew
@@ -31,7 +32,6 @@ _KICKS = (1e-2, 1e-4, 1e-6)  # off a saddle, in units of p: amplitudes may diffe
 _NEAR_CRITICAL = 1e-3       # distance from T_c, in units of it, up to which lines are followed
 _COLDEST = 1e-10            # stands for T = 0
 _SOFT = 1e-7                # eigenvalue of the Hessian below which the symmetry of a state is not judged
-_EDGE_TEMPERATURES = 1 - np.concatenate([np.linspace(1 - 0.002, 0.1, 70), np.geomspace(0.09, 1e-4, 25)])    # in units of p
 
 
 class Line(NamedTuple):
@@ -169,11 +169,11 @@ def transitions(family: Family, dilution, temperature, g, name) -> dict[str, Lin
                 pair = [str(names(side[0].m(crossing.dilution))) for side in (crossing.below, crossing.above)]
                 if pair[0] != pair[1]:
                     solved.append((_title("first_order", *pair), switches[-1], 0.0))
-    steps = [np.median(np.diff(axis)) if axis.size > 1 else 1.0 for axis in (dilution, temperature)]
     lines = {"ground_state": Line(np.array(switches), 0.0)} if switches else {}
     for title in sorted({title for title, _, _ in solved}):
         points = np.array([point for other, point, _ in solved if other == title])
-        lines[title] = Line(_chained(points, steps), max(left for other, _, left in solved if other == title))
+        left = max(rest for other, _, rest in solved if other == title)
+        lines[title] = Line(chained(points, dilution, temperature, family.summed), left)
     return lines
 
 
@@ -345,57 +345,3 @@ def _title(kind: str, one: str, other: str) -> str:
     order = ("paramagnet", "pure", "parallel")
     one, other = sorted((str(one), str(other)), key=lambda name: (name not in order, name.count("1") + len(name), name))
     return f"{kind} {one}-{other}"
-
-
-def _chained(points: np.ndarray, steps) -> np.ndarray:
-    """Points in the order of the curves they lie on; gaps of more than two grid steps separate curves."""
-    scaled, rest = points / steps, list(range(len(points)))
-    curves = []
-    while rest:
-        curve = [rest.pop(int(np.argmin(scaled[rest, 1])))]
-        for end in (-1, 0):
-            while rest:
-                distance = np.hypot(*(scaled[rest] - scaled[curve[end]]).T)
-                nearest = int(np.argmin(distance))
-                if distance[nearest] > 2:
-                    break
-                curve.insert(len(curve) if end else 0, rest.pop(nearest))
-        curves += [points[curve], np.full((1, 2), np.nan)]
-    return np.concatenate(curves[:-1])
-
-
-# ---- where pure and parallel states lose their stability -------------------------------------------------------------
-
-def stability_edges(family: Family, dilution) -> dict[str, Line]:
-    """Temperatures at which the states of one pattern and of all K gain or lose stability, at every d.
-
-    "pure_edge", "parallel_lower_edge" and "parallel_upper_edge": the state is stable above, above and below."""
-    K = family.n_patterns
-    lines = {}
-    for name in ("pure", "parallel") if K > 1 else ():
-        sizes = multiplicities(name, K)
-        groups, start = groups_of(sizes, K), np.where(np.arange(K) < sizes[0], 1 / sizes[0], 0.0)
-        d, ratio = (axis.ravel() for axis in np.meshgrid(dilution, _EDGE_TEMPERATURES, indexing="ij"))
-
-        def softest(d, ratio, groups=groups, start=start):
-            return family.descend(d, ratio * family.critical(d), start * (1 - d)[:, None], groups).hessian
-
-        curvature = softest(d, ratio).reshape(len(dilution), -1)
-        row, k = np.nonzero(curvature[:, 1:] * curvature[:, :-1] < 0)
-        where = dilution[row]
-        ratio = bracketed_root(lambda x, rows, d=where, f=softest: f(d[rows], x), _EDGE_TEMPERATURES[k],
-                               _EDGE_TEMPERATURES[k + 1], tolerance=1e-13)
-        rising = curvature[row, k + 1] > 0
-        for title, which in ((f"{name}_lower_edge", rising), (f"{name}_upper_edge", ~rising)):
-            if which.any():
-                points = np.stack([where, ratio * family.critical(where)], axis=-1)[which]
-                left = np.abs(softest(where[which], ratio[which])).max()
-                lines["pure_edge" if title == "pure_lower_edge" else title] = Line(_split(points, dilution), float(left))
-    return lines
-
-
-def _split(points: np.ndarray, dilution) -> np.ndarray:
-    """Points by increasing d, with a row of NaN where dilutions of the grid are left out or the temperature jumps."""
-    index = np.searchsorted(dilution, points[:, 0])
-    gaps = np.flatnonzero(np.diff(index) > 1) + 1
-    return np.insert(points, gaps, np.nan, axis=0)

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import ParameterError
-from ..params import MultitaskLaw
-from .multitask_lines import Family, Line, stability_edges, transitions
+from ..params import MultitaskLaw, shown
+from .multitask_lines import Family, Line, transitions
+from .multitask_stability import stability_edges
 from .multitask_states import Found, distinct, names, starts
 from .vertices import vertices
 
@@ -175,7 +176,7 @@ def _axis(name: str, values, end: float) -> np.ndarray:
         axis = np.empty(0)
     good = axis.ndim == 1 and axis.size > 0 and bool(np.all(np.isfinite(axis)))
     if not good or axis[0] < 0 or axis[-1] >= end or np.any(np.diff(axis) <= 0):
-        raise ParameterError(f"{name} = {values!r} is not a 1-d increasing array of numbers in [0, {end:g}[; use for "
+        raise ParameterError(f"{name} = {shown(values)} is not a 1-d increasing array of numbers in [0, {end:g}[; use for "
                              f"example {name} = numpy.linspace(0.02, 0.98, 60)")
     return axis
 
