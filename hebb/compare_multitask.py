@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -67,9 +67,13 @@ def rows(results: Results, theories: dict, shifted: bool = True) -> list[Row]:
     O(N Q^2) per chain for datasets whose Q columns make every spin a class of its own.
     """
     points = [_Point(results, index, shifted) for index in range(len(results.points))]
-    for alike in _by_model(points):
+    quenched = results.job["sampling"]["dynamics"] not in _EQUILIBRIUM
+    for point in points:
+        if quenched or point.parameters["temperature"] == 0:
+            point.reason = "quenches and mean-field updates are not equilibrium"
+    for alike in _by_model(point for point in points if not point.reason):
         try:
-            model = _model(alike[0].parameters, results.job["sampling"])
+            model = _model(alike[0].parameters)
             for point in alike:
                 point.theory = theory_of(point.parameters, theories)
             for disorder in range(results.done.shape[1]):
@@ -84,7 +88,7 @@ def rows(results: Results, theories: dict, shifted: bool = True) -> list[Row]:
     return [row for point in points for row in point.rows()]
 
 
-def _by_model(points: list[_Point]) -> Iterator[list[_Point]]:
+def _by_model(points: Iterable[_Point]) -> Iterator[list[_Point]]:
     groups: dict[str, list[_Point]] = {}
     for point in points:
         key = repr({name: value for name, value in point.parameters.items() if name != "temperature"})
@@ -92,12 +96,10 @@ def _by_model(points: list[_Point]) -> Iterator[list[_Point]]:
     yield from groups.values()
 
 
-def _model(point: dict, sampling: dict):
+def _model(point: dict):
     """The model of a point, as it was run. Raises NoSolution where it has no theory."""
     if "patterns" in point or "fields" in point:
         raise NoSolution("no theory for given patterns or fields")
-    if sampling["dynamics"] not in _EQUILIBRIUM or point["temperature"] == 0:
-        raise NoSolution("quenches and mean-field updates are not equilibrium")
     return models.from_keys("multitask", {name: point[name] for name in models.keys("multitask") if name in point})
 
 
@@ -156,9 +158,9 @@ class _Point:
         states = []
         try:
             for replica in range(series.shape[1]):
-                halves = np.array_split(series[:, replica], 2)
-                starts = [(1 + law.rho) * learned @ half.mean(axis=0) for half in halves]
-                first, second = (sample.follow(start) for start in starts)
+                halves = [half for half in np.array_split(series[:, replica], 2) if len(half)]
+                found = [sample.follow((1 + law.rho) * learned @ half.mean(axis=0)) for half in halves]
+                first, second = found[0], found[-1]
                 changed = np.max(np.abs(first.g - second.g)) > _SAME * np.max(np.abs(sample.columns))
                 m = first.overlap(classes.archetypes, self.shifted)
                 n = None if law.protocol == "storage" else first.overlap(sample.columns @ learned, self.shifted)

@@ -139,6 +139,24 @@ def test_soft_states_are_marked():
 def test_points_without_theory_say_why(runs):
     quench = simulate(models.Multitask(200, 2, 0.3), 0.0, dynamics="zero_temperature", disorder=2, sweeps=8, thermalize=2)
     assert {row.excluded for row in rows(quench, {})} == {"quenches and mean-field updates are not equilibrium"}
+
+
+@pytest.mark.parametrize("temperatures", [[0.0, 0.1], [0.1, 0.0]])
+def test_points_at_zero_temperature_leave_the_others_their_theory(temperatures):
+    mixed = simulate(models.Multitask(2000, 2, 0.3), temperatures, start="hierarchical", dynamics="lumped", rule="glauber",
+                     disorder=4, sweeps=60, thermalize=20)
+    for row in rows(mixed, {}):
+        if row.point["temperature"]:
+            assert row.branch == "hierarchical" and math.isfinite(row.theory)
+        else:
+            assert row.excluded == "quenches and mean-field updates are not equilibrium" and math.isnan(row.theory)
+
+
+def test_a_single_measurement_has_a_state_and_no_z():
+    once = simulate(models.Multitask(2000, 2, 0.3), 0.1, start="hierarchical", disorder=4, sweeps=1, thermalize=9)
+    found = rows(once, {})
+    assert {row.branch for row in found} == {"hierarchical"} and all(math.isfinite(row.theory) for row in found)
+    assert {row.excluded for row in found} == {"chain too short"} and all(math.isnan(row.z) for row in found)
     patterns = np.sign(np.random.default_rng(1).standard_normal((2, 200))).astype(np.int8)
     given = simulate(models.Multitask(patterns=patterns), 0.5, disorder=2, sweeps=8, thermalize=2)
     assert {row.excluded for row in rows(given, {})} == {"no theory for given patterns or fields"}

@@ -12,7 +12,8 @@ from hebb import models, simulate
 from hebb.errors import ParameterError
 from hebb.models.learning import power_of_random_sum
 from hebb.models.patterns import random_bits
-from hebb.runs.plan import Plan, series_bytes
+from hebb.runs.cost import series_bytes
+from hebb.runs.plan import Plan
 from hebb.runs.worker import run_task
 from hebb.sampling.chain import Chain
 

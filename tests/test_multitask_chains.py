@@ -17,7 +17,8 @@ import hebb
 from hebb import models, simulate
 from hebb.errors import ParameterError
 from hebb.models.base import quadratic, tabulate
-from hebb.runs.plan import Plan, seconds_of, series_bytes
+from hebb.runs.cost import seconds_of, series_bytes
+from hebb.runs.plan import Plan
 from hebb.runs.worker import compute, run_task
 from hebb.sampling.chain import Chain, sample
 from hebb.storage.results import Results

@@ -14,7 +14,8 @@ from hebb.compare import normal_score
 from hebb.errors import ParameterError
 from hebb.models.mean_field import MeanFieldEnergy
 from hebb.params import DenseLaw, dilution_factor
-from hebb.runs.plan import Plan, seconds_of
+from hebb.runs.cost import seconds_of
+from hebb.runs.plan import Plan
 from hebb.runs.worker import run_task
 from hebb.sampling.plefka import Plefka, Reaction, entropy
 

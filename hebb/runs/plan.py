@@ -24,7 +24,6 @@ import numpy as np
 from .. import models
 from ..errors import HebbWarning, ParameterError, StorageError
 from ..models.base import available_memory, kernel_module
-from ..models.classes import Classes
 from ..params import check_choice, check_integer, check_keys, check_real, digest, shown
 from ..sampling.accumulators import bin_length_for
 from ..sampling.chain import Chain, chain_class
@@ -32,23 +31,10 @@ from ..sampling.lumped import GibbsChain, LumpedChain
 from ..sampling.options import CLASS_DYNAMICS
 from ..sampling.plefka import Plefka
 from ..sampling.starts import STARTS
+from .cost import seconds_of, series_bytes
 from .executors import ranks_of_machine
 
-__all__ = [
-    "MOST_TASKS",
-    "SAMPLING",
-    "SECONDS_PER_CLASS",
-    "SECONDS_PER_MEASUREMENT",
-    "SECONDS_PER_MISS",
-    "SECONDS_PER_PAIR",
-    "SECONDS_PER_PROPOSAL",
-    "SECONDS_PER_TERM",
-    "Plan",
-    "Task",
-    "sampling_settings",
-    "seconds_of",
-    "series_bytes",
-]
+__all__ = ["MOST_TASKS", "SAMPLING", "Plan", "Task", "sampling_settings"]
 
 #: [sampling] keys and their defaults; ... marks a key that a job file must give.
 SAMPLING = {
@@ -69,15 +55,6 @@ SAMPLING = {
 }
 _OF_CHAINS = ("replicas", "corruption", "dynamics", "order", "expansion", "damping", "rule")
 _RUN = {"walltime": None, "checkpoint_every": "00:05:00"}
-
-#: Rough speed of one core, for ordering tasks and for `hebb check`: only ratios matter for the order.
-SECONDS_PER_PAIR = 1 / 20e9
-SECONDS_PER_PROPOSAL = 15e-9
-SECONDS_PER_MISS = 120e-9  # of a proposal whose spin or class is not in the cache
-_CACHE = 2**24  # bytes
-SECONDS_PER_MEASUREMENT = 60e-6
-SECONDS_PER_CLASS = 5e-8  # of spins, in a Hubbard-Stratonovich sweep
-SECONDS_PER_TERM = 4e-10  # of a mean-field update, per entry of the stored rows and interaction order
 
 #: Every task is a file and a line of the plan.
 MOST_TASKS = 10**6
@@ -348,34 +325,6 @@ def sampling_settings(given: Mapping) -> dict:
             "configuration to keep; leave it out"
         )
     return settings
-
-
-def seconds_of(model, sampling: Mapping) -> float:
-    """Rough computing time of one task, in seconds on one core."""
-    measurements = sampling["sweeps"] // sampling["measure_every"]
-    sweeps = sampling["replicas"] * (sampling["thermalize"] + sampling["sweeps"])
-    return sweeps * _seconds_per_sweep(model, sampling["dynamics"]) + measurements * SECONDS_PER_MEASUREMENT
-
-
-def _seconds_per_sweep(model, dynamics: str) -> float:
-    if dynamics == "plefka":
-        return model.pairs_per_sweep() * model.p_body * SECONDS_PER_TERM
-    if dynamics == "hubbard_stratonovich":
-        return Classes.expected(model) * SECONDS_PER_CLASS
-    if dynamics == "lumped":
-        pairs, held = 0.0, Classes.expected(model) / Classes.most(model) * Classes.bytes_needed(model)
-    else:
-        pairs, held = model.pairs_per_sweep(), model.bytes_needed(1)
-    missed = max(0.0, 1 - _CACHE / held)
-    return pairs * SECONDS_PER_PAIR + model.n_spins * (SECONDS_PER_PROPOSAL + missed * SECONDS_PER_MISS)
-
-
-def series_bytes(model, sampling: Mapping) -> int:
-    """Bytes that one task leaves: bins of its observables, and spins if they are kept."""
-    measurements, replicas = sampling["sweeps"] // sampling["measure_every"], sampling["replicas"]
-    bins = measurements // bin_length_for(measurements)
-    spins = (2 * replicas + 1) * model.n_spins if sampling["keep_spins"] else 0
-    return 8 * bins * chain_class(sampling["dynamics"]).numbers(model, replicas, sampling["start"]) + spins
 
 
 def _points(section: Mapping, most: int) -> list[tuple[object, float]]:
