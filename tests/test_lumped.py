@@ -354,6 +354,18 @@ def test_bad_input(chain, model, options, sentence):
         chain.check(model, **{"temperature": 0.3} | options)
 
 
+@pytest.mark.parametrize("chain", [LumpedChain, GibbsChain])
+def test_bad_input_of_known_spins(chain):
+    with pytest.raises(ParameterError, match="corruption = 0.1 has no meaning with start = array"):
+        chain(SMALL["K=2"].draw(1), 0.3, start=np.ones(8), corruption=0.1)
+    with pytest.raises(ParameterError, match="start of shape"):
+        chain(SMALL["K=2"].draw(1), 0.3, start=np.ones(7))
+    huge = chain(Classes.draw(models.Multitask(10**13, 2, 0.3), 1), 0.3)
+    for look in (lambda: huge.spins, lambda: huge.planted):
+        with pytest.raises(ParameterError, match="n_spins = 10000000000000 needs .* GiB"):
+            look()
+
+
 def test_bad_input_of_one_chain():
     model = models.Multitask(10**15, 2, 0.3, r=0.5, n_examples=200)
     GibbsChain.check(model, temperature=0.3)

@@ -167,9 +167,13 @@ class Classes:
         return LumpedKernel(self.counts, self.columns, self.unit, self.model.law.scale)
 
     def sites(self) -> tuple[np.ndarray, np.ndarray]:
-        """(class, sign) of every spin, (N,) each; classes that were drawn as such are laid out one after the other."""
+        """(class, sign) of every spin, (N,) each; classes that were drawn as such are laid out one after the other. Raises
+        ParameterError where so many spins do not fit into memory."""
         if self.site_class is not None:
             return self.site_class, self.site_sign
+        if 40 * self.n_spins > available_memory():
+            raise ParameterError(f"the configuration of n_spins = {self.n_spins} needs {40 * self.n_spins / 2**30:.3g} GiB and "
+                                 f"{available_memory() / 2**30:.3g} GiB are free; look at the class magnetisations, kernel.up")
         return np.repeat(np.arange(self.n_classes), self.counts), np.ones(self.n_spins, np.int8)
 
     def up(self, spins: np.ndarray) -> np.ndarray:

@@ -46,8 +46,8 @@ class _ClassChain:
         classes = instance if isinstance(instance, Classes) else None
         known_sites = not isinstance(start, str) and (classes is None or classes.site_class is not None)
         self.check(model, temperature=temperature, replicas=replicas, start="random" if known_sites else start,
-                   corruption=corruption, dynamics=dynamics or self.name, order=order, seed=seed, expansion=expansion,
-                   damping=damping, rule=rule)
+                   corruption=None if known_sites else corruption, dynamics=dynamics or self.name, order=order, seed=seed,
+                   expansion=expansion, damping=damping, rule=rule)
         if known_sites:
             check_start(model, start, corruption, replicas)
         self.instance = classes or Classes.of(instance)
