@@ -10,7 +10,7 @@ from .errors import NoSolution, ParameterError, StorageError
 
 __all__ = ["add_arguments", "solve", "write"]
 
-_MOST_POINTS = {"dense": 10**6, "multitask": 10**5}      # of a phase diagram: minutes of computing
+_MOST_VALUES = 10**6             # of one axis
 _DATASET = ("r", "n_examples", "rho", "protocol")
 
 
@@ -37,6 +37,15 @@ def add_arguments(parser) -> None:
         model.add_argument("--save", metavar="FILE", help="store the phase diagram as HDF5")
 
 
+def _most_points(options) -> int:
+    """Points of a phase diagram that take minutes, not days."""
+    if options.model == "dense":
+        return 10**6
+    if options.n_patterns > 5:
+        return 400
+    return 10**5 if options.rho is None and options.n_examples is None else 10**4
+
+
 def write(path, writer) -> None:
     """writer(path), with what may go wrong on the way to the disk as one sentence."""
     try:
@@ -49,11 +58,12 @@ def solve(options) -> int:
     """Run the command; returns the exit code."""
     axis = "gamma" if options.model == "dense" else "dilution"
     first, temperature = (_range(f"--{name}", getattr(options, name)) for name in (axis, "temperature"))
-    most = _MOST_POINTS[options.model]
+    most = _most_points(options)
     if first.size * temperature.size > most:
         raise ParameterError(
             f"--{axis} {getattr(options, axis)} and --temperature {options.temperature} span "
             f"{first.size * temperature.size} points; at most {most} are solved at once"
+            + (f" for --n-patterns {options.n_patterns}" if options.model == "multitask" else "")
         )
     dataset = {name: getattr(options, name) for name in _DATASET}
     run = _dense if options.model == "dense" else _multitask
@@ -63,6 +73,8 @@ def solve(options) -> int:
                                  f"--{axis} {'0:0.5:100' if axis == 'gamma' else '0.02:0.98:60'}")
         return run(options, dataset, float(first[0]), float(temperature[0]))
     for path in filter(None, (options.plot, options.save)):
+        if Path(path).is_dir():
+            raise StorageError(f"cannot write {path}: it is a folder; name a file in it")
         if not Path(path).resolve().parent.is_dir():
             raise StorageError(f"cannot write {path}: there is no folder {Path(path).parent}")
     return _write_diagram(run(options, dataset, first, temperature), axis, options)
@@ -86,8 +98,9 @@ def _multitask(options, dataset, dilution, temperature):
     if not isinstance(dilution, float):
         return Multitask.phase_diagram(n_patterns=options.n_patterns, dilution=dilution, temperature=temperature, **dataset)
     theory = Multitask(n_patterns=options.n_patterns, dilution=dilution, **dataset)
+    states = theory.states(temperature)
     print(f"critical temperature: {theory.critical_temperature():.10g}")
-    for state in theory.states(temperature):
+    for state in states:
         overlaps = "  ".join(f"{name} = [{', '.join(f'{value:.10g}' for value in getattr(state, name))}]"
                              for name in ("m", *(("n",) if theory.law.protocol != "storage" else ())))
         print(f"{state.branch}: f = {state.free_energy:.10g}  {overlaps}  entropy = {state.entropy:.6g}  smallest Hessian "
@@ -176,6 +189,6 @@ def _range(name: str, text: str):
         raise ParameterError(
             f"{name} {text} is neither a number nor low:high:number with finite low < high and number >= 2"
         )
-    if number > _MOST_POINTS["dense"]:
-        raise ParameterError(f"{name} {text} has more than {_MOST_POINTS['dense']} values; take fewer")
+    if number > _MOST_VALUES:
+        raise ParameterError(f"{name} {text} has more than {_MOST_VALUES} values; take fewer")
     return np.linspace(low, high, number)

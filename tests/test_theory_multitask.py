@@ -457,6 +457,22 @@ def test_missing_branches_name_where_they_exist():
         theory(2, 0.7).solve(0.0, "parallel")
 
 
+def test_hierarchies_of_many_patterns_end_at_very_low_temperature():
+    """Pattern K is switched on near T = d^(K-2) times the edge of the pure state; other states of K different amplitudes
+    that last longer are not the hierarchy."""
+    for K, d in ((5, 0.1), (6, 0.1), (8, 0.2)):
+        edge = theory(K, d).stability_edge("hierarchical", "upper")
+        pure = theory(K, d).stability_edge("pure").temperature
+        assert edge.temperature == pytest.approx(d ** (K - 2) * pure, rel=2e-5) and edge.converged
+        assert theory(K, d).solve(0.9 * edge.temperature).branch == "hierarchical"
+        with pytest.raises(NoSolution, match="the nearest temperature where it exists is T ="):
+            theory(K, d).solve(1.5 * edge.temperature)
+    with pytest.raises(NoSolution, match="at T = 0.05; it exists at T = 0, up to a temperature below 0.005$"):
+        theory(12, 0.5).solve(0.05, "hierarchical")
+    # the lowest state, with the name of the other chamber
+    assert [s.branch for s in theory(3, 0.6).states(0.04)] == ["majority"] == [theory(3, 0.6).solve(0.04).branch]
+
+
 def test_judgement_of_amplitudes():
     columns = Columns(2, 0.3)
     state = judged(columns, 0.1, np.array([0.6, 0.2]))

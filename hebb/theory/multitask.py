@@ -73,9 +73,10 @@ class Multitask:
     def solve(self, temperature, branch="hierarchical") -> MultitaskState:
         """The state of one branch at T >= 0; where several have its name, a stable one and of those the lowest.
 
-        Unstable states (saddles) are returned as such, stable = False. "hierarchical" where the amplitudes differ but are
-        not dominated by the largest is the state of K different amplitudes, and carries its own name. At T = 0 stored
-        patterns have stable states only: the exact vertices of `hebb.theory.vertices`, whose names are taken too.
+        Unstable states (saddles) are returned as such, stable = False. At T > 0 "hierarchical" also stands for
+        the lowest state if its K amplitudes differ without each being above the sum of the smaller ones, which carries its
+        own name. At T = 0 stored patterns have stable states only: the exact vertices of `hebb.theory.vertices`, whose names
+        are taken too.
         "example", unsupervised: the state that follows one example, an `ExampleState` of `hebb.theory.multitask_examples`.
         Raises NoSolution, naming the nearest temperature where it exists, if the branch does not exist here.
         """
@@ -147,7 +148,7 @@ class Multitask:
         else:
             entropy = self._blank**law.n_patterns * math.log(2) if hessian > 0 else math.nan
         energy = free_energy + (temperature * entropy if temperature > 0 else 0.0)
-        return MultitaskState(str(names(g)), law.n_patterns, law.dilution, temperature, columns.archetype(g, reduced),
+        return MultitaskState(str(names(g)), law.n_patterns, law.dilution, temperature, columns.archetype(g, reduced) + 0.0,
                               g / math.sqrt(1 + law.rho), free_energy, energy, entropy, hessian, hessian > 0,
                               bool(found.residual <= CONVERGED * law.density), float(found.residual))
 
@@ -190,8 +191,9 @@ class Multitask:
             begin = self.branches.starts(branch)[:None if isinstance(self.columns, Columns) else 2]
             exists = np.isfinite(self.branches.find(grid, branch, begin).free_energy).any(axis=-1)
         if not exists.any():
-            frozen = self._find(0.0, branch) is not None
-            return "it was found at T = 0 only" if frozen else "no temperature was found where it exists"
+            lowest = min(temperature, grid[0] * law.scale)
+            return (f"it exists at T = 0, up to a temperature below {lowest:.3g}" if self._find(0.0, branch) is not None else
+                    f"no temperature was found where it exists, of those from {grid[0] * law.scale:.3g} on that were tried")
         inside = grid[exists][np.argmin(np.abs(grid[exists] - temperature / law.scale))]
         outside = temperature / law.scale
         beyond = grid[(grid > min(inside, outside)) & (grid < max(inside, outside))]

@@ -25,7 +25,7 @@ class Branches:
         if isinstance(self.columns, ColumnIntegral):
             low, points = np.geomspace(1e-2, 4e-2, 4), 40 if self.law.n_patterns <= 4 else 16
         else:
-            low, points = np.geomspace(1e-4, 4e-2, 20), 120
+            low, points = np.geomspace(1e-8, 4e-2, 40), 120
         return np.concatenate([low, np.linspace(0.05, 0.9995, points)]) * self.law.density
 
     def starts(self, branch: str) -> np.ndarray:
@@ -44,7 +44,7 @@ class Branches:
     def find(self, temperature, branch: str, begin) -> Found:
         """What the starts (S, K) lead to at temperatures (...,), as (..., S); f is infinite for states of other names.
 
-        "hierarchical" means any state of K different amplitudes where there is none that the largest dominates.
+        "hierarchical", where there is no such state, means that of K different amplitudes, if it is the lowest one found.
         """
         K, temperature = self.law.n_patterns, np.asarray(temperature, float)[..., None]
         found = find_states(self.columns, temperature, begin, groups_of(multiplicities(branch, K), K))
@@ -52,7 +52,8 @@ class Branches:
         converged = found.residual <= CONVERGED * self.law.density
         wanted = (called == canonical(branch, K)) & converged
         if branch in ("hierarchical", f"H{K}") and K > 2:
-            other = (called == canonical(f"mix[{'1' * K}]", K)) & converged
+            lowest = np.where(converged & (found.hessian > 0), found.free_energy, np.inf).min(axis=-1, keepdims=True)
+            other = (called == canonical(f"mix[{'1' * K}]", K)) & converged & (found.free_energy <= lowest)
             wanted |= other & ~wanted.any(axis=-1, keepdims=True)
         hessian = np.minimum(found.hessian, self.example_modes(g, temperature))
         return Found(g, np.where(wanted, found.free_energy, np.inf), hessian, found.residual)

@@ -38,7 +38,7 @@ def temperature_edge(branches: Branches, branch: str, which: str) -> tuple[float
     index = best(found)
     stable = (index >= 0) & (np.take_along_axis(found.hessian, index[:, None], axis=1)[:, 0] > 0)
     if not stable.any():
-        raise NoSolution("stable at no temperature")
+        raise NoSolution(f"stable at no temperature that was tried, from {grid[0] * branches.law.scale:.2g} on")
     top = int(np.flatnonzero(stable)[-1])
     bottom = int(np.flatnonzero(~stable[:top])[-1]) + 1 if not stable[:top].all() else 0
     k, way = (top, 1) if which == "upper" else (bottom, -1)
