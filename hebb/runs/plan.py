@@ -319,6 +319,9 @@ def sampling_settings(given: Mapping) -> dict:
     if settings["tempering"]:
         raise ParameterError("tempering = true is not available in this version; leave it out or set it to false")
     check_choice("order", settings["order"], ("random", "sequential"))
+    if isinstance(settings["start"], list) and any(isinstance(item, str) for item in settings["start"]):
+        raise ParameterError(f"start = {shown(settings['start'])} is a list, and a job has one start out of "
+                             f"{', '.join(STARTS)}; write a job for each")
     if settings["keep_spins"] and settings["dynamics"] in CLASS_DYNAMICS:
         raise ParameterError(
             f"keep_spins = true with dynamics = {settings['dynamics']!r}: it moves classes of spins, and there is no "
