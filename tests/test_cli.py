@@ -191,6 +191,7 @@ def test_theory_of_multitask_states(capsys):
     assert "n_patterns = 0" in refused(capsys, *point, "--n-patterns", "0")
     assert "give a range" in refused(capsys, *point, "--save", "x.h5")
     assert "leave them out" in refused(capsys, *point, "--rho", "0.1", "--protocol", "storage")
+    assert "temperature = -0.1 is not" in refused(capsys, *point[:-1], "-0.1")
 
 
 def test_theory_of_a_multitask_diagram(folder, capsys):
@@ -202,6 +203,7 @@ def test_theory_of_a_multitask_diagram(folder, capsys):
     diagram = MultitaskDiagram.load("d.h5")
     assert diagram.labels.shape == (4, 5) and "critical: 5 points, dilution 0.1 to 0.9" in out
     assert "no folder" in refused(capsys, *arguments, "--plot", "none/d.png")
+    assert "cannot write .: it is a folder" in refused(capsys, *arguments, "--save", ".")
 
 
 @pytest.mark.parametrize("worst, code", [(4.9, 0), (5.1, 1)])

@@ -208,6 +208,8 @@ def test_grids_are_bounded(capsys):
     assert "span 4000000 points; at most 1000000" in refused(capsys, *wide)
     wide = ("theory", "multitask", "--dilution", "0:0.9:400", "--temperature", "0:1:400")
     assert "span 160000 points; at most 100000" in refused(capsys, *wide)
+    assert "at most 10000 are solved at once for --n-patterns 3" in refused(capsys, *wide, "--rho", "0.1")
+    assert "at most 400 are solved at once for --n-patterns 30" in refused(capsys, *wide, "--n-patterns", "30")
 
 
 def test_options_of_the_other_model_are_refused(capsys):

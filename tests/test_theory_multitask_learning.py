@@ -232,6 +232,13 @@ def test_parallel_threshold_at_zero_temperature(n_patterns, dilution, rho):
         assert state.hessian > 0 and (np.ptp(state.g) > 0.01 * state.g.max()) == split
 
 
+def test_parallel_threshold_of_strong_dilution():
+    """Nearly blank patterns, g = p: only sites (1, -1), p^2/2 of all, have small fields, of deviation b g sqrt(2), so that
+    1 = J_11 - J_12 = p^2/(sqrt(pi) b p) and rho_par = b^2 = p^2/pi."""
+    for p in (1e-2, 1e-3, 1e-4):
+        assert parallel_threshold(2, 1 - p).rho / p**2 == pytest.approx(1 / math.pi, rel=1.1 * p)
+
+
 def test_amplitudes_split_as_a_square_root():
     threshold = parallel_threshold(2, 0.3).rho
     slope = []
@@ -376,7 +383,7 @@ def test_refusals():
         example_state(law(2, 0.3, rho=0.3), 0.1, followed=3)
     with pytest.raises(ParameterError, match="columns at T = 0"):
         example_state(law(4, 0.3, r=0.3, n_examples=50), 0.0)
-    with pytest.raises(NoSolution, match="stored patterns included"):
+    with pytest.raises(NoSolution, match="stable for every rho from 1e-10 on"):
         parallel_threshold(2, 0.8, 0.1)
     with pytest.raises(NoSolution, match="unstable up to"):
         parallel_threshold(2, 0.0)

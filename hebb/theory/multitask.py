@@ -2,8 +2,8 @@
 
     H = -scale (N/2) sum_mu g_mu^2 ,    g_mu = (1/N) sum_i y_i^mu s_i ,    E y^2 = p = 1 - d
 
-with K patterns whose entries are 0 with probability d (the dilution), exact for N -> infinity at fixed K (arXiv:2308.04106;
-in its units, normalize_dilution = True, T_c = 1). The free energy per spin, of which states are stationary points, is
+with K patterns whose entries are 0 with probability d (the dilution), exact for N -> infinity at fixed K (arXiv:2308.04106).
+normalize_dilution = True divides H by p, so that T_c = 1. The free energy per spin, of which states are stationary points, is
 
     f(g) = scale [ |g|^2/2 - T' E log 2cosh(y.g/T') ] ,    T' = T/scale .
 

@@ -32,7 +32,7 @@ from .solver import bracketed_root
 __all__ = ["ClassThreshold", "ExampleCrossing", "ParallelThreshold", "class_threshold", "example_crossing",
            "multicritical_dilution", "one_step", "parallel_threshold"]
 
-_ENTROPIES = np.geomspace(1e3, 1e-4, 29)        # where thresholds in rho are looked for, from above
+_ENTROPIES = np.geomspace(1e3, 1e-10, 53)       # where thresholds in rho are looked for, from above
 _MOST = 10**9                                   # examples that a dataset can have
 
 
@@ -146,7 +146,7 @@ def parallel_threshold(n_patterns, dilution, temperature=0.0, r=None, exact=Fals
     """`ParallelThreshold` of K >= 2 patterns: the largest rho with an unstable parallel state, in the limit of many examples.
 
     Beyond it equal amplitudes are stable; below, with differences growing as the square root of the distance, they split.
-    T = 0 at every dilution (the noise of examples blurs the ties of stored patterns); at T > 0 there may be none, where
+    T = 0 at every d in ]0, 1[ (the noise of examples blurs the ties of stored patterns); at T > 0 there may be none, where
     stored patterns themselves are retrieved in parallel. exact: whole M at quality r, T > 0.
     Raises ParameterError, NoSolution. Cost: 10 ms at T = 0, 0.1 s otherwise.
     """
@@ -166,7 +166,7 @@ def parallel_threshold(n_patterns, dilution, temperature=0.0, r=None, exact=Fals
 
     rho = _largest_root(lambda rho: curvature(rho=rho))
     if math.isnan(rho):
-        raise NoSolution(point + "the parallel state is stable for every dataset, stored patterns included; lower one of them")
+        raise NoSolution(point + f"the parallel state is stable for every rho from {_ENTROPIES[-1]:.0e} on; lower one of them")
     if math.isinf(rho):
         raise NoSolution(point + f"the parallel state is unstable up to rho = {_ENTROPIES[0]:.0e}")
     n_examples = math.nan if r is None else _examples(r, rho)

@@ -139,7 +139,7 @@ class Crossing:
 
 
 def hierarchical(n_patterns: int) -> Vertex:
-    """The vertex m_k = (1-d) d^(k-1) of any K; it exists iff 1 - 2d + d^K > 0 (arXiv:2308.04106)."""
+    """The vertex m_k = (1-d) d^(k-1) of any K; it exists iff 1 - 2d + d^K > 0."""
     size = check_integer("n_patterns", n_patterns, 1)
     counts = tuple(tuple(2**j * math.comb(size - 1 - k, j) for j in range(size)) for k in range(size))
     walls = tuple((0,) * k + (1,) + (-1,) * (size - 1 - k) for k in range(size))
