@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from scipy.optimize import brentq
 
 import hebb
 from hebb import models, simulate
@@ -45,9 +46,12 @@ def learning(n_spins: int = 20_000, large: int = 10**8, disorder: int = 8, numbe
 
     Spin by spin on n_spins, and supervised on `large` spins in classes. Overlaps of a sample are taken by size where the
     two differ in theory, and in the order drawn where they do not (by size, equal ones would be told apart by chance).
+    Dashed: where equal overlaps lose their stability, at the M or r drawn, not in the limit of many examples.
     curve: points of the lines. Returns the figure and {(name, r, M): (mean (2,), error (2,), theory (2,))}.
     """
-    edge = Multitask(2, dilution).parallel_threshold(temperature).rho
+    pair = Multitask(2, dilution)
+    split_number = pair.parallel_threshold(temperature, r=r, exact=True).n_examples
+    split_quality = brentq(lambda q: _parallel_curvature(q, n_examples, dilution, temperature), 0.05, 0.95, xtol=1e-12)
     by_number, by_quality = [(r, m) for m in numbers], [(q, n_examples) for q in qualities]
     table = {}
     for name, (protocol, n, dynamics, sweeps) in (("supervised", ("supervised", n_spins, "glauber", 60)),
@@ -63,11 +67,14 @@ def learning(n_spins: int = 20_000, large: int = 10**8, disorder: int = 8, numbe
     with house_style():
         figure = Figure(figsize=(9.6, 3.9), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True)
-        lines = np.unique(np.rint(np.geomspace(min(numbers), max(numbers), curve)).astype(int))
+        lines = np.rint(np.geomspace(min(numbers), max(numbers), curve)).astype(int)
+        lines = np.unique([*lines, split_number - 1, split_number])
         left.plot(lines, [_overlaps(r, m, dilution, temperature) for m in lines], "-", color="0.45")
         alone = [_following_one(r, m, dilution, temperature) for m in lines]
         left.plot(lines, alone, "--", color="0.45", linewidth=1.0)
-        grid = np.geomspace(min(qualities), 1, curve)
+        # closer where the overlaps part like a square root
+        near = split_quality * (1 + np.linspace(0, 0.3, curve // 5) ** 2)
+        grid = np.sort(np.concatenate([np.geomspace(min(qualities), 1, curve), near]))
         right.plot(grid, [_overlaps(q, n_examples, dilution, temperature) for q in grid], "-", color="0.45")
         for ax, chosen, at in ((left, by_number, 1), (right, by_quality, 0)):
             x = np.array([point[at] for point in chosen])
@@ -76,12 +83,11 @@ def learning(n_spins: int = 20_000, large: int = 10**8, disorder: int = 8, numbe
                     mean, error = np.array([[v[component] for v in table[(name, *point)][:2]] for point in chosen]).T
                     ax.errorbar(x, mean, error, fmt=mark, color="black" if name == "large" else color, markerfacecolor=fill,
                                 markersize=6.5 if fill else 4, zorder=2 if fill else 3)
-        needed = (1 - r**2) / r**2  # times 1/rho
-        _threshold(left, needed / edge, r"$\rho_{par}$" + f" = {edge:.3f}", "--")
-        _threshold(left, needed, r"one step: $\rho = 1$", ":")
-        _threshold(left, Multitask(2, dilution).example_crossing(temperature, r=r).n_examples, "example crossing", "-.")
-        _threshold(right, (1 + n_examples * edge) ** -0.5, r"$\rho_{par}$", "--")
-        _threshold(right, (1 + n_examples) ** -0.5, r"$\rho = 1$", ":")
+        _threshold(left, split_number, f"split, M = {split_number}", "--")
+        _threshold(left, (1 - r**2) / r**2, r"one step, one pattern: $\rho = 1$", ":")
+        _threshold(left, pair.example_crossing(temperature, r=r).n_examples, "example crossing", "-.")
+        _threshold(right, split_quality, f"split, r = {split_quality:.3f}", "--")
+        _threshold(right, (1 + n_examples) ** -0.5, r"one step, one pattern: $\rho = 1$", ":")
         left.set(xscale="log", xlabel="examples per pattern $M$", ylabel="archetype overlaps $m_1, m_2$",
                  title=f"r = {r:g}", ylim=(0, 0.78))
         right.set(xlabel="quality of examples $r$", title=f"M = {n_examples}")
@@ -100,6 +106,11 @@ def _overlaps(r: float, m: int, dilution: float, temperature: float) -> np.ndarr
     return Multitask(2, dilution, r=r, n_examples=int(m)).states(temperature)[0].m
 
 
+def _parallel_curvature(r: float, m: int, dilution: float, temperature: float) -> float:
+    """Smallest curvature of the state with equal overlaps: positive where it is stable."""
+    return Multitask(2, dilution, r=r, n_examples=m).solve(temperature, "parallel").smallest_hessian_eigenvalue
+
+
 def _following_one(r: float, m: int, dilution: float, temperature: float) -> np.ndarray:
     """m of the state that follows one example, nan where there is none."""
     law = MultitaskLaw.from_keywords(2, dilution, r=r, n_examples=int(m), protocol="unsupervised")
@@ -115,7 +126,7 @@ def _threshold(ax, x: float, name: str, style: str) -> None:
                 ha="right", va="top", fontsize=8)
 
 
-def memory(entropies=(0.7, 1.0, 1.4, 1.9, 2.5, 3.2, 4.0), n_spins: int = 20_000, n_examples: int = 51, samples: int = 4,
+def memory(entropies=(0.7, 1.0, 1.4, 1.9, 2.5, 3.2, 4.0), n_spins: int = 100_000, n_examples: int = 51, samples: int = 4,
            dilution: float = 0.3, curve: int = 30) -> tuple[Figure, dict]:
     """Unsupervised learning of one pattern at T = 0 that begins in the archetype or in its first example: energies and overlaps
     with the archetype against the entropy rho of the dataset.
@@ -155,8 +166,8 @@ def memory(entropies=(0.7, 1.0, 1.4, 1.9, 2.5, 3.2, 4.0), n_spins: int = 20_000,
         for ax in (left, right):
             ax.axvline(crossing, color="black", linestyle="--", linewidth=0.9)
             ax.set(xlabel=r"dataset entropy $\rho = (1-r^2)/(Mr^2)$")
-        left.annotate(rf"$\rho_x = {crossing:.4f}$", (crossing, 0.03), xycoords=("data", "axes fraction"), xytext=(-3, 0),
-                      textcoords="offset points", ha="right", fontsize=8)
+        left.annotate(rf"$\rho_x = {crossing:.4f}$" + "\n(many examples)", (crossing, 0.03), xytext=(-3, 0), ha="right",
+                      xycoords=("data", "axes fraction"), textcoords="offset points", fontsize=8)
         left.set(ylabel="energy per spin")
         right.set(ylabel="overlap with the archetype", ylim=(0, 0.72))
         left.legend(loc="upper right")
@@ -228,7 +239,7 @@ def losses(n_spins: int = 4000, sweeps: int = 300, seed: int = 4) -> tuple[Figur
     return figure, {"residual": residual, "minima": minima, "halves": halves}
 
 
-def cost(spin_by_spin=(10**3, 10**4, 10**5, 10**6, 10**7), lumped=(10**3, 10**4, 10**5, 10**6, 10**7),
+def cost(spin_by_spin=(10**3, 10**4, 10**5, 10**6, 10**7), lumped=(10**3, 10**4, 10**5, 10**6, 10**7, 10**8),
          gibbs=(10**3, 10**5, 10**7, 10**9), n_patterns: int = 3, seconds: float = 0.5) -> tuple[Figure, dict]:
     """Seconds per sweep of the three chains at d = 0.3, T = 0.1 against N, as measured here and now: the best of 5 rounds,
     which together take about `seconds`, or one sweep each. Returns the figure and {name: [(N, seconds)]}."""
@@ -280,8 +291,11 @@ def main(folder, run=None) -> None:
     for name in ("supervised", "unsupervised", "large"):
         off = [mean - theory for key, (mean, _, theory) in table.items() if key[0] == name]
         print(f"learning, {name}: largest deviation from the infinite system {np.abs(off).max():.4f}")
-    figure, _ = memory()
+    figure, table = memory()
     save("memory", figure)
+    for start in ("archetype", "example"):
+        off = [found[0].mean() - found[2] for key, found in table.items() if key[0] == start]
+        print(f"memory, from the {start}: energies above those of the infinite system by {min(off):.4f} to {max(off):.4f}")
     figure, found = losses()
     save("losses", figure)
     print(f"losses: H/N and the product loss agree to {np.abs(found['residual']).max():.1e}")

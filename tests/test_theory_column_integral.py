@@ -189,3 +189,12 @@ def test_refusals():
     for big in (law(13, 0.3, rho=0.4), law(5, 0.3, r=0.3, n_examples=400)):
         with pytest.raises(ParameterError, match="T = 0"):
             frozen_columns(big)
+
+
+def test_letters_of_very_many_examples():
+    """10^9 examples at T = 0: only those numbers of agreeing ones count that occur, near the two means."""
+    many = law(2, 0.3, r=0.5, n_examples=10**9)
+    g = np.array([0.7, 0.21])
+    assert ColumnIntegral(many).archetype(g, 0.0) == pytest.approx(g, abs=1e-12)
+    with pytest.raises(ParameterError, match="columns, more than"):
+        frozen_columns(law(3, 0.3, r=0.5, n_examples=10**9))

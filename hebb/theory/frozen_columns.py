@@ -166,8 +166,9 @@ def _letters(law: MultitaskLaw):
     p, m = law.density, law.n_examples
     if m is None:
         return np.array([-1.0, 0.0, 1.0]), np.array([p / 2, law.dilution, p / 2]), np.array([-p / 2, 0.0, p / 2]), np.zeros(3)
-    reach = 10 * math.sqrt(m * (1 - law.r**2)) + 40
-    count = np.arange(max(0, math.floor(m * (1 - law.r) / 2 - reach)), m + 1)
+    reach = 10 * math.sqrt(m * (1 - law.r**2)) + 40     # of agreeing examples, around the mean and that of xi = -1
+    count = np.unique(np.concatenate([np.arange(max(0, math.floor(m * share - reach)), min(m, math.ceil(m * share + reach)) + 1)
+                                      for share in ((1 - law.r) / 2, (1 + law.r) / 2)]))
     up, down = binom.pmf(count, m, (1 + law.r) / 2), binom.pmf(count, m, (1 - law.r) / 2)
     kept = up + down > 1e-20
     values, up, down = (2.0 * count - m)[kept], p / 2 * up[kept], p / 2 * down[kept]

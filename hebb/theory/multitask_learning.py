@@ -98,7 +98,7 @@ def one_step(law: MultitaskLaw, m0, temperature=0.0) -> np.ndarray:
     for a start that knows nothing of the noise of the examples: its fields are sum_mu etabar_mu r m0_mu, and T' is the
     temperature in units in which they are y.m0. Finite M: exact sums over its binomial law (ties of even M are 0).
     """
-    m0 = np.asarray(m0, float)
+    m0 = _numbers("m0", m0)
     if m0.shape[-1:] != (law.n_patterns,) or not np.all(np.isfinite(m0)):
         raise ParameterError(f"m0 = {shown(m0.tolist())} is not one finite overlap for each of {law.n_patterns} patterns")
     return ColumnIntegral(law).archetype(m0, temperature)
@@ -113,14 +113,14 @@ def class_threshold(law: MultitaskLaw, r, m0=None, column=None, theta2=0.5) -> C
     k = law.n_patterns
     r = check_real("r", r, 1e-6, 1 - 1e-6, remedy="examples without noise need no threshold")
     theta2 = check_real("theta2", theta2, 0.0, open_low=True)
-    m0 = law.dilution ** np.arange(k) if m0 is None else np.asarray(m0, float)
+    m0 = law.dilution ** np.arange(k) if m0 is None else _numbers("m0", m0)
     if m0.shape != (k,) or not np.any(m0) or not np.all(np.isfinite(m0)):
         raise ParameterError(f"m0 = {shown(m0.tolist())} is not one overlap for each of {k} patterns, some of them not zero")
     if column is None:
         columns, weights = archetype_columns(law)
         columns = columns[(weights > 0) & (columns**2 @ m0**2 > 0)]
     else:
-        columns = np.atleast_2d(np.asarray(column, float))
+        columns = np.atleast_2d(_numbers("column", column))
         if columns.shape != (1, k) or not set(columns.flat) <= {-1.0, 0.0, 1.0} or not columns**2 @ m0**2 > 0:
             raise ParameterError(f"column = {shown(column)} is not {k} entries 0, 1 or -1 that meet the patterns of m0")
     snr = np.abs(columns @ m0) / np.sqrt(columns**2 @ m0**2)
@@ -225,6 +225,13 @@ def example_crossing(n_patterns, dilution, temperature=0.0, r=None) -> ExampleCr
         rho = (1 - r * r) / (n_examples * r * r)
     left, example = compared(**dataset)
     return ExampleCrossing(k, d, temperature, rho, math.nan if r is None else r, n_examples, example, left)
+
+
+def _numbers(name: str, values) -> np.ndarray:
+    try:
+        return np.asarray(values, float)
+    except (TypeError, ValueError):
+        raise ParameterError(f"{name} = {shown(values)} is not a list of numbers, one for each pattern") from None
 
 
 def _parallel(law: MultitaskLaw, temperature: float) -> tuple[float, float]:
