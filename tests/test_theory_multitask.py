@@ -451,6 +451,11 @@ def test_missing_branches_name_where_they_exist():
         theory(3, 0.3).solve(0.8, "pure")
     with pytest.raises(NoSolution, match="nearest temperature where it exists is T = 0.2127"):
         theory(2, 0.3).solve(0.3, "hierarchical")
+    for d, T, branch in ((0.3, 0.7, "pure"), (0.3, 0.3, "hierarchical"), (0.45, 0.45, "H2")):
+        with pytest.raises(NoSolution) as missing:
+            theory(3, d).solve(T, branch)
+        nearest = float(str(missing.value).rsplit("T = ", 1)[1])
+        assert nearest < T and theory(3, d).solve(nearest, branch).converged
     with pytest.raises(NoSolution, match="at T = 0; its stable states there are majority"):
         theory(3, 0.7).solve(0.0, "hierarchical")
     with pytest.raises(NoSolution, match="its stable states there are hierarchical"):

@@ -50,7 +50,8 @@ class Multitask:
     `hebb.params.MultitaskLaw`. Temperatures are in units of H: T_c = p by default.
 
     Names of states: `hebb.theory.multitask_states`. Methods raise ParameterError for values out of range. Cost: 1-10 ms a
-    state for K <= 8; beyond that, and for datasets, an integral of cost O(K/T) per evaluation: 10 ms a state for K = 12.
+    state for K <= 8; beyond that, and for datasets, an integral of cost O(K/T) per evaluation: 10 ms a state for K = 12,
+    half a minute for all states of K = 100.
     """
 
     def __init__(self, n_patterns, dilution, r=None, n_examples=None, rho=None, protocol=None, normalize_dilution=False,
@@ -202,7 +203,10 @@ class Multitask:
         for _ in range(12):
             middle = (inside + outside) / 2
             inside, outside = (inside, middle) if self._find(middle * law.scale, branch) is None else (middle, outside)
-        return f"the nearest temperature where it exists is T = {inside * law.scale:.5g}"
+        nearest = f"{inside * law.scale:.5g}"
+        if self._find(float(nearest), branch) is None:         # rounded out of where it exists
+            nearest = f"{inside * law.scale:.12g}"
+        return f"the nearest temperature where it exists is T = {nearest}"
 
     # ---- learning from examples --------------------------------------------------------------------------------------
 

@@ -72,8 +72,8 @@ class MultitaskDiagram:
     def compute(cls, law: MultitaskLaw, dilution, temperature) -> MultitaskDiagram:
         """The diagram of a law, whose own dilution is ignored, on increasing axes (1-d). Raises ParameterError.
 
-        Cost: 60 x 60 points, stored patterns: 2 s for K = 2, 3 s for K = 3, 22 s for K = 5. Datasets: an integral per state,
-        minutes.
+        Cost: 60 x 60 points, stored patterns: 2 s for K = 2, 3 to 5 s for K = 3, 20 to 40 s for K = 5. A point: 0.3 s for
+        K = 6, seconds for K > 8; datasets, K = 2 and 3: 0.1 to 0.3 s.
         """
         dilution = _axis("dilution", dilution, 1.0)
         temperature = _axis("temperature", temperature, 1e6)
