@@ -9,7 +9,7 @@ from hebb.theory import Multitask
 from hebb.theory.columns import Columns
 from hebb.theory.multitask_curves import chained
 from hebb.theory.multitask_phases import MultitaskDiagram
-from hebb.theory.multitask_states import distinct, find_states, names, tidy
+from hebb.theory.multitask_states import distinct, find_states, groups_of, names, tidy
 from hebb.theory.vertices import energy_crossings, vertices
 
 #: Changes of the lowest state on cooling, T/T_c (5 digits), by a scan of independent code.
@@ -169,6 +169,25 @@ def test_island_of_a_mixture():
     starts = np.random.default_rng(5).random((60, 5))
     for d, T, name in ((0.563, 0.19, "mix[1112]"), (0.545, 0.19, "mix[11111]"), (0.578, 0.19, "mix[11111]"),
                        (0.563, 0.14, "mix[11111]"), (0.563, 0.25, "mix[11111]")):
+        found = distinct(find_states(Columns(5, d), T * (1 - d), starts * (1 - d)), 1 - d)
+        assert str(names(found.g[0])) == name
+
+
+def test_window_narrower_than_the_bisection_looks():
+    """Five patterns near (2/3, T_c): mix[4] is the lowest in a tenth of a grid step between mix[3] and the parallel state."""
+    diagram = Multitask.phase_diagram(5, [0.644576, 0.660847], [0.9162711864], normalize_dilution=True)
+    lines = diagram.lines
+    assert "first_order parallel-mix[3]" not in lines
+    (left, T), (right, _) = lines["first_order mix[3]-mix[4]"][0], lines["first_order parallel-mix[4]"][0]
+    assert right - left == pytest.approx(0.0018677, abs=1e-6)
+    for d, pair in ((left, (3, 4)), (right, (4, 5))):
+        columns, f = Columns(5, d), []
+        for n in pair:
+            start = np.where(np.arange(5) < n, 0.3, 0.0) * (1 - d)
+            f.append(float(find_states(columns, T * (1 - d), start, groups_of((n,), 5)).free_energy))
+        assert f[0] == pytest.approx(f[1], abs=1e-15)
+    starts = np.random.default_rng(6).random((200, 5))
+    for d, name in ((left - 1e-4, "mix[3]"), (left + 1e-4, "mix[4]"), (right - 1e-4, "mix[4]"), (right + 1e-4, "parallel")):
         found = distinct(find_states(Columns(5, d), T * (1 - d), starts * (1 - d)), 1 - d)
         assert str(names(found.g[0])) == name
 

@@ -30,6 +30,7 @@ _THOROUGH = 3               # of these rounds look for states anew
 _SAME = 1e-6                # amplitudes of one state, in units of p
 _KICKS = (1e-2, 1e-4, 1e-6)  # off a saddle, in units of p: amplitudes may differ by powers of d
 _NEAR_CRITICAL = 1e-3       # distance from T_c, in units of it, up to which lines are followed
+_LOWER = 1e-11              # difference of free energies that is no rounding, in units of p
 _COLDEST = 1e-10            # stands for T = 0
 _SOFT = 1e-7                # eigenvalue of the Hessian below which the symmetry of a state is not judged
 
@@ -142,11 +143,14 @@ def _simplified(g, size) -> np.ndarray:
 # ---- where the lowest state changes ----------------------------------------------------------------------------------
 
 class _Edges(NamedTuple):
-    """Segments of the (d, T) plane with the lowest states at their ends: ends (2, n, 2), g (2, n, K), name (2, n)."""
+    """Segments of the (d, T) plane with the lowest states at their ends: ends (2, n, 2), g (2, n, K), name (2, n).
+
+    origin (1, n): the number of the edge of the grid of which they are a part."""
 
     ends: np.ndarray
     g: np.ndarray
     name: np.ndarray
+    origin: np.ndarray
 
     def at(self, rows) -> _Edges:
         return _Edges(*(array[:, rows] for array in self))
@@ -156,11 +160,13 @@ def transitions(family: Family, dilution, temperature, g, name) -> dict[str, Lin
     """Lines between the lowest states g (nT, nd, K), called name (nT, nd), of a grid; keys such as
     "continuous pure-H2[11]". T = 0, which only stored patterns have, is the exact one for K <= 5."""
     edges = _changes(family, _below_critical(family, _grid_edges(family, dilution, temperature, g, name)))
+    edges = edges._replace(origin=np.arange(edges.name.shape[1])[None])
     solved, lost = _solved(family, _narrow(family, edges))
     # a shallow state may get lost on the way to the middle of an edge, so that the wrong half was kept: once more from nearby
     wider = lost.ends + 500 * (lost.ends - lost.ends[::-1])
     wider = np.clip(wider, [0.0, _COLDEST], [1 - 1e-9, np.inf])
     solved += _solved(family, _narrow(family, lost._replace(ends=wider)))[0]
+    solved = [item[:3] for item in _corrected(family, edges, solved)]
     switches = []
     if family.law.protocol == "storage" and temperature[0] == 0 and family.n_patterns <= LARGEST_COMPLETE:
         for crossing in energy_crossings(family.n_patterns):
@@ -189,7 +195,8 @@ def _grid_edges(family: Family, dilution, temperature, g, name) -> _Edges:
     if family.summed:
         rows = slice(int(temperature[0] == 0), None)
         pieces.append(pairs(np.s_[rows, :-1], np.s_[rows, 1:]))
-    return _Edges(*(np.concatenate(parts, axis=1) for parts in zip(*pieces, strict=True)))
+    pieces = [np.concatenate(parts, axis=1) for parts in zip(*pieces, strict=True)]
+    return _Edges(*pieces, np.zeros((1, pieces[0].shape[1]), int))
 
 
 def _below_critical(family: Family, edges: _Edges) -> _Edges:
@@ -240,20 +247,50 @@ def _narrow(family: Family, edges: _Edges) -> _Edges:
         left = np.where(like[0] & like[1], by_name, like[0])                    # the middle belongs to the first end
         third = ~soft & ((called != np.where(left, edges.name[0], edges.name[1])) | ~like.any(axis=0))
         beyond = _Edges(np.stack([middle, edges.ends[1]]), np.stack([lowest, edges.g[1]]),
-                        np.stack([called, edges.name[1]])).at(third)
+                        np.stack([called, edges.name[1]]), edges.origin).at(third)
         new = ~soft & np.stack([left & ~third, ~left | third])         # which end moves to the middle
         edges = _Edges(np.where(new[..., None], middle, edges.ends), np.where(new[..., None], lowest, edges.g),
-                       np.where(new & third, called, edges.name))
+                       np.where(new & third, called, edges.name), edges.origin)
         edges = _Edges(*(np.concatenate(pair, axis=1) for pair in zip(edges, _changes(family, beyond), strict=True)))
     return _changes(family, edges)
 
 
 def _solved(family: Family, edges: _Edges):
-    """(title, (d, T), residual) of the transitions within narrow edges, and the edges on which nothing vanishes."""
+    """(title, (d, T), residual, edge) of the transitions within narrow edges, and the edges on which nothing vanishes."""
     found = [*_solve(family, edges)]
     lost = [edge for *_, rest, edge in found if np.isnan(rest)]
-    lost = _Edges(*(np.stack(arrays, axis=1) for arrays in zip(*lost, strict=True))) if lost else edges.at(slice(0))
-    return [(title, point, rest) for title, point, rest, _ in found if not np.isnan(rest)], lost
+    return [item for item in found if not np.isnan(item[2])], _together(lost) if lost else edges.at(slice(0))
+
+
+def _together(edges) -> _Edges:
+    """Single edges as one record."""
+    return _Edges(*(np.stack(arrays, axis=1) for arrays in zip(*edges, strict=True)))
+
+
+def _corrected(family: Family, whole: _Edges, solved: list) -> list:
+    """Solved transitions; but where a third state is lower than two that change places, its transitions with others instead.
+
+    Such a state is the lowest in a window that the first rounds of the bisection of the whole edge have missed."""
+    jumps = [item for item in solved if item[0].startswith("first_order")]
+    if not jumps:
+        return solved
+    d, T = np.array([point for _, point, *_ in jumps]).T
+    edges = _together([edge for *_, edge in jumps])
+    known = [family.follow(d, T, g) for g in edges.g]
+    best = family.lowest(d, T, known, thorough=True)
+    rows = np.flatnonzero(best.free_energy < np.minimum(*(found.free_energy for found in known)) - _LOWER * (1 - d))
+    if not rows.size:
+        return solved
+    part, at = whole.at(edges.origin[0, rows]), (np.stack([d, T], axis=-1)[rows], best.g[rows], names(best.g[rows]))
+    halves = [[np.stack([end[0], here] if k == 0 else [here, end[1]]) for end, here in zip(part, at, strict=False)]
+              for k in (0, 1)]
+    halves = _Edges(*(np.concatenate(pair, axis=1) for pair in zip(*halves, strict=True)), np.tile(part.origin, 2))
+    wrong = [id(jumps[row]) for row in rows]
+    kept = [item for item in solved if id(item) not in wrong]
+    for item in _solved(family, _narrow(family, _changes(family, halves)))[0]:
+        if not any(item[0] == other[0] and np.abs(np.subtract(item[1], other[1])).max() < 1e-8 for other in kept):
+            kept.append(item)
+    return kept
 
 
 def _solve(family: Family, edges: _Edges):
