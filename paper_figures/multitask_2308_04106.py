@@ -3,7 +3,7 @@
     python paper_figures/multitask_2308_04106.py FOLDER [RUN]
 
 writes multitask_phases.png, multitask_learning.png, multitask_memory.png, multitask_losses.png and multitask_cost.png into
-FOLDER, in about four minutes, and multitask_log_n.png from the run folder of mpi_runs/multitask_log_n.toml.
+FOLDER, in about five minutes, and multitask_log_n.png from the run folder of mpi_runs/multitask_log_n.toml.
 """
 
 from __future__ import annotations
