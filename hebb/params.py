@@ -216,8 +216,8 @@ class MultitaskLaw(_Dataset):
     over the examples, each over sqrt(R). Examples keep the zeros of their pattern, and any other entry agrees with it with
     probability (1+r)/2; R = r^2 + (1-r^2)/M. Without M: the Gaussian limit of many examples, known by its entropy rho.
 
-    scale = 1 by default, so that T_c = p for every dataset. normalize_dilution divides H by p (T_c = 1, the units of
-    arXiv:2308.04106). normalize_examples = False leaves out the division by R (T_c = p R).
+    scale = 1 by default, so that T_c = p for every dataset. normalize_dilution divides H by p
+    (T_c = 1). normalize_examples = False leaves out the division by R (T_c = p R).
     """
 
     n_patterns: int
