@@ -10,7 +10,7 @@ from ..params import check_choice, check_integer, check_real, digest
 from ..streams import Purpose, generator, go_on, positions
 from .lumped import GibbsChain, LumpedChain
 from .observables import observer_class
-from .options import refuse_options
+from .options import SpinBySpin, refuse_options
 from .plefka import Plefka
 from .starts import check_start, starting_spins
 
@@ -21,7 +21,7 @@ ORDERS = ("random", "sequential")
 _LOST_BELOW = 0.5
 
 
-class Chain:
+class Chain(SpinBySpin):
     """R replicas on one disorder sample, each with its own random streams.
 
     instance: the disorder sample. temperature: T > 0, or 0 with dynamics "zero_temperature" (flips that lower the energy
@@ -74,16 +74,6 @@ class Chain:
             check_real("temperature", temperature, 0.0, open_low=True,
                        remedy=f"dynamics = {dynamics!r} needs temperature > 0; at 0 use dynamics = 'zero_temperature'")
         check_start(model, start, corruption, replicas)
-
-    @staticmethod
-    def draw(model: Model, seed: int, disorder: int) -> Instance:
-        """The disorder sample that these dynamics run on."""
-        return model.draw(seed=seed, disorder=disorder)
-
-    @staticmethod
-    def memory_bytes(model: Model, replicas: int) -> int:
-        """Bytes one task holds. Raises ParameterError if this machine's memory cannot."""
-        return model.memory_bytes(replicas)
 
     @staticmethod
     def numbers(model: Model, replicas: int, start) -> int:

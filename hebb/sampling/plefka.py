@@ -42,7 +42,7 @@ from ..models.dense import Dense
 from ..models.mean_field import MeanFieldEnergy
 from ..params import DenseLaw, check_choice, check_integer, check_real, dilution_factor
 from .observables import DenseObserver
-from .options import refuse_options
+from .options import SpinBySpin, refuse_options
 from .recognition import Recogniser
 from .starts import check_start, starting_spins
 
@@ -135,7 +135,7 @@ def entropy(m: np.ndarray) -> np.ndarray:
     return np.mean(entr((1 + m) / 2) + entr((1 - m) / 2), axis=1)
 
 
-class Plefka:
+class Plefka(SpinBySpin):
     """R replicas of the mean-field dynamics on one disorder sample, used like a `Chain` whose sweep is one parallel update.
 
     instance: a sample of a dense network. temperature: T >= 0. At 0 spins follow the sign of their field (those without
@@ -209,16 +209,6 @@ class Plefka:
         if needed > available_memory():
             raise ParameterError(f"dynamics = 'plefka' holds {needed / 2**30:.3g} GiB here ({entry} bytes per stored entry) "
                                  f"and {available_memory() / 2**30:.3g} GiB are free; lower n_spins or gamma")
-
-    @staticmethod
-    def draw(model: Model, seed: int, disorder: int) -> Instance:
-        """The disorder sample that these dynamics run on."""
-        return model.draw(seed=seed, disorder=disorder)
-
-    @staticmethod
-    def memory_bytes(model: Model, replicas: int) -> int:
-        """Bytes one task holds besides what `check` counts."""
-        return model.memory_bytes(replicas)
 
     @staticmethod
     def numbers(model: Model, replicas: int, start) -> int:
