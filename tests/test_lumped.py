@@ -13,7 +13,7 @@ from hebb.kernels.lumped import LumpedKernel
 from scipy.stats import binom, chi2, norm
 from test_kernels import streams
 
-from hebb import models, sample, simulate
+from hebb import models, sample
 from hebb.errors import ParameterError
 from hebb.models.classes import Classes
 from hebb.sampling.chain import Chain, chain_class
@@ -320,14 +320,9 @@ def test_gibbs_sweeps_at_tiny_temperatures():
         begun, blank = chain.kernel.up, ~chain.instance.archetypes.any(axis=1)
         chain.advance(3)
         np.testing.assert_array_equal(chain.kernel.up[:, ~blank], begun[:, ~blank])
-        np.testing.assert_allclose(chain.kernel.up[:, blank] / chain.instance.counts[blank], 0.5, atol=0.01)
+        free = chain.instance.counts[blank]
+        assert_z(np.ravel((chain.kernel.up[:, blank] - free / 2) / np.sqrt(free / 4)), ALARM)
 
-
-def test_lumped_chain_of_many_spins_and_simulate():
-    model = models.Multitask(10**6, 2, 0.3)
-    for dynamics, rule in (("lumped", "glauber"), ("lumped", None), ("hubbard_stratonovich", None)):
-        found = simulate(model, 0.1, disorder=1, sweeps=3, thermalize=2, start="hierarchical", dynamics=dynamics, rule=rule)
-        np.testing.assert_allclose(found["m"].mean[0], [0.7, 0.21], atol=0.01)
 
 
 LARGE = models.Multitask(10**7, 40, 0.3)

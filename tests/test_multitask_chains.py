@@ -17,6 +17,7 @@ import hebb
 from hebb import models, simulate
 from hebb.errors import ParameterError
 from hebb.models.base import quadratic, tabulate
+from hebb.models.classes import Classes
 from hebb.runs.cost import seconds_of, series_bytes
 from hebb.runs.plan import Plan
 from hebb.runs.worker import compute, run_task
@@ -298,3 +299,19 @@ def test_bad_jobs_are_refused_in_one_sentence(old, new, message):
     with pytest.raises(ParameterError, match=message) as caught:
         Plan.from_text(text)
     assert "\n" not in str(caught.value)
+
+
+def test_simulated_classes_meet_the_fixed_point_of_their_sample():
+    """One measurement of two replicas: cov m = (T/N) [(1-J)^-1 - 1] around m = F(m); its shift of order 1/N is far smaller."""
+    temperature, model = 0.1, models.Multitask(10**6, 2, 0.3)
+    classes = Classes.draw(model, 1, 0)
+    share, xi = classes.counts / model.n_spins, classes.archetypes.astype(float)
+    m = np.array([0.7, 0.21])
+    for _ in range(500):
+        m = (share * np.tanh(xi @ m / temperature)) @ xi
+    slope = (xi.T * share * (1 - np.tanh(xi @ m / temperature) ** 2)) @ xi / temperature
+    sd = np.sqrt(temperature / model.n_spins * (np.diag(np.linalg.inv(np.eye(2) - slope)) - 1) / 2)
+    for dynamics, rule in (("lumped", "glauber"), ("lumped", None), ("hubbard_stratonovich", None)):
+        found = simulate(model, temperature, disorder=1, sweeps=1, thermalize=20, start="hierarchical", dynamics=dynamics,
+                         rule=rule, seed=1)
+        assert_z((found["m"].mean[0] - m) / sd, ALARM, f"{dynamics} {rule}")

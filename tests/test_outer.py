@@ -76,16 +76,16 @@ def test_figures_of_multitasking_networks(tmp_path):
 
     figure, table = figures["learning"](n_spins=4000, large=10**7, disorder=3, numbers=(9, 150), qualities=(0.15, 0.9), curve=6)
     figure.savefig(tmp_path / "learning.png")
-    for (name, _, _), (mean, _, theory) in table.items():
-        np.testing.assert_allclose(mean, theory, rtol=0, atol=0.003 if name == "large" else 0.06)
+    for (name, _, _), (mean, _, theory) in table.items():  # three samples of N spins scatter by 2/sqrt(N), of 1e7 by 0.001
+        np.testing.assert_allclose(mean, theory, rtol=0, atol=0.003 if name == "large" else 0.03)
     few, many = (table["supervised", 0.3, m][2] for m in (9, 150))
     assert few[0] - few[1] < 1e-6 and many[0] - many[1] > 0.4
     np.testing.assert_array_equal(table["unsupervised", 0.3, 150][2], many)
 
     figure, table = figures["memory"](entropies=(1.0, 3.2), n_spins=6000, n_examples=51, samples=2, curve=4)
     figure.savefig(tmp_path / "memory.png")
-    for energies, overlaps, energy, overlap in table.values():
-        assert abs(energies.mean() - energy) < 0.015 and abs(overlaps.mean() - overlap) < 0.04
+    for energies, overlaps, energy, overlap in table.values():  # finite systems lie lower by about M/N = 0.0085
+        assert -0.012 < energies.mean() - energy < 0.002 and abs(overlaps.mean() - overlap) < 0.03
     lowest = [min(("archetype", "example"), key=lambda start: table[start, rho][0].mean()) for rho in (1.0, 3.2)]
     assert lowest == ["archetype", "example"]
 
