@@ -17,11 +17,13 @@ import numpy as np
 
 from .errors import ParameterError
 
-__all__ = ["DenseLaw", "MultitaskLaw", "check_choice", "check_integer", "check_keys", "check_real", "digest", "dilution_factor",
-           "load", "patterns_at_load", "shown"]
+__all__ = ["DenseLaw", "MultitaskLaw", "PerceptronLaw", "check_choice", "check_integer", "check_keys", "check_real", "digest",
+           "dilution_factor", "load", "patterns_at_load", "shown"]
 
 PROTOCOLS = ("storage", "supervised", "unsupervised")
 HAMILTONIANS = ("distinct", "naive")
+LOSSES = ("violations", "hinge", "quadratic")
+LABELS = ("teacher", "random")
 
 
 def check_real(name: str, value, low: float = -math.inf, high: float = math.inf, *, open_low: bool = False,
@@ -263,6 +265,32 @@ class MultitaskLaw(_Dataset):
             return ""
         known = f"rho = {self.rho:.6g}" if self.gaussian else f"r = {self.r:.6g}, M = {self.n_examples}"
         return f"{self.protocol}, {known}"
+
+
+@dataclass(frozen=True)
+class PerceptronLaw:
+    """What simulation and theory of a perceptron with binary weights must agree on (everything but size, load and temperature).
+
+    An example xi, y costs V(D) of its stability D = y (xi.w)/sqrt(N): "violations" 1 where D < kappa (at D = kappa = 0, a tie
+    of even N, 1/2), "hinge" (kappa - D)_+, "quadratic" (kappa - D)_+^2. labels: y = sgn(xi.W) of a "teacher" W, or "random".
+    """
+
+    loss: str = "violations"
+    kappa: float = 0.0
+    labels: str = "teacher"
+
+    @classmethod
+    def from_keywords(cls, loss="violations", kappa=0.0, labels="teacher") -> PerceptronLaw:
+        """The record of the keywords that models and theory share. Raises ParameterError."""
+        return cls(check_choice("loss", loss, LOSSES), check_real("kappa", kappa, -10.0, 10.0),
+                   check_choice("labels", labels, LABELS))
+
+    def cost(self, stability) -> np.ndarray:
+        """V of stabilities, an array of any shape."""
+        gap = self.kappa - np.asarray(stability, float)
+        if self.loss == "violations":
+            return np.heaviside(gap, 0.5 if self.kappa == 0 else 0.0)
+        return np.maximum(gap, 0.0) ** (2 if self.loss == "quadratic" else 1)
 
 
 def load(n_patterns: float, n_spins: int, p_body: int) -> float:

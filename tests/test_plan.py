@@ -101,7 +101,7 @@ def test_sampling_defaults():
         "dynamics": "metropolis",
         "expansion": None,
         "damping": None,
-        "rule": None,
+        "rule": None, "learning": None,
         "order": "random",
         "tempering": False,
         "keep_spins": False,

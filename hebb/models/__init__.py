@@ -1,11 +1,11 @@
 """Models: what is simulated. Each has patterns, a potential and a slow reference energy; see `hebb.models.base`."""
 
 from ..params import check_choice, check_keys
-from .base import Instance, Model
+from .base import Instance, Model, SpinModel
 from .dense import Dense
 from .multitask import Multitask
 
-__all__ = ["Dense", "Instance", "Model", "Multitask", "from_keys", "keys"]
+__all__ = ["Dense", "Instance", "Model", "Multitask", "SpinModel", "from_keys", "keys"]
 
 _KINDS = {"dense": Dense, "multitask": Multitask}
 

@@ -1,6 +1,6 @@
 """What a model is: parameters, disorder samples, a potential f(x), and a slow reference energy beside the kernel's tables.
 
-A new model is one file: subclass `Model`, say how patterns and fields are drawn and what f is, and register it in
+A new model of spins is one file: subclass `SpinModel`, say how patterns and fields are drawn and what f is, and register it in
 `hebb.models`; what is measured on it is said in `hebb.sampling.observables`. Everything else (chains, statistics, runs,
 results) works on it as it stands.
 """
@@ -23,7 +23,8 @@ from ..params import digest
 from .images import ImageSample
 from .patterns import BitPatterns, as_numbers
 
-__all__ = ["Instance", "Model", "Tables", "available_memory", "kernel_module", "quadratic", "tabulate", "uniform_mean"]
+__all__ = ["Instance", "Model", "SpinModel", "Tables", "available_memory", "kernel_module", "quadratic", "tabulate",
+           "uniform_mean"]
 
 _LARGEST_ENTRY = 2**28  # table entries above twice this are rounded: a 32-bit lane must hold several of them
 
@@ -143,7 +144,7 @@ class Instance:
 
     images: ImageSample | None = None
 
-    def __init__(self, model: Model, bits: BitPatterns, fields: np.ndarray | None = None, disorder: int = 0,
+    def __init__(self, model: SpinModel, bits: BitPatterns, fields: np.ndarray | None = None, disorder: int = 0,
                  stored_bits: BitPatterns | None = None, learned: np.ndarray | None = None):
         self.model = model
         self.disorder = disorder
@@ -196,10 +197,57 @@ class Instance:
 
 
 class Model(abc.ABC):
-    """The contract. A model is immutable; its identity is `digest`, the name of its parameters."""
+    """The contract of everything a task can run on. A model is immutable; its identity is `digest`, the name of its parameters.
+
+    draw gives one disorder sample; which dynamics run on it is said by their `check`.
+    """
 
     kind: str
     n_spins: int
+    dynamics: tuple[str, ...]  # those that run on it, where it has no spins
+
+    @abc.abstractmethod
+    def parameters(self) -> dict:
+        """Everything that defines the model, plain and canonical, "kind" included."""
+
+    @abc.abstractmethod
+    def draw(self, seed: int, disorder: int = 0):
+        """One disorder sample; the same (seed, disorder) gives the same sample, whatever was drawn before."""
+
+    @abc.abstractmethod
+    def pairs_per_sweep(self) -> float:
+        """Spin-pattern pairs of one sweep of one replica: the unit in which cost is counted."""
+
+    @abc.abstractmethod
+    def bytes_needed(self, replicas: int) -> int:
+        """Bytes one task holds."""
+
+    @abc.abstractmethod
+    def memory_bytes(self, replicas: int = 1) -> int:
+        """Bytes one task holds. Raises ParameterError if this machine's memory cannot."""
+
+    @property
+    def measured(self) -> dict[str, float]:
+        """What was found in the data that the model was given (no part of its identity); {} without data."""
+        return {}
+
+    def summary(self) -> str:
+        """`measured` as text."""
+        return ""
+
+    @functools.cached_property
+    def digest(self) -> str:
+        return digest(self.parameters())
+
+    @property
+    def disorder_key(self) -> str:
+        """Digest of what the disorder depends on: models that share it meet the same patterns and starts."""
+        return self.digest
+
+
+class SpinModel(Model):
+    """A model of spins +-1 that meet patterns through a tabulated potential: what the overlap kernels run."""
+
     n_patterns: int
     has_zeros = False
     centred = True  # whether energies with coinciding indices are counted from their average over configurations
@@ -208,12 +256,8 @@ class Model(abc.ABC):
     planted_energy: float | None = None  # mean energy per spin of the planted configuration over samples, where known
 
     @abc.abstractmethod
-    def parameters(self) -> dict:
-        """Everything that defines the model, plain and canonical, "kind" included."""
-
-    @abc.abstractmethod
     def draw(self, seed: int, disorder: int = 0) -> Instance:
-        """One disorder sample; the same (seed, disorder) gives the same sample, whatever was drawn before."""
+        """As in `Model`."""
 
     @abc.abstractmethod
     def tables(self, counts: np.ndarray) -> Tables:
@@ -230,19 +274,6 @@ class Model(abc.ABC):
             raise ParameterError(f"fields of shape {fields.shape} are not {self.n_spins} finite numbers; give one per spin")
         return fields
 
-    @property
-    def measured(self) -> dict[str, float]:
-        """What was found in the data that the model was given (no part of its identity); {} without data."""
-        return {}
-
-    def summary(self) -> str:
-        """`measured` as text."""
-        return ""
-
-    @functools.cached_property
-    def digest(self) -> str:
-        return digest(self.parameters())
-
     @functools.cached_property
     def full_tables(self) -> Tables:
         """The tables of patterns without zero entries, the same for every disorder sample."""
@@ -253,23 +284,16 @@ class Model(abc.ABC):
         """How many rows enter the Hamiltonian: K, or K M where every example enters by itself."""
         return self.n_patterns
 
-    @property
-    def disorder_key(self) -> str:
-        """Digest of what the disorder depends on: models that share it meet the same patterns and starts."""
-        return self.digest
-
     def pairs_per_sweep(self) -> float:
-        """Spin-pattern pairs of one sweep of one replica: the unit in which cost is counted."""
         return float(self.n_spins) * self.n_stored
 
     def bytes_needed(self, replicas: int) -> int:
-        """Bytes one task holds: bit columns, indices and cached table values."""
+        """As in `Model`: bit columns, indices and cached table values."""
         planes = 2 if self.has_zeros else 1
         columns = self.n_spins * 8 * -(-self.n_stored // 64)
         return planes * columns + self.n_stored * (replicas * (4 + 4 * planes) + 32)
 
     def memory_bytes(self, replicas: int = 1) -> int:
-        """Bytes one task holds. Raises ParameterError if this machine's memory cannot."""
         needed, free = self.bytes_needed(replicas), available_memory()
         if needed > free:
             what = f"{self.n_patterns} patterns" + self._of_examples

@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import ParameterError
 from ..params import MultitaskLaw, check_integer
 from ..streams import Purpose, generator
-from .base import Instance, Model, available_memory, kernel_module
+from .base import Instance, SpinModel, available_memory, kernel_module
 
 __all__ = ["MOST_CLASSES", "MOST_SPINS", "Classes"]
 
@@ -40,7 +40,7 @@ class Classes:
         for classes that were drawn as such.
     """
 
-    model: Model
+    model: SpinModel
     disorder: int
     archetypes: np.ndarray
     columns: np.ndarray
@@ -68,7 +68,7 @@ class Classes:
         return (self.counts / self.n_spins) @ (self.unit * self.columns) ** 2
 
     @classmethod
-    def draw(cls, model: Model, seed: int, disorder: int = 0) -> Classes:
+    def draw(cls, model: SpinModel, seed: int, disorder: int = 0) -> Classes:
         """The classes of one disorder sample of n_spins <= 1e15 spins, from their exact multinomial law.
 
         Keyed like the samples of `model.draw`, and with the same law, but not the same sample. Where patterns are given, or
@@ -110,7 +110,7 @@ class Classes:
                    counts.astype(np.int64), unit, site_class.ravel(), sign)
 
     @classmethod
-    def check(cls, model: Model, replicas: int = 1) -> None:
+    def check(cls, model: SpinModel, replicas: int = 1) -> None:
         """Raise ParameterError for a model whose classes cannot be drawn, or kept with R chains. Nothing is drawn."""
         law, n = model.law, model.n_spins
         spin_by_spin = "dynamics = 'metropolis' or 'glauber' on an n_spins that fits into memory"
@@ -134,12 +134,12 @@ class Classes:
                                  f"and {available_memory() / 2**30:.3g} GiB are free; lower n_patterns or n_examples")
 
     @staticmethod
-    def most(model: Model) -> int:
+    def most(model: SpinModel) -> int:
         """How many classes a sample can have, of a model that `check` lets pass."""
         return int(min(_number(model.law), model.n_spins, MOST_CLASSES))
 
     @staticmethod
-    def expected(model: Model) -> float:
+    def expected(model: SpinModel) -> float:
         """About how many classes a sample has: of averages of M examples, those within sqrt(2 ln N) standard deviations."""
         law, most = model.law, Classes.most(model)
         if law.protocol != "supervised":
@@ -148,14 +148,14 @@ class Classes:
         return min(most, (1 + 2 * (1 + min(law.n_examples, width))) ** law.n_patterns / 2)
 
     @staticmethod
-    def bytes_needed(model: Model, replicas: int = 1) -> int:
+    def bytes_needed(model: SpinModel, replicas: int = 1) -> int:
         """Bytes that the classes of a model and R of their chains take at most, while they are drawn."""
         of_class = 12 * model.n_patterns + 24 * model.n_stored + 120 + 24 * replicas
         spins = model.bytes_needed(1) if Classes._counted(model) else 0
         return of_class * Classes.most(model) + spins
 
     @staticmethod
-    def _counted(model: Model) -> bool:
+    def _counted(model: SpinModel) -> bool:
         """Whether samples are counted spin by spin."""
         return model.array is not None or _number(model.law) > model.n_spins
 

@@ -25,7 +25,7 @@ import numpy as np
 from ..errors import ParameterError
 from ..params import DenseLaw, check_choice, check_integer, check_real, digest, dilution_factor, load, patterns_at_load, shown
 from ..streams import Purpose, generator
-from .base import Instance, Model, Tables, tabulate, uniform_mean
+from .base import Instance, SpinModel, Tables, tabulate, uniform_mean
 from .datasets import load_images
 from .images import ImageModel, ImageSample, law_of_archetypes, threshold_of
 from .learning import AveragedInstance, Averages, GivenExamples
@@ -35,7 +35,7 @@ from .remedies import REMEDIES, whitened
 __all__ = ["Dense"]
 
 
-class Dense(Model):
+class Dense(SpinModel):
     """A dense Hebbian network of n_spins neurons.
 
     Exactly one of gamma (load, see `hebb.params.load`; K is rounded to an integer), n_patterns or an array of patterns.

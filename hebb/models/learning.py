@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import ParameterError
 from ..params import DenseLaw, MultitaskLaw, check_choice, check_integer, shown
-from .base import Instance, Model, kernel_module
+from .base import Instance, SpinModel, kernel_module
 from .patterns import BitPatterns, as_numbers, pack
 
 __all__ = ["AveragedInstance", "Averages", "GivenExamples", "elementary_symmetric", "power_of_random_sum"]
@@ -128,7 +128,7 @@ class AveragedInstance(Instance):
     """One disorder sample of supervised learning: `patterns` (K, N) int8 are the archetypes, `stored` (K, N) float64 the
     averages of their examples."""
 
-    def __init__(self, model: Model, bits: BitPatterns, averages: Averages, learned: np.ndarray, fields=None,
+    def __init__(self, model: SpinModel, bits: BitPatterns, averages: Averages, learned: np.ndarray, fields=None,
                  disorder: int = 0):
         super().__init__(model, bits, fields, disorder, learned=learned)
         self.averages = averages

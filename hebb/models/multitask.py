@@ -21,7 +21,7 @@ import numpy as np
 from ..errors import ParameterError
 from ..params import MultitaskLaw, check_integer, check_real, digest, shown
 from ..streams import Purpose, generator
-from .base import Instance, Model, Tables, available_memory, quadratic
+from .base import Instance, SpinModel, Tables, available_memory, quadratic
 from .classes import Classes
 from .learning import AveragedInstance, Averages
 from .patterns import BitPatterns, diluted, noisy_copies, pack
@@ -32,7 +32,7 @@ _MOST_PATTERNS = 10**6  # as `MultitaskLaw` has it
 _MOST_SPINS = 10**9  # of chains spin by spin, whose indices have 32 bits
 
 
-class Multitask(Model):
+class Multitask(SpinModel):
     """A multitasking Hopfield network of n_spins neurons.
 
     n_spins: N, from 2 to 10^15; above what the memory holds (and above 10^9) only as classes of spins (`hebb.models.classes`),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +44,7 @@ def simulate(
     expansion: str | None = None,
     damping: float | None = None,
     rule: str | None = None,
+    learning: Mapping | None = None,
 ) -> results.Results:
     """Simulate model at one temperature or a list of them, here and now, and return the results.
 
@@ -77,6 +78,7 @@ def simulate(
         expansion=expansion,
         damping=damping,
         rule=rule,
+        learning=learning,
     )
     return results.Results.from_records(plan.index(), (compute(task) for task in plan.tasks))
 

@@ -28,7 +28,7 @@ from ..params import check_choice, check_integer, check_keys, check_real, digest
 from ..sampling.accumulators import bin_length_for
 from ..sampling.chain import Chain, chain_class
 from ..sampling.lumped import GibbsChain, LumpedChain
-from ..sampling.options import CLASS_DYNAMICS
+from ..sampling.options import CLASS_DYNAMICS, OPTIONS
 from ..sampling.plefka import Plefka
 from ..sampling.starts import STARTS
 from .cost import seconds_of, series_bytes
@@ -49,11 +49,12 @@ SAMPLING = {
     "expansion": None,  # mean_field | tap, for dynamics = "plefka"
     "damping": None,  # share of the old magnetisation kept, for dynamics = "plefka"
     "rule": None,  # metropolis (default) | glauber, for dynamics = "lumped"
+    "learning": None,  # a table, see hebb.sampling.learning and hebb.sampling.hmc
     "order": "random",  # random | sequential choice of spins
     "tempering": False,
     "keep_spins": False,  # store start and final configurations
 }
-_OF_CHAINS = ("replicas", "corruption", "dynamics", "order", "expansion", "damping", "rule")
+_OF_CHAINS = ("replicas", "corruption", "dynamics", "order", *OPTIONS)
 _RUN = {"walltime": None, "checkpoint_every": "00:05:00"}
 
 #: Every task is a file and a line of the plan.
@@ -294,8 +295,9 @@ def _plain_points(points: Iterable[tuple[object, float]]) -> list[dict]:
 
 def _job_digest(points, seed: int, sampling: Mapping) -> str:
     """Names everything that decides the numbers: not the job's name, nor wall time and checkpoints, which may change when
-    a job is continued. "rule" counts where it is given: older runs do not know it and remain the same job."""
-    sampling = {key: value for key, value in sampling.items() if key != "rule" or value is not None}
+    a job is continued. "rule" and "learning" count where they are given: older runs without them remain the same job."""
+    later = ("rule", "learning")
+    sampling = {key: value for key, value in sampling.items() if key not in later or value is not None}
     return digest({"points": _plain_points(points), "seed": seed, "sampling": sampling})
 
 

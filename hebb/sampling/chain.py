@@ -10,7 +10,7 @@ from ..params import check_choice, check_integer, check_real, digest
 from ..streams import Purpose, generator, go_on, positions
 from .lumped import GibbsChain, LumpedChain
 from .observables import observer_class
-from .options import SpinBySpin, refuse_options
+from .options import SpinBySpin, refuse_options, require_spins
 from .plefka import Plefka
 from .starts import check_start, starting_spins
 
@@ -34,15 +34,15 @@ class Chain(SpinBySpin):
     order: sites visited at "random" or "sequential".
     seed, point: the streams are keyed by (seed, point, disorder sample, replica); point is the digest of model and
         temperature, so that no chain depends on what else is run. Starts are keyed like the disorder (`disorder_key`).
-    expansion, damping, rule: options of other dynamics (`hebb.sampling.plefka`, `hebb.sampling.lumped`), refused here.
+    options: those of other dynamics (`hebb.sampling.options.OPTIONS`), refused here.
     Raises ParameterError. Cost of one sweep: R N K spin-pattern pairs.
     """
 
     def __init__(self, instance: Instance, temperature: float, replicas: int = 2, start="planted", corruption=None,
                  dynamics: str = "metropolis", order: str = "random", seed: int = 0, point: str | None = None,
-                 expansion=None, damping=None, rule=None):
+                 **options):
         self.check(instance.model, temperature=temperature, replicas=replicas, start=start, corruption=corruption,
-                   dynamics=dynamics, order=order, seed=seed, expansion=expansion, damping=damping, rule=rule)
+                   dynamics=dynamics, order=order, seed=seed, **options)
         self.instance = instance
         self.temperature = float(temperature)
         self.order = order
@@ -61,10 +61,11 @@ class Chain(SpinBySpin):
 
     @staticmethod
     def check(model: Model, *, temperature, replicas=2, start="planted", corruption=None, dynamics="metropolis",
-              order="random", seed=0, expansion=None, damping=None, rule=None) -> None:
+              order="random", seed=0, **options) -> None:
         """Raise ParameterError for settings no chain of this model can have. Nothing is drawn."""
         check_choice("dynamics", dynamics, RULES)
-        refuse_options(dynamics, expansion=expansion, damping=damping, rule=rule)
+        require_spins(model, dynamics)
+        refuse_options(dynamics, options)
         check_choice("order", order, ORDERS)
         check_integer("seed", seed, 0)
         check_integer("replicas", replicas, 1, 1024)
@@ -139,7 +140,7 @@ def chain_class(dynamics) -> type:
 
 def sample(instance: Instance, temperature: float, n_samples: int = 1000, thin: int = 1, thermalize: int = 0,
            replicas: int = 1, dynamics: str = "metropolis", start="random", corruption=None, order: str = "random",
-           seed: int = 0, expansion=None, damping=None, rule=None) -> np.ndarray:
+           seed: int = 0, **options) -> np.ndarray:
     """Configurations (n_samples, R, N) int8 of R independent chains, one every `thin` sweeps after `thermalize` sweeps.
 
     Arguments as in `Chain`. Consecutive configurations are correlated unless thin exceeds the autocorrelation time.
@@ -155,6 +156,6 @@ def sample(instance: Instance, temperature: float, n_samples: int = 1000, thin: 
     if needed > available_memory():
         raise ParameterError(f"n_samples = {n_samples} needs {needed / 2**30:.3g} GiB and {available_memory() / 2**30:.3g} GiB "
                              "are free; take fewer, with a larger thin")
-    chain = kind(instance, temperature, replicas, start, corruption, dynamics, order, seed, None, expansion, damping, rule)
+    chain = kind(instance, temperature, replicas, start, corruption, dynamics, order, seed, None, **options)
     chain.advance(thermalize)
     return chain.sample(n_samples, thin)

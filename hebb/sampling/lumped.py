@@ -40,14 +40,14 @@ class _ClassChain:
     lost = False  # not followed: overlaps are seen at measurements only
 
     def __init__(self, instance: Classes | Instance, temperature: float, replicas: int = 2, start="planted", corruption=None,
-                 dynamics: str | None = None, order: str = "random", seed: int = 0, point: str | None = None, expansion=None,
-                 damping=None, rule: str | None = None):
+                 dynamics: str | None = None, order: str = "random", seed: int = 0, point: str | None = None,
+                 rule: str | None = None, **options):
         model = instance.model
         classes = instance if isinstance(instance, Classes) else None
         known_sites = not isinstance(start, str) and (classes is None or classes.site_class is not None)
         self.check(model, temperature=temperature, replicas=replicas, start="random" if known_sites else start,
                    corruption=None if known_sites else corruption, dynamics=dynamics or self.name, order=order, seed=seed,
-                   expansion=expansion, damping=damping, rule=rule)
+                   rule=rule, **options)
         if known_sites:
             check_start(model, start, corruption, replicas)
         self.instance = classes or Classes.of(instance)
@@ -68,13 +68,13 @@ class _ClassChain:
 
     @classmethod
     def check(cls, model: Model, *, temperature, replicas=2, start="planted", corruption=None, dynamics=None, order="random",
-              seed=0, expansion=None, damping=None, rule=None) -> None:
+              seed=0, rule=None, **options) -> None:
         """Raise ParameterError for settings no chain of this model can have. Nothing is drawn."""
         check_choice("dynamics", dynamics or cls.name, (cls.name,))
         if not isinstance(model, Multitask):
             raise ParameterError(f"dynamics = {cls.name!r} exists for multitasking networks, not for {type(model).__name__}; "
                                  "use 'metropolis' or 'glauber'")
-        refuse_options(cls.name, expansion=expansion, damping=damping)
+        refuse_options(cls.name, options)
         if order != "random":
             raise ParameterError(f"order = {order!r} has no meaning with dynamics = {cls.name!r}, whose classes keep no order "
                                  "of spins; leave it out")
@@ -215,7 +215,7 @@ class GibbsChain(_ClassChain):
 
     @staticmethod
     def _check_rule(rule, temperature) -> None:
-        refuse_options("hubbard_stratonovich", rule=rule)
+        refuse_options("hubbard_stratonovich", {"rule": rule})
         check_real("temperature", temperature, 0.0, open_low=True, remedy="dynamics = 'hubbard_stratonovich' needs temperature "
                    "> 0; at 0 use dynamics = 'lumped' with rule = 'glauber'")
 

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from ..models.base import Instance, Model
+from ..models.base import Instance, SpinModel
 from ..models.learning import AveragedInstance
 from ..params import MultitaskLaw
 from .recognition import Recogniser
@@ -37,7 +37,7 @@ class DenseObserver:
         self._recogniser = Recogniser(instance, spins) if isinstance(start, str) and start == "example" else None
 
     @staticmethod
-    def numbers(model: Model, replicas: int, start) -> int:
+    def numbers(model: SpinModel, replicas: int, start) -> int:
         """How many numbers one measurement takes, at most."""
         from_cue = isinstance(start, str) and start == "example"
         return replicas * (4 + model.has_dataset + 3 * from_cue) + replicas * (replicas - 1)
@@ -84,7 +84,7 @@ class MultitaskObserver:
             self._squares = instance.stored_bits.counts() / (n * law.second_moment)
 
     @staticmethod
-    def numbers(model: Model, replicas: int, start) -> int:
+    def numbers(model: SpinModel, replicas: int, start) -> int:
         """How many numbers one measurement takes."""
         return replicas * (3 + model.n_patterns * (1 + model.has_dataset)) + replicas * (replicas - 1) // 2
 
@@ -123,6 +123,6 @@ def of_rows(law: MultitaskLaw, g: np.ndarray, squares: np.ndarray) -> dict[str, 
 _OBSERVERS = {"dense": DenseObserver, "multitask": MultitaskObserver}
 
 
-def observer_class(model: Model) -> type[DenseObserver | MultitaskObserver]:
+def observer_class(model: SpinModel) -> type[DenseObserver | MultitaskObserver]:
     """The observer of the chains of a model."""
     return _OBSERVERS[model.kind]

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ..errors import ParameterError
-from ..models.base import Instance, Model
+from ..models.base import Instance, Model, SpinModel
 from ..params import shown
 
-__all__ = ["CLASS_DYNAMICS", "SpinBySpin", "refuse_options"]
+__all__ = ["CLASS_DYNAMICS", "OPTIONS", "SpinBySpin", "refuse_options", "require_spins"]
 
 #: Dynamics of classes of spins, whose chains hold no configuration of single spins.
 CLASS_DYNAMICS = ("lumped", "hubbard_stratonovich")
-_OWNERS = {"expansion": "plefka", "damping": "plefka", "rule": "lumped"}
+#: Options that one of the dynamics has alone, and which.
+OPTIONS = {"expansion": "plefka", "damping": "plefka", "rule": "lumped", "learning": "gradient"}
 
 
-def refuse_options(dynamics: str, **options) -> None:
-    """Raise ParameterError for an option that is given and belongs to other dynamics."""
+def refuse_options(dynamics: str, options: Mapping) -> None:
+    """Raise ParameterError for an option that is given and belongs to other dynamics, TypeError for one that none has."""
     for name, value in options.items():
+        if name not in OPTIONS:
+            raise TypeError(f"unexpected keyword {name!r}")
         if value is not None:
             raise ParameterError(f"{name} = {shown(value)} has no meaning with dynamics = {dynamics!r}; "
-                                 f"it belongs to {_OWNERS[name]!r}; leave it out")
+                                 f"it belongs to {OPTIONS[name]!r}; leave it out")
+
+
+def require_spins(model: Model, dynamics: str) -> None:
+    """Raise ParameterError where the model has no spins that these dynamics could flip."""
+    if not isinstance(model, SpinModel):
+        raise ParameterError(f"dynamics = {dynamics!r} flips spins, and a {model.kind} model has none; it takes dynamics = "
+                             f"{' or '.join(map(repr, model.dynamics))}")
 
 
 class SpinBySpin:

@@ -144,8 +144,8 @@ class Plefka(SpinBySpin):
     replicas, start, corruption, seed: as in `Chain`. Nothing but the start is random; planted replicas are all alike.
     expansion: "mean_field" (default) or "tap" (T > 0 only), see the module. damping: share of the old magnetisation kept
         in an update, in [0, 0.99] (default 0); it moves no fixed point and breaks cycles.
-    dynamics, order, point, rule: keywords that every chain takes; "plefka", "random" (there are no visits to order), unused,
-        refused.
+    dynamics, order, point: keywords that every chain takes; "plefka", "random" (there are no visits to order), unused.
+    options: those of other dynamics, refused.
 
     What "mean_field" misses as N -> infinity, its fixed point and equilibrium: P = 2, alpha = .05, T = .5: m .9170 and .9041, q
     .8530 and .8334; P = 4, gamma = .3, T = .5: m .9732 and .9647, q .9654 and .9506; gamma = .1: m .9967 and .9966.
@@ -156,10 +156,10 @@ class Plefka(SpinBySpin):
 
     def __init__(self, instance: Instance, temperature: float, replicas: int = 2, start="planted", corruption=None,
                  dynamics: str = "plefka", order: str = "random", seed: int = 0, point: str | None = None,
-                 expansion: str | None = None, damping: float | None = None, rule=None):
+                 expansion: str | None = None, damping: float | None = None, **options):
         model = instance.model
         self.check(model, temperature=temperature, replicas=replicas, start=start, corruption=corruption, dynamics=dynamics,
-                   order=order, seed=seed, expansion=expansion, damping=damping, rule=rule)
+                   order=order, seed=seed, expansion=expansion, damping=damping, **options)
         self.instance, self.temperature = instance, float(temperature)
         self.damping = float(damping or 0.0)
         self.reaction = Reaction.of(model.law, model.gamma, model.n_spins) if expansion == "tap" else None
@@ -178,13 +178,13 @@ class Plefka(SpinBySpin):
 
     @staticmethod
     def check(model: Model, *, temperature, replicas=2, start="planted", corruption=None, dynamics="plefka", order="random",
-              seed=0, expansion=None, damping=None, rule=None) -> None:
+              seed=0, expansion=None, damping=None, **options) -> None:
         """Raise ParameterError for settings no mean-field dynamics of this model can have. Nothing is drawn."""
         check_choice("dynamics", dynamics, ("plefka",))
         if not isinstance(model, Dense):
             raise ParameterError(f"dynamics = 'plefka' exists for dense networks, not for "
                                  f"{type(model).__name__}; use 'metropolis'")
-        refuse_options(dynamics, rule=rule)
+        refuse_options(dynamics, options)
         if order != "random":
             raise ParameterError(f"order = {order!r} has no meaning with dynamics = 'plefka', which updates all spins at once; "
                                  "leave it out")

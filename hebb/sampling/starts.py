@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import ParameterError
-from ..models.base import Instance, Model
+from ..models.base import Instance, SpinModel
 from ..models.patterns import as_numbers
 from ..params import check_choice, check_real, shown
 from ..streams import Purpose, generator
@@ -17,7 +17,7 @@ _OF_MULTITASK = ("hierarchical", "parallel")
 STARTS = ("planted", "random", "corrupted", "example", *_OF_MULTITASK)
 
 
-def check_start(model: Model, start, corruption, replicas: int) -> None:
+def check_start(model: SpinModel, start, corruption, replicas: int) -> None:
     """Raise ParameterError for a start that R chains of this model cannot have."""
     if isinstance(start, str):
         check_choice("start", start, STARTS)
@@ -35,7 +35,7 @@ def check_start(model: Model, start, corruption, replicas: int) -> None:
         raise ParameterError(_too_few_cues(model, replicas))
 
 
-def _too_few_cues(model: Model, replicas: int) -> str:
+def _too_few_cues(model: SpinModel, replicas: int) -> str:
     if not model.n_cues:
         return ("start = 'example' needs examples that are not trained on: a dataset with r, or images with archetypes and "
                 "held_out > 0 that leaves some of every archetype; use start = 'corrupted' otherwise")
