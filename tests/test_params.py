@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hebb import models, theory
 from hebb.errors import ParameterError
-from hebb.params import DenseLaw, check_choice, check_integer, check_real, load, patterns_at_load, shown
+from hebb.params import DenseLaw, PerceptronLaw, check_choice, check_integer, check_real, load, patterns_at_load, shown
 
 NOT_NUMBERS = [
     "0.5", b"1", None, True, np.True_, np.array(True), [1.0], (1.0,), {"a": 1}, 1j, math.nan, np.nan, math.inf, -math.inf,
@@ -71,3 +71,17 @@ def test_patterns_and_loads_are_inverse(n_spins, p_body, n_patterns):
 def test_a_load_beyond_counting_is_refused():
     assert "lower gamma" in refused(patterns_at_load, 1e300, 10**6, 20)
     assert patterns_at_load(1e-300, 10, 3) == 1
+
+
+def test_costs_of_stabilities():
+    """V at, below and above the margin; a tie of even N counts one half, a stability at a margin that is not 0 does not err."""
+    stabilities = [-1.0, 0.0, 0.5, 2.0]
+    for loss, kappa, expected in (("violations", 0.0, [1, 0.5, 0, 0]), ("violations", 0.5, [1, 1, 0, 0]),
+                                  ("hinge", 0.5, [1.5, 0.5, 0, 0]), ("quadratic", 0.5, [2.25, 0.25, 0, 0])):
+        np.testing.assert_array_equal(PerceptronLaw.from_keywords(loss, kappa).cost(stabilities), expected)
+
+
+def test_laws_of_a_perceptron_are_checked():
+    assert refused(PerceptronLaw.from_keywords, "violation").endswith("did you mean 'violations'?")
+    assert "kappa = inf" in refused(PerceptronLaw.from_keywords, kappa=math.inf)
+    assert "labels = 'taecher'" in refused(PerceptronLaw.from_keywords, labels="taecher")
