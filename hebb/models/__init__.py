@@ -4,10 +4,11 @@ from ..params import check_choice, check_keys
 from .base import Instance, Model, SpinModel
 from .dense import Dense
 from .multitask import Multitask
+from .perceptron import BinaryPerceptron, SecondTask
 
-__all__ = ["Dense", "Instance", "Model", "Multitask", "SpinModel", "from_keys", "keys"]
+__all__ = ["BinaryPerceptron", "Dense", "Instance", "Model", "Multitask", "SecondTask", "SpinModel", "from_keys", "keys"]
 
-_KINDS = {"dense": Dense, "multitask": Multitask}
+_KINDS = {"dense": Dense, "multitask": Multitask, "perceptron": BinaryPerceptron, "second_task": SecondTask}
 
 
 def keys(kind: str) -> tuple[str, ...]:
@@ -18,4 +19,4 @@ def keys(kind: str) -> tuple[str, ...]:
 def from_keys(kind: str, given: dict) -> Model:
     """The model of a job file's keys. Raises ParameterError on unknown keys, with the nearest known one."""
     check_keys(f"a {kind} model", given, keys(kind))
-    return _KINDS[kind](**given)
+    return _KINDS[kind].from_keys(**given)

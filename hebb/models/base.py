@@ -169,6 +169,10 @@ class Instance:
         """(N,) int8: the pattern that planted starts begin in and that m is measured against (the first one)."""
         return self.bits.pattern(0)
 
+    def at(self, temperature: float, seed: int) -> Instance:
+        """This sample as a chain of this seed meets it at a temperature: itself, unless its fields depend on it."""
+        return self
+
     @functools.cached_property
     def tables(self) -> Tables:
         if self.stored_bits.nonzero is None:
@@ -205,6 +209,13 @@ class Model(abc.ABC):
     kind: str
     n_spins: int
     dynamics: tuple[str, ...]  # those that run on it, where it has no spins
+    loads: tuple[str, ...] = ()  # keys of loads that an integer number of patterns is rounded from, attributes as well
+    preparation_pairs: float = 0.0  # spin-pattern pairs that a chain costs before its first sweep
+
+    @classmethod
+    def from_keys(cls, **keys) -> Model:
+        """The model of a job file's keys."""
+        return cls(**keys)
 
     @abc.abstractmethod
     def parameters(self) -> dict:
@@ -232,7 +243,7 @@ class Model(abc.ABC):
         return {}
 
     def summary(self) -> str:
-        """`measured` as text."""
+        """`measured`, and what else a user must know about the model, as text."""
         return ""
 
     @functools.cached_property
@@ -249,10 +260,13 @@ class SpinModel(Model):
     """A model of spins +-1 that meet patterns through a tabulated potential: what the overlap kernels run."""
 
     n_patterns: int
+    loads = ("gamma",)
+    starts: tuple[str, ...] = ("planted", "random", "corrupted", "example")  # the named starts of its chains
     has_zeros = False
     centred = True  # whether energies with coinciding indices are counted from their average over configurations
     has_dataset = False  # whether noisy examples are learned, and n is an observable
     n_cues: float = 0  # replicas that start = "example" can serve
+    follows_temperature = False  # whether samples have other fields at every temperature (`Instance.at`), which is then > 0
     planted_energy: float | None = None  # mean energy per spin of the planted configuration over samples, where known
 
     @abc.abstractmethod
@@ -299,8 +313,8 @@ class SpinModel(Model):
             what = f"{self.n_patterns} patterns" + self._of_examples
             raise ParameterError(
                 f"{what} on {self.n_spins} spins need {needed / 2**30:.3g} GiB and {free / 2**30:.3g} GiB "
-                f"are free; lower n_spins, gamma or n_patterns{', n_examples' if self._of_examples else ''}, or run fewer "
-                "ranks per machine")
+                f"are free; lower n_spins, {self.loads[-1]} or n_patterns{', n_examples' if self._of_examples else ''}, or run "
+                "fewer ranks per machine")
         return needed
 
     @property

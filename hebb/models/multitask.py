@@ -50,6 +50,7 @@ class Multitask(SpinModel):
     kind = "multitask"
     KEYS = ("n_spins", "n_patterns", "gamma", "dilution", "r", "n_examples", "rho", "protocol", "normalize_dilution",
             "normalize_examples")
+    starts = (*SpinModel.starts, "hierarchical", "parallel")
     p_body, hamiltonian, centred = 2, "naive", False  # the real kernel's (sum_i y_i s_i)^2, self-terms included
 
     def __init__(self, n_spins=None, n_patterns=None, dilution=None, r=None, n_examples=None, rho=None, protocol=None,

@@ -24,7 +24,8 @@ def seconds_of(model, sampling: Mapping) -> float:
     """Rough computing time of one task, in seconds on one core."""
     measurements = sampling["sweeps"] // sampling["measure_every"]
     sweeps = sampling["replicas"] * (sampling["thermalize"] + sampling["sweeps"])
-    return sweeps * _seconds_per_sweep(model, sampling["dynamics"]) + measurements * SECONDS_PER_MEASUREMENT
+    before = model.preparation_pairs * SECONDS_PER_PAIR
+    return before + sweeps * _seconds_per_sweep(model, sampling["dynamics"]) + measurements * SECONDS_PER_MEASUREMENT
 
 
 def _seconds_per_sweep(model, dynamics: str) -> float:

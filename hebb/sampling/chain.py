@@ -30,7 +30,8 @@ class Chain(SpinBySpin):
         each spin flipped with probability `corruption`), "example" (a fresh noisy example of the first pattern, of quality
         r, or with archetypes of images a held-out image, another one in each replica), for multitasking networks also
         "hierarchical" (the first non-zero entry of each spin's column of patterns) and "parallel" (the sign of their sum;
-        spins without either are drawn at random), or an array (N,) or (R, N) of +-1.
+        spins without either are drawn at random), for perceptrons "teacher" (the planted configuration; of a second task its
+        own teacher) and "reference" (the first task's weights), or an array (N,) or (R, N) of +-1.
     order: sites visited at "random" or "sequential".
     seed, point: the streams are keyed by (seed, point, disorder sample, replica); point is the digest of model and
         temperature, so that no chain depends on what else is run. Starts are keyed like the disorder (`disorder_key`).
@@ -43,7 +44,7 @@ class Chain(SpinBySpin):
                  **options):
         self.check(instance.model, temperature=temperature, replicas=replicas, start=start, corruption=corruption,
                    dynamics=dynamics, order=order, seed=seed, **options)
-        self.instance = instance
+        self.instance = instance = instance.at(float(temperature), seed)
         self.temperature = float(temperature)
         self.order = order
         self.rule = "metropolis" if dynamics == "metropolis" else "glauber"
@@ -74,6 +75,8 @@ class Chain(SpinBySpin):
         else:
             check_real("temperature", temperature, 0.0, open_low=True,
                        remedy=f"dynamics = {dynamics!r} needs temperature > 0; at 0 use dynamics = 'zero_temperature'")
+        if model.follows_temperature and temperature == 0:
+            raise ParameterError(f"temperature = 0 with a {model.kind} model, whose coupling has a law at T > 0 only")
         check_start(model, start, corruption, replicas)
 
     @staticmethod
@@ -102,7 +105,7 @@ class Chain(SpinBySpin):
     @property
     def lost(self) -> bool:
         """Whether, from a planted start, any replica's |m| fell under half of its planted value at any accepted flip,
-        burn-in included. Never of multitasking networks, which may well change their state."""
+        burn-in included. Never of multitasking networks and perceptrons, which may well change their state."""
         lowest = np.minimum(self._lowest, self.kernel.lowest_overlap)
         return bool(self._watched and np.any(lowest < _LOST_BELOW * np.count_nonzero(self.planted)))
 

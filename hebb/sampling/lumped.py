@@ -24,11 +24,11 @@ from ..params import check_choice, check_integer, check_real, digest
 from ..streams import Purpose, generator, go_on, positions
 from .observables import MultitaskObserver, of_rows
 from .options import refuse_options
-from .starts import STARTS, check_start, entries_of_state
+from .starts import check_start, entries_of_state
 
 __all__ = ["GibbsChain", "LumpedChain"]
 
-_STARTS = tuple(start for start in STARTS if start != "example")  # fresh examples would tell the spins of a class apart
+_STARTS = tuple(name for name in Multitask.starts if name != "example")  # fresh examples would tell the spins of a class apart
 
 _PIECE = 2**24  # flips at once: an interrupt is heard after each piece
 

@@ -12,7 +12,7 @@ from ..models.learning import AveragedInstance
 from ..params import MultitaskLaw
 from .recognition import Recogniser
 
-__all__ = ["DenseObserver", "MultitaskObserver", "observer_class", "of_rows"]
+__all__ = ["DenseObserver", "MultitaskObserver", "PerceptronObserver", "SecondTaskObserver", "observer_class", "of_rows"]
 
 _BLOCK = 2**20  # spins whose products are summed in single precision, which is exact up to 2^24 terms of +-1
 
@@ -120,9 +120,61 @@ def of_rows(law: MultitaskLaw, g: np.ndarray, squares: np.ndarray) -> dict[str, 
     return seen
 
 
-_OBSERVERS = {"dense": DenseObserver, "multitask": MultitaskObserver}
+class PerceptronObserver:
+    """Observables of a perceptron, (R,) each, and "q" (pairs,) of the weights of two replicas.
+
+    "r": overlap (1/N) sum_i W_i w_i with the teacher, and "generalization_error" = arccos(r)/pi; left out for random labels.
+    "training_error": share of the violated examples, D < kappa (a tie of even N at kappa = 0 counts 1/2). "loss": E/K, per
+    example, left out for the loss "violations", of which it is the training error. "energy": E/N.
+    """
+
+    follows_start = False  # the teacher is no metastable state: chains that leave it are on their way
+
+    def __init__(self, instance: Instance, kernel, planted: np.ndarray, spins: np.ndarray, start):
+        self.instance = instance
+        self._teachers = self._known(instance)
+
+    @staticmethod
+    def _known(instance: Instance) -> dict[str, np.ndarray]:
+        return {} if instance.teacher is None else {"r": instance.teacher.astype(np.float32)}
+
+    @staticmethod
+    def numbers(model: SpinModel, replicas: int, start) -> int:
+        """How many numbers one measurement takes."""
+        teachers = 2 if model.kind == "second_task" else int(model.labels == "teacher")
+        of_replica = 2 * teachers + (model.kind == "second_task") + 2 + (model.loss != "violations")
+        return replicas * of_replica + replicas * (replicas - 1) // 2
+
+    def measure(self, kernel) -> dict[str, np.ndarray]:
+        """The observables of the configurations that a kernel holds. Cost O(R (N + K))."""
+        model, n = self.instance.model, self.instance.n_spins
+        x, spins = kernel.overlaps.astype(float), kernel.spins.astype(np.float32)  # sums of +-1 are exact up to 2^24 spins
+        energy = np.sum(model.cost(x), axis=1)
+        seen = {name: (spins @ weights).astype(float) / n for name, weights in self._teachers.items()}
+        seen |= {_ERRORS[name]: np.arccos(r) / np.pi for name, r in seen.items() if name in _ERRORS}
+        seen |= {"energy": energy / n, "training_error": np.mean(model.violated(x), axis=1),
+                 "q": (spins @ spins.T).astype(float)[np.triu_indices(len(spins), 1)] / n}
+        return seen if model.loss == "violations" else seen | {"loss": energy / model.n_patterns}
 
 
-def observer_class(model: SpinModel) -> type[DenseObserver | MultitaskObserver]:
+_ERRORS = {"r": "generalization_error", "r1": "error_task1", "r2": "error_task2"}
+
+
+class SecondTaskObserver(PerceptronObserver):
+    """Observables of a second task: "r1", "r2" (overlaps with the two teachers), "error_task1", "error_task2" (arccos of them
+    over pi), "overlap_reference" (with the weights of the first task) and those of `PerceptronObserver` but "r" and
+    "generalization_error". The training error, loss and energy are those of the second task alone, without the coupling."""
+
+    @staticmethod
+    def _known(instance: Instance) -> dict[str, np.ndarray]:
+        weights = {"r1": instance.teacher, "r2": instance.teacher2, "overlap_reference": instance.reference}
+        return {name: array.astype(np.float32) for name, array in weights.items()}
+
+
+_OBSERVERS = {"dense": DenseObserver, "multitask": MultitaskObserver, "perceptron": PerceptronObserver,
+              "second_task": SecondTaskObserver}
+
+
+def observer_class(model: SpinModel) -> type[DenseObserver | MultitaskObserver | PerceptronObserver]:
     """The observer of the chains of a model."""
     return _OBSERVERS[model.kind]

@@ -1,5 +1,5 @@
-"""Where chains begin: planted, random, corrupted, an example, states of a multitasking network, or given configurations, on
-streams keyed like the disorder."""
+"""Where chains begin: planted, random, corrupted, an example, states of a multitasking network, the teacher or the reference of
+a perceptron, or given configurations, on streams keyed like the disorder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..streams import Purpose, generator
 __all__ = ["STARTS", "check_start", "entries_of_state", "starting_spins"]
 
 _OF_MULTITASK = ("hierarchical", "parallel")
-STARTS = ("planted", "random", "corrupted", "example", *_OF_MULTITASK)
+STARTS = ("planted", "random", "corrupted", "example", *_OF_MULTITASK, "teacher", "reference")
 
 
 def check_start(model: SpinModel, start, corruption, replicas: int) -> None:
@@ -23,9 +23,9 @@ def check_start(model: SpinModel, start, corruption, replicas: int) -> None:
         check_choice("start", start, STARTS)
     else:
         _given_start(start, model.n_spins, replicas)
-    if isinstance(start, str) and start in _OF_MULTITASK and model.kind != "multitask":
-        raise ParameterError(f"start = {start!r} is a state of multitasking networks; a {model.kind} model starts "
-                             f"{', '.join(name for name in STARTS if name not in _OF_MULTITASK)} or from an array")
+    if isinstance(start, str) and start not in model.starts:
+        raise ParameterError(f"start = {start!r} {_why_not(model, start)}; a {model.kind} model starts "
+                             f"{', '.join(model.starts)} or from an array")
     if isinstance(start, str) and start == "corrupted":
         check_real("corruption", corruption, 0.0, 0.5, remedy="give the fraction of flipped spins of a corrupted start")
     elif corruption is not None:
@@ -33,6 +33,16 @@ def check_start(model: SpinModel, start, corruption, replicas: int) -> None:
                              "'corrupted'")
     if isinstance(start, str) and start == "example" and replicas > model.n_cues:
         raise ParameterError(_too_few_cues(model, replicas))
+
+
+def _why_not(model: SpinModel, start: str) -> str:
+    if start in _OF_MULTITASK:
+        return "is a state of multitasking networks"
+    if start == "example":
+        return "needs patterns with examples that are not trained on"
+    if start == "reference":
+        return "is what a second task is coupled to"
+    return "needs a teacher, which random labels do not have" if model.kind == "perceptron" else "belongs to perceptrons"
 
 
 def _too_few_cues(model: SpinModel, replicas: int) -> str:
@@ -63,6 +73,8 @@ def starting_spins(instance: Instance, start, corruption, replicas: int, seed: i
     if start in _OF_MULTITASK:
         state = entries_of_state(instance.patterns, start)
         return reference, np.array([np.where(state == 0, signs(stream), state) for stream in streams]).astype(np.int8)
+    if start == "reference":
+        return reference, np.tile(instance.reference, (replicas, 1))
     spins = np.array([planted(stream) for stream in streams])
     if start == "corrupted":
         return reference, _flipped(spins, corruption, streams)
