@@ -154,10 +154,10 @@ def _check(options) -> int:
     plan = Plan.from_toml(options.job)
     total = sum(task.cost for task in plan.tasks)
     longest = max(task.cost for task in plan.tasks)
-    print(
-        f"{plan.name}: {len(plan.points)} points x {plan.sampling['disorder']} disorder samples = "
-        f"{len(plan.tasks)} tasks"
-    )
+    points = f"{len(plan.points)} points"
+    if plan.sampling["tempering"]:
+        points += f" in {len(plan.tasks) // plan.sampling['disorder']} temperature ladders"
+    print(f"{plan.name}: {points} x {plan.sampling['disorder']} disorder samples = {len(plan.tasks)} tasks")
     print(f"memory: {_bytes(plan.bytes_per_rank)} per rank, {_bytes(plan.bytes_of_results)} to merge the results")
     print(
         f"time:   about {_duration(total)} on one core; the longest task {_duration(longest)}, so at most "
@@ -253,6 +253,13 @@ def _status(options) -> int:
         f"{count['failed']} failed, {len(tasks) - len(statuses)} without a file yet; {lost} left the planted state; "
         f"{_duration(sum(status['seconds'] for status in statuses.values()))} of computing"
     )
+    ladders = [status["rungs"] for status in statuses.values() if status["rungs"]]
+    if ladders:
+        exchanged, trips = ([rungs[name] for rungs in ladders] for name in ("exchange_acceptance", "round_trips"))
+        low, high = (end(end(values[:-1]) for values in exchanged) for end in (min, max))
+        fewest, most = (end(values[0] for values in trips) for end in (min, max))
+        print(f"temperature ladders: neighbours exchange in {low:.2g} to {high:.2g} of the attempts; {fewest:g} to {most:g} round "
+              "trips per replica")
     for task_id, status in statuses.items():
         if status["status"] == "unfinished":
             print(f"  {task_id} checkpointed at sweep {status['sweeps_done']}")
@@ -270,7 +277,10 @@ def _merge(options) -> int:
     results = merge(folder.path)
     results.save(folder.results_path)
     print(results.to_table())
-    print(f"{int(results.done.sum())} of {len(folder.plan['tasks'])} tasks are in {folder.results_path}")
+    for note in results.exchange_notes:
+        print(f"hebb: {note}", file=sys.stderr)
+    tasks = folder.plan["tasks"]
+    print(f"{results.tasks_done(tasks)} of {len(tasks)} tasks are in {folder.results_path}")
     return 0
 
 

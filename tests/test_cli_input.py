@@ -18,7 +18,8 @@ ODD = ["nan", "inf", "-inf", "true", '"0.5"', '"²"', "{}", "[nan]", "[[nan]]", 
 KEYS = {
     "job": ("name", "seed"),
     "model": ("kind", "n_spins", "p_body", "gamma", "patterns", "r", "n_examples", "rho", "protocol", "temperature"),
-    "sampling": ("disorder", "replicas", "start", "corruption", "sweeps", "measure_every", "dynamics", "tempering"),
+    "sampling": ("disorder", "replicas", "start", "corruption", "sweeps", "measure_every", "dynamics", "tempering",
+                 "exchange_every"),
     "run": ("walltime", "checkpoint_every"),
 }
 

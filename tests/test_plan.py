@@ -65,7 +65,8 @@ def test_longest_first_but_results_in_job_order(job):
         ("disorder = 3", "disorder = 2.5", "disorder = 2.5 is not a whole number"),
         ("disorder = 3", "", r"\[sampling\] must give disorder"),
         ("measure_every = 2", "measure_every = 41", "nothing would be measured"),
-        ("replicas = 2", "tempering = true", "tempering = true is not available in this version"),
+        ("replicas = 2", "exchange_every = 2", "exchange_every = 2 has no meaning without tempering = true"),
+        ("replicas = 2", "tempering = 1", "tempering = 1 is not true or false"),
         ("keep_spins = true", "keep_spins = 1", "keep_spins = 1 is not true or false"),
         ("replicas = 2", 'order = "randon"', "did you mean 'random'"),
         ("replicas = 2", 'start = "plantd"', "did you mean 'planted'"),
@@ -103,7 +104,7 @@ def test_sampling_defaults():
         "damping": None,
         "rule": None, "learning": None,
         "order": "random",
-        "tempering": False,
+        "tempering": False, "exchange_every": None,
         "keep_spins": False,
     }
 
@@ -112,7 +113,7 @@ def test_simulate_checks_before_computing():
     model = models.Dense(n_spins=24, p_body=3, n_patterns=5)
     with pytest.raises(ParameterError, match="temperature = 0"):
         hebb.simulate(model, temperature=[0.4, 0.0], disorder=2)
-    with pytest.raises(ParameterError, match="tempering"):
+    with pytest.raises(ParameterError, match="a ladder needs at least two temperatures"):
         hebb.simulate(model, temperature=0.4, tempering=True)
     with pytest.raises(TypeError):
         hebb.simulate(model, temperature=0.4, sweps=3)

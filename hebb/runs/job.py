@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import StorageError
+from ..errors import HebbWarning, StorageError
 from ..storage import results, schema
 from ..storage.folder import RunFolder, lock
 from ..storage.taskfile import write_task
@@ -80,7 +81,10 @@ def simulate(
         rule=rule,
         learning=learning,
     )
-    return results.Results.from_records(plan.index(), (compute(task) for task in plan.tasks))
+    found = results.Results.from_records(plan.index(), (compute(task) for task in plan.tasks))
+    for note in found.exchange_notes:
+        warnings.warn(note, HebbWarning, stacklevel=2)
+    return found
 
 
 @dataclass(frozen=True)
@@ -199,7 +203,9 @@ class _Ledger:
 def _finish(folder: RunFolder, ledger: _Ledger, reason: str) -> Summary:
     merged = results.merge(folder.path)
     merged.save(folder.results_path)
-    done, total = int(merged.done.sum()), len(ledger.plan.tasks)
+    for note in merged.exchange_notes:
+        _log.warning("%s", note)
+    done, total = merged.tasks_done(ledger.plan.index()["tasks"]), len(ledger.plan.tasks)
     if not reason and done + len(ledger.failed) < total:
         reason = "another rank was asked to stop"
     _log.info(

@@ -15,7 +15,7 @@ import math
 import re
 import tomllib
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from ..sampling.lumped import GibbsChain, LumpedChain
 from ..sampling.options import CLASS_DYNAMICS, OPTIONS
 from ..sampling.plefka import Plefka
 from ..sampling.starts import STARTS
+from ..sampling.tempering import Ladder
 from .cost import seconds_of, series_bytes
 from .executors import ranks_of_machine
 
@@ -51,7 +52,8 @@ SAMPLING = {
     "rule": None,  # metropolis (default) | glauber, for dynamics = "lumped"
     "learning": None,  # a table, see hebb.sampling.learning and hebb.sampling.hmc
     "order": "random",  # random | sequential choice of spins
-    "tempering": False,
+    "tempering": False,  # all temperatures of a model form one ladder, see hebb.sampling.tempering
+    "exchange_every": None,  # sweeps between exchanges (default 1), for tempering = true
     "keep_spins": False,  # store start and final configurations
 }
 _OF_CHAINS = ("replicas", "corruption", "dynamics", "order", *OPTIONS)
@@ -66,18 +68,19 @@ _ROUNDED = 0.05
 
 @dataclass(frozen=True)
 class Task:
-    """One disorder sample at one parameter point: the unit of work.
+    """One disorder sample at one parameter point, or at all points of a temperature ladder: the unit of work.
 
-    task_id is made of the point's digest and the disorder number alone, so it survives any change of the job around it;
-    job is the digest of all of it. cost: estimated seconds on one core.
+    point, temperature: of a ladder all of them, the lowest temperature first. task_id is made of the point's digest and the
+    disorder number alone, so it survives any change of the job around it; job is the digest of all of it. cost: estimated
+    seconds on one core.
     """
 
     task_id: str
-    point: int
+    point: int | tuple[int, ...]
     disorder: int
     seed: int
     model: object
-    temperature: float
+    temperature: float | tuple[float, ...]
     sampling: Mapping
     start: object
     digest: str
@@ -96,16 +99,16 @@ class Task:
     def parameters(self) -> dict:
         return {**self.model.parameters(), "temperature": self.temperature}
 
-    def chain(self) -> Chain | Plefka | LumpedChain | GibbsChain:
+    def chain(self) -> Chain | Ladder | Plefka | LumpedChain | GibbsChain:
         """Draw the disorder and the start."""
-        kind = chain_class(self.sampling["dynamics"])
+        kind = _class_of(self.sampling)
         return kind(
             kind.draw(self.model, self.seed, self.disorder),
             temperature=self.temperature,
             start=self.start,
             seed=self.seed,
             point=self.digest,
-            **{key: self.sampling[key] for key in _OF_CHAINS},
+            **_settings_of(self.sampling),
         )
 
 
@@ -209,36 +212,40 @@ class Plan:
         kernel_module()
         seed = check_integer("seed", seed, 0, 2**63 - 1)
         start = sampling["start"] if start is None else start
-        checked, names = [], {}
+        checked, names, digests = [], {}, []
         for model, temperature in points:
             temperature = check_real("temperature", temperature, 0.0)
-            settings = {key: sampling[key] for key in _OF_CHAINS}
-            kind = chain_class(settings["dynamics"])
-            kind.check(model, temperature=temperature, start=start, **settings)
-            kind.memory_bytes(model, sampling["replicas"])
             point = digest({**model.parameters(), "temperature": temperature})
             if point[:12] in names:
                 raise ParameterError(
-                    f"points {names[point[:12]][0]} and {len(checked)} of the job are the same; remove the "
+                    f"points {names[point[:12]]} and {len(checked)} of the job are the same; remove the "
                     "repeated value from its list"
                 )
-            names[point[:12]] = len(checked), point
+            names[point[:12]] = len(checked)
             checked.append((model, temperature))
+            digests.append(point)
+        kind, settings, shares = _class_of(sampling), _settings_of(sampling), _shares(checked, sampling["tempering"])
+        for model, temperature, _ in shares:
+            kind.check(model, temperature=temperature, start=start, **settings)
+            kind.memory_bytes(model, sampling["replicas"] * np.size(temperature))
         job = _job_digest(checked, seed, sampling)
         tasks = [
             Task(
-                f"{name}-d{disorder:04d}",
-                place,
+                f"{point[:12]}-d{disorder:04d}",
+                places,
                 disorder,
                 seed,
-                *checked[place],
+                model,
+                temperature,
                 sampling,
                 start,
                 point,
-                seconds_of(checked[place][0], sampling),
+                seconds_of(model, sampling) * np.size(temperature),
                 job,
             )
-            for name, (place, point) in names.items()
+            for model, temperature, places in shares
+            for point in ([digest({**model.parameters(), "temperature": temperature})] if sampling["tempering"] else
+                          [digests[places]])
             for disorder in range(sampling["disorder"])
         ]
         return cls(name, seed, tuple(checked), tuple(tasks), dict(sampling), walltime, checkpoint_every, text)
@@ -246,8 +253,9 @@ class Plan:
     @property
     def bytes_per_rank(self) -> int:
         """What one task holds: its model and its series."""
-        replicas, kind = self.sampling["replicas"], chain_class(self.sampling["dynamics"])
-        return max(kind.memory_bytes(model, replicas) + series_bytes(model, self.sampling) for model, _ in self.points)
+        replicas, kind = self.sampling["replicas"], _class_of(self.sampling)
+        shares = ((model, np.size(temperature)) for model, temperature, _ in _shares(self.points, self.sampling["tempering"]))
+        return max(kind.memory_bytes(model, replicas * n) + n * series_bytes(model, self.sampling) for model, n in shares)
 
     @property
     def bytes_of_results(self) -> int:
@@ -289,14 +297,36 @@ class Plan:
         return sorted(chosen, key=lambda i: -self.tasks[i].cost)
 
 
+def _class_of(sampling: Mapping) -> type:
+    """The class of the chains of a task with these settings."""
+    return Ladder if sampling["tempering"] else chain_class(sampling["dynamics"])
+
+
+def _settings_of(sampling: Mapping) -> dict:
+    """What a chain is told of these settings."""
+    return {key: sampling[key] for key in (*_OF_CHAINS, *(["exchange_every"] if sampling["tempering"] else []))}
+
+
+def _shares(points: Sequence[tuple[object, float]], tempering: bool) -> list[tuple]:
+    """(model, temperature, place in points) of every point; of ladders, tuples of them for every model, coldest first."""
+    if not tempering:
+        return [(model, temperature, place) for place, (model, temperature) in enumerate(points)]
+    ladders: dict[str, list[int]] = {}
+    for place, (model, _) in enumerate(points):
+        ladders.setdefault(model.digest, []).append(place)
+    ladders = {name: sorted(places, key=lambda place: points[place][1]) for name, places in ladders.items()}
+    return [(points[places[0]][0], tuple(points[place][1] for place in places), tuple(places)) for places in ladders.values()]
+
+
 def _plain_points(points: Iterable[tuple[object, float]]) -> list[dict]:
     return [{**model.parameters(), "temperature": temperature} for model, temperature in points]
 
 
 def _job_digest(points, seed: int, sampling: Mapping) -> str:
     """Names everything that decides the numbers: not the job's name, nor wall time and checkpoints, which may change when
-    a job is continued. "rule" and "learning" count where they are given: older runs without them remain the same job."""
-    later = ("rule", "learning")
+    a job is continued. "rule", "learning" and "exchange_every" count where they are given: older runs without them remain
+    the same job."""
+    later = ("rule", "learning", "exchange_every")
     sampling = {key: value for key, value in sampling.items() if key not in later or value is not None}
     return digest({"points": _plain_points(points), "seed": seed, "sampling": sampling})
 
@@ -318,8 +348,9 @@ def sampling_settings(given: Mapping) -> dict:
     for key in ("tempering", "keep_spins"):
         if not isinstance(settings[key], bool):
             raise ParameterError(f"{key} = {shown(settings[key])} is not true or false")
-    if settings["tempering"]:
-        raise ParameterError("tempering = true is not available in this version; leave it out or set it to false")
+    if settings["exchange_every"] is not None and not settings["tempering"]:
+        raise ParameterError(f"exchange_every = {shown(settings['exchange_every'])} has no meaning without tempering = true; "
+                             "leave it out")
     check_choice("order", settings["order"], ("random", "sequential"))
     if isinstance(settings["start"], list) and any(isinstance(item, str) for item in settings["start"]):
         raise ParameterError(f"start = {shown(settings['start'])} is a list, and a job has one start out of "

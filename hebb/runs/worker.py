@@ -11,6 +11,7 @@ import numpy as np
 from .. import provenance
 from ..errors import StorageError
 from ..sampling.accumulators import Accumulators
+from ..sampling.tempering import Ladder
 from ..storage.taskfile import TaskRecord
 from .plan import Task
 
@@ -151,6 +152,7 @@ class _Visit:
         record = self.record
         record.series, record.sweeps_done, record.snapshot = series, sweeps_done, snapshot
         record.lost, record.acceptance = lost, acceptance
+        record.rungs = self.chain.rungs if isinstance(self.chain, Ladder) else {}
         return record
 
 

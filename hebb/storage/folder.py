@@ -89,7 +89,8 @@ class RunFolder:
     """Paths and the plan of one run. The plan is a plain dict:
 
     {"digest": hex name of the job, "job": {"name", "seed", "sampling"}, "points": [parameters, ...],
-     "tasks": [[task id, index of its point, disorder], ...]} with points and tasks in job order.
+     "tasks": [[task id, index of its point, disorder], ...]} with points and tasks in job order. A task that is a
+    temperature ladder has a list of points, the lowest temperature first.
     """
 
     path: Path
@@ -229,7 +230,9 @@ def _is_plan(plan) -> bool:
             and "seed" in job
             and bool(points and tasks)
             and all(isinstance(point, dict) for point in points)
-            and all(isinstance(name, str) and 0 <= at < len(points) and disorder >= 0 for name, at, disorder in tasks)
+            and all(isinstance(name, str) and disorder >= 0 for name, _, disorder in tasks)
+            and all(0 <= at < len(points) for _, places, _ in tasks
+                    for at in (places if isinstance(places, list) else [places]))
         )
     except (KeyError, TypeError, ValueError):
         return False

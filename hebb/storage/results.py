@@ -17,7 +17,11 @@ from . import schema
 from .folder import RunFolder
 from .taskfile import TaskRecord, open_file, replace_file, to_json
 
-__all__ = ["Observable", "Results", "Table", "load", "load_arrays", "merge", "save_arrays"]
+__all__ = ["RARE_EXCHANGE", "Observable", "Results", "Table", "load", "load_arrays", "merge", "save_arrays"]
+
+
+#: A pair of temperatures that exchanges less often than this slows its ladder down.
+RARE_EXCHANGE = 0.1
 
 
 class Observable:
@@ -152,7 +156,8 @@ class Results:
 
     points: parameters of each point, in job order. job: name, seed and sampling settings. done, lost: (P, D) bool.
     acceptance: (P, D), nan where not done. data: name -> (P, D, B, C, ...) bin means. spins: (point, disorder) -> name
-    -> int8 array, where they were kept. seconds: computing time of all tasks together.
+    -> int8 array, where they were kept. seconds: computing time of all tasks together. exchange: of temperature ladders
+    "exchange_acceptance", "round_trips" and "flow" (P, D), see `sampling.tempering.Ladder.rungs`; observables as well.
     """
 
     points: list[dict]
@@ -165,6 +170,7 @@ class Results:
     spins: dict[tuple[int, int], dict[str, np.ndarray]] = field(default_factory=dict)
     seconds: float = 0.0
     provenance: dict = field(default_factory=dict)
+    exchange: dict[str, np.ndarray] = field(default_factory=dict)
 
     @classmethod
     def from_records(cls, plan: Mapping, records: Iterable[TaskRecord]) -> Results:
@@ -182,17 +188,27 @@ class Results:
         for record in records:
             if record.status != "done":
                 continue
-            at = place[record.task_id]
-            results.done[at], results.lost_samples[at], results.acceptance[at] = True, record.lost, record.acceptance
+            points, disorder = place[record.task_id]
             results.bin_length = record.bin_length
             results.seconds += record.seconds
             results.provenance = results.provenance or record.provenance
-            for name, series in record.series.items():
-                results._store(name, at, series)
-            if record.spins:
-                results.spins[at] = record.spins
+            if isinstance(points, int):
+                results._enter(record, (points, disorder))
+            else:  # a temperature ladder
+                for rung, point in enumerate(points):
+                    results._enter(record.at_temperature(rung), (point, disorder))
         results.data = dict(sorted(results.data.items()))
         return results
+
+    def _enter(self, record: TaskRecord, at: tuple[int, int]) -> None:
+        """Put what was found at one point in place."""
+        self.done[at], self.lost_samples[at], self.acceptance[at] = True, record.lost, record.acceptance
+        for name, series in record.series.items():
+            self._store(name, at, series)
+        for name, value in record.rungs.items():
+            self.exchange.setdefault(name, np.full(self.done.shape, np.nan))[at] = value
+        if record.spins:
+            self.spins[at] = record.spins
 
     def _store(self, name: str, at: tuple[int, int], series: np.ndarray) -> None:
         """Put one series in place; the array grows (with nan) where points have different numbers of components."""
@@ -217,7 +233,8 @@ class Results:
         for name, series in known.items():
             samples = series.mean(axis=(2, 3))  # nan where not done
             table[name] = Observable(name, samples, series, self.done, self.bin_length)
-        return table | {"acceptance": Observable("acceptance", self.acceptance, None, self.done, 1)}
+        once = {"acceptance": self.acceptance, **self.exchange}
+        return table | {name: Observable(name, samples, None, self.done, 1) for name, samples in once.items()}
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._observables)
@@ -238,9 +255,39 @@ class Results:
         return self.lost_samples.sum(axis=1)
 
     @property
+    def exchange_notes(self) -> list[str]:
+        """What is wrong with the temperature ladders, one sentence each with its remedy; [] without ladders."""
+        if not self.exchange:
+            return []
+        ladders: dict[str, list[int]] = {}
+        for place, point in enumerate(self.points):
+            ladders.setdefault(to_json({**point, "temperature": None}), []).append(place)
+        acceptance = {place: value for place, value in enumerate(self["exchange_acceptance"].mean) if value < RARE_EXCHANGE}
+        first = [places[0] for places in ladders.values()]
+        stuck = int(np.sum(self.done[first] & (self.exchange["round_trips"][first] == 0)))
+        notes = []
+        if acceptance:
+            worst = min(acceptance, key=acceptance.get)
+            low = self.points[worst]
+            rungs = next(places for places in ladders.values() if worst in places)
+            high = min(t for t in (self.points[place]["temperature"] for place in rungs) if t > low["temperature"])
+            notes.append(f"neighbouring temperatures {low['temperature']:g} and {high:g} of a ladder exchange in only "
+                         f"{acceptance[worst]:.2g} of the attempts (pairs below {RARE_EXCHANGE:g}: {len(acceptance)}); put "
+                         "temperatures between them")
+        if stuck:
+            notes.append(f"in {stuck} of {int(self.done[first].sum())} temperature ladders no configuration went from the "
+                         "lowest temperature to the highest and back; raise sweeps, or put temperatures where the flow is "
+                         "steepest")
+        return notes
+
+    @property
     def n_disorder(self) -> np.ndarray:
         """(P,) number of finished disorder samples."""
         return self.done.sum(axis=1)
+
+    def tasks_done(self, tasks: Iterable) -> int:
+        """How many of the tasks of a plan are finished; a temperature ladder is one."""
+        return sum(bool(np.all(self.done[points, disorder])) for _, points, disorder in tasks)
 
     @functools.cached_property
     def swept(self) -> tuple[str, ...]:
@@ -299,8 +346,10 @@ class Results:
             )
             for name, series in self.data.items():
                 file[f"{schema.SERIES}/{name}"] = series
+            for name, values in self.exchange.items():
+                file[f"{schema.RUNGS}/{name}"] = values
             for name in self:
-                if name != "acceptance":
+                if name != "acceptance" and name not in self.exchange:
                     file[f"{schema.SAMPLES}/{name}"] = self[name].samples
             for (point, disorder), arrays in self.spins.items():
                 for name, array in arrays.items():
@@ -315,7 +364,8 @@ class Results:
                 file.create_dataset(f"{schema.PARAMETERS}/{name}", data=np.array(values, dtype=float)).make_scale(name)
         scales: dict[tuple[str, int], str] = {}
         targets = [file[schema.DONE], file[schema.LOST], file[schema.ACCEPTANCE]]
-        targets += [dataset for group in (schema.SERIES, schema.SAMPLES) for dataset in file.get(group, {}).values()]
+        groups = (schema.SERIES, schema.SAMPLES, schema.RUNGS)
+        targets += [dataset for group in groups for dataset in file.get(group, {}).values()]
         for dataset in targets:
             axes = schema.AXES if dataset.name.startswith(f"/{schema.SERIES}/") else schema.AXES[:2]
             for number, axis in enumerate(axes):
@@ -340,6 +390,7 @@ class Results:
                 done=file[schema.DONE][()],
                 lost_samples=file[schema.LOST][()],
                 acceptance=file[schema.ACCEPTANCE][()],
+                exchange={name: dataset[()] for name, dataset in file.get(schema.RUNGS, {}).items()},
                 data={name: dataset[()] for name, dataset in file.get(schema.SERIES, {}).items()},
                 bin_length=int(file.attrs["bin_length"]),
                 seconds=float(file.attrs["seconds"]),

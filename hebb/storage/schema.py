@@ -26,6 +26,7 @@ __all__ = [
     "PROVENANCE",
     "RESULTS",
     "RESULTS_FILE",
+    "RUNGS",
     "SAMPLES",
     "SCALES",
     "SCHEMA_VERSION",
@@ -57,11 +58,13 @@ ARRAYS = "arrays"
 
 STATUSES = ("done", "unfinished", "failed")
 
-# Groups and datasets of a task file: SERIES/<name> (n_bins, chains, ...), SPINS/<name>, SNAPSHOT/<name>; the rest are
-# root attributes named as the fields of TaskRecord, `parameters`, `sampling` and `provenance` as JSON.
+# Groups and datasets of a task file: SERIES/<name> (n_bins, chains, ...), SPINS/<name>, SNAPSHOT/<name>; RUNGS/<name> (L,) of a
+# temperature ladder, whose series are (n_bins, L, chains, ...); the rest are root attributes named as the fields of
+# TaskRecord, `parameters`, `sampling` and `provenance` as JSON.
 SERIES = "series"
 SPINS = "spins"
 SNAPSHOT = "snapshot"
+RUNGS = "rungs"
 PROVENANCE = "provenance"
 
 # Datasets of a results file. P points, D disorder samples, B bins, C chains (replicas or pairs).
@@ -72,5 +75,6 @@ SAMPLES = "samples"  # group: <name> (P, D, ...), mean over measurements and cha
 DONE = "done"  # (P, D) bool
 LOST = "lost"  # (P, D) bool
 ACCEPTANCE = "acceptance"  # (P, D)
+# RUNGS/<name> (P, D): of temperature ladders exchange_acceptance, round_trips, flow
 SCALES = "scales"  # group: the axes below as dimension scales
 AXES = ("point", "disorder", "bin", "chain")  # of SERIES/<name> (P, D, B, C, ...); `bin` counts measurements at its end

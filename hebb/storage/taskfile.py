@@ -12,7 +12,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import h5py
@@ -43,6 +43,8 @@ class TaskRecord:
     spins: "planted" (N,), "start" and "final" (R, N) int8, if they were asked for. snapshot: what continues the chain
     bit for bit, while unfinished; of a failed task, its last checkpoint. message: the traceback of a failed task.
     seconds: time spent, all visits together. job: digest of the job it belongs to ("" if it is not known).
+    rungs: of a temperature ladder what is known of each of its temperatures (L,), `sampling.tempering.Ladder.rungs`;
+    series are then (n_bins, L, R or pairs, ...), and "start" and "final" (L, R, N).
     """
 
     task_id: str
@@ -62,6 +64,19 @@ class TaskRecord:
     seconds: float = 0.0
     provenance: dict = field(default_factory=dict)
     job: str = ""
+    rungs: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def at_temperature(self, rung: int) -> TaskRecord:
+        """What the ladder found at one of its temperatures, as the record of a task at that temperature alone."""
+        return replace(
+            self,
+            parameters=self.parameters | {"temperature": self.parameters["temperature"][rung]},
+            series={name: bins[:, rung] for name, bins in self.series.items()},
+            lost=bool(self.rungs["lost"][rung]),
+            acceptance=float(self.rungs["acceptance"][rung]),
+            spins={name: array[rung] if name in ("start", "final") else array for name, array in self.spins.items()},
+            rungs={name: values[rung] for name, values in self.rungs.items() if name not in ("lost", "acceptance")},
+        )
 
 
 _SIMPLE = {
@@ -79,7 +94,7 @@ _SIMPLE = {
 }
 _LATER = {"job": ""}  # what the first files lack
 _JSON = ("parameters", "sampling", "provenance")
-_GROUPS = {schema.SERIES: "series", schema.SPINS: "spins", schema.SNAPSHOT: "snapshot"}
+_GROUPS = {schema.SERIES: "series", schema.SPINS: "spins", schema.SNAPSHOT: "snapshot", schema.RUNGS: "rungs"}
 
 
 def write_task(path: Path, record: TaskRecord) -> None:
@@ -104,9 +119,9 @@ def read_task(path: Path) -> TaskRecord:
 
 
 def read_status(path: Path) -> dict:
-    """The scalar fields of a task file, without its arrays: cheap enough to ask of every file of a large job."""
+    """The scalar fields of a task file and its `rungs`, no other arrays: cheap enough to ask of every file of a large job."""
     with open_file(path, schema.TASK) as file:
-        return _read_simple(file)
+        return _read_simple(file) | {"rungs": _read_group(file, schema.RUNGS)}
 
 
 def _read_simple(file: h5py.File) -> dict:
