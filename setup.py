@@ -60,7 +60,7 @@ def cythonize():
 
 
 setup(
-    packages=["hebb", "hebb.models", "hebb.sampling", "hebb.theory", "hebb.storage", "hebb.runs", "hebb.kernels"],
+    packages=["hebb", "hebb.models", "hebb.sampling", "hebb.theory", "hebb.deep", "hebb.storage", "hebb.runs", "hebb.kernels"],
     package_dir={"hebb": "hebb", "hebb.kernels": "cython_kernels"},
     package_data={"hebb": ["hebb.mplstyle", "py.typed"], "hebb.kernels": ["*.pyi", "*.pxd", "*.pxi", "*.h"]},
     ext_modules=cythonize(),

@@ -1,4 +1,4 @@
-"""The house stands on its floors: nobody imports upwards, and three libraries have one door each."""
+"""The house stands on its floors: nobody imports upwards, and four libraries have one door each."""
 
 import ast
 import importlib
@@ -18,6 +18,7 @@ FLOORS = {
     "statistics": 1,
     "models": 2,
     "sampling": 3,
+    "deep": 3,
     "theory": 3,
     "storage": 4,
     "runs": 5,
@@ -35,8 +36,13 @@ FLOORS = {
     "bench": 7,
     "__init__": 7,
 }
-STRANGERS = {"sampling": "theory", "theory": "sampling"}  # one floor, but they must not see each other
-DOORS = {"h5py": lambda name: name.startswith("hebb.storage."), "mpi4py": lambda name: name == "hebb.runs.executors"}
+#: On one floor, but they must not see each other; only deep may see sampling.
+STRANGERS = {("sampling", "theory"), ("theory", "sampling"), ("deep", "theory"), ("theory", "deep"), ("sampling", "deep")}
+DOORS = {
+    "h5py": lambda name: name.startswith("hebb.storage."),
+    "mpi4py": lambda name: name == "hebb.runs.executors",
+    "torch": lambda name: name in ("hebb.deep.engine", "hebb.deep.network", "hebb.deep.protection"),
+}
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in sorted((ROOT / "hebb").rglob("*.py"))
 }
@@ -72,7 +78,7 @@ def test_no_edge_points_upwards(name):
             assert FLOORS[there] <= FLOORS[here], (
                 f"{name} (floor {FLOORS[here]}) imports {target} (floor {FLOORS[there]})"
             )
-            assert STRANGERS.get(here) != there, f"{name} imports {target}: simulation and theory must not share code"
+            assert (here, there) not in STRANGERS, f"{name} imports {target}: simulation and theory must not share code"
         for library, allowed in DOORS.items():
             assert target.split(".")[0] != library or allowed(name), f"{name} imports {library}"
 
@@ -96,16 +102,18 @@ def test_the_walk_sees_relative_and_local_imports(tmp_path):
 def test_public_names_exist(name):
     if MODULES[name].name in ("__init__.py", "_version.py"):
         return
+    if name in ("hebb.deep.network", "hebb.deep.protection"):  # an optional extra
+        pytest.importorskip("torch")
     module = importlib.import_module(name)
     names = module.__all__
     assert len(names) == len(set(names)) and all(hasattr(module, item) for item in names)
 
 
 def test_import_is_light():
-    """`import hebb` and a look at its names load neither MPI, HDF5, a plotting backend nor scipy."""
+    """`import hebb` and a look at its names load neither MPI, HDF5, a plotting backend, PyTorch nor scipy."""
     code = (
         "import sys, hebb; dir(hebb); hebb.__version__; "
-        "print([name for name in ('mpi4py', 'h5py', 'matplotlib', 'scipy', 'numpy') if name in sys.modules])"
+        "print([name for name in ('mpi4py', 'h5py', 'matplotlib', 'scipy', 'torch', 'numpy') if name in sys.modules])"
     )
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=clean_environment(), check=True
@@ -116,7 +124,7 @@ def test_import_is_light():
 def test_simulation_needs_neither_mpi_nor_plots():
     code = (
         "import sys; from hebb import models, theory, sample, simulate, load; "
-        "print([name for name in ('mpi4py', 'matplotlib.pyplot', 'xarray', 'tqdm') if name in sys.modules])"
+        "print([name for name in ('mpi4py', 'matplotlib.pyplot', 'torch', 'xarray', 'tqdm') if name in sys.modules])"
     )
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=clean_environment(), check=True

@@ -4,11 +4,14 @@ from ..params import check_choice, check_keys
 from .base import Instance, Model, SpinModel
 from .dense import Dense
 from .multitask import Multitask
+from .networks import VariationalNetwork
 from .perceptron import BinaryPerceptron, SecondTask
 
-__all__ = ["BinaryPerceptron", "Dense", "Instance", "Model", "Multitask", "SecondTask", "SpinModel", "from_keys", "keys"]
+__all__ = ["BinaryPerceptron", "Dense", "Instance", "Model", "Multitask", "SecondTask", "SpinModel", "VariationalNetwork",
+           "from_keys", "keys"]
 
-_KINDS = {"dense": Dense, "multitask": Multitask, "perceptron": BinaryPerceptron, "second_task": SecondTask}
+_KINDS = {"dense": Dense, "multitask": Multitask, "perceptron": BinaryPerceptron, "second_task": SecondTask,
+          "network": VariationalNetwork}
 
 
 def keys(kind: str) -> tuple[str, ...]:

@@ -26,12 +26,14 @@ _CHUNK = 1000  # images at a time in floating point
 @dataclass(frozen=True, eq=False)
 class ImageSet:
     """pixels: (n, rows, columns) uint8 from 0 to `white`; the grey level of a pixel is pixel/white in [0, 1].
-    labels: (n,) int or None. name and sha256 (of the grey levels as float64) identify the set in results."""
+    labels: (n,) int or None. name and sha256 (of the grey levels as float64) identify the set in results. files: names of the
+    files and how many images each holds, in their order."""
 
     name: str
     pixels: np.ndarray
     labels: np.ndarray | None
     white: int = 255
+    files: tuple[tuple[str, int], ...] = ()
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -52,6 +54,15 @@ class ImageSet:
         """(n, rows * columns) float64 grey levels in [0, 1] of the chosen images: eight times the memory of their pixels."""
         pixels = self.pixels[chosen]
         return pixels.reshape(len(pixels), -1) / float(self.white)
+
+    def standard_split(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Indices of the training and of the test images of a set that came in files train-* and t10k-* or test-*."""
+        parts, first = {}, 0
+        for file, number in self.files:
+            parts[file.split("-")[0]] = np.arange(first, first + number)
+            first += number
+        test = parts.get("t10k", parts.get("test"))
+        return None if test is None or "train" not in parts else (parts["train"], test)
 
     def median(self, chosen=slice(None)) -> np.ndarray:
         """(rows * columns,) median grey level of every pixel over the chosen images."""
@@ -133,7 +144,7 @@ def _folder(root: Path, name: str) -> ImageSet:
     images = np.concatenate(stacks)
     if known is not None and len(known) != len(images):
         raise DataError(f"{str(root)!r} holds {len(images)} images and {len(known)} labels; copy the files again")
-    return ImageSet(name, images, known)
+    return ImageSet(name, images, known, files=tuple((p.name, len(stack)) for p, stack in zip(files, stacks, strict=True)))
 
 
 @functools.cache

@@ -16,6 +16,7 @@ SECONDS_PER_PROPOSAL = 15e-9
 SECONDS_PER_MISS = 120e-9  # of a proposal whose spin or class is not in the cache
 _CACHE = 2**24  # bytes
 SECONDS_PER_MEASUREMENT = 60e-6
+SECONDS_PER_WEIGHT = 3.5e-10  # of a network in training, and image
 SECONDS_PER_CLASS = 5e-8  # of spins, in a Hubbard-Stratonovich sweep
 SECONDS_PER_TERM = 4e-10  # of a mean-field update, per entry of the stored rows and interaction order
 
@@ -29,6 +30,8 @@ def seconds_of(model, sampling: Mapping) -> float:
 
 
 def _seconds_per_sweep(model, dynamics: str) -> float:
+    if dynamics == "backpropagation":
+        return model.pairs_per_sweep() * SECONDS_PER_WEIGHT
     if dynamics == "plefka":
         return model.pairs_per_sweep() * model.p_body * SECONDS_PER_TERM
     if dynamics == "hubbard_stratonovich":

@@ -28,7 +28,7 @@ from ..params import check_choice, check_integer, check_keys, check_real, digest
 from ..sampling.accumulators import bin_length_for
 from ..sampling.chain import Chain, chain_class
 from ..sampling.lumped import GibbsChain, LumpedChain
-from ..sampling.options import CLASS_DYNAMICS, OPTIONS
+from ..sampling.options import CLASS_DYNAMICS, OPTIONS, TRAINING
 from ..sampling.plefka import Plefka
 from ..sampling.starts import STARTS
 from ..sampling.tempering import Ladder
@@ -50,7 +50,7 @@ SAMPLING = {
     "expansion": None,  # mean_field | tap, for dynamics = "plefka"
     "damping": None,  # share of the old magnetisation kept, for dynamics = "plefka"
     "rule": None,  # metropolis (default) | glauber, for dynamics = "lumped"
-    "learning": None,  # a table, see hebb.sampling.learning and hebb.sampling.hmc
+    "learning": None,  # a table, see hebb.sampling.learning, hebb.sampling.hmc and hebb.deep.trainer
     "order": "random",  # random | sequential choice of spins
     "tempering": False,  # all temperatures of a model form one ladder, see hebb.sampling.tempering
     "exchange_every": None,  # sweeps between exchanges (default 1), for tempering = true
@@ -355,9 +355,10 @@ def sampling_settings(given: Mapping) -> dict:
     if isinstance(settings["start"], list) and any(isinstance(item, str) for item in settings["start"]):
         raise ParameterError(f"start = {shown(settings['start'])} is a list, and a job has one start out of "
                              f"{', '.join(STARTS)}; write a job for each")
-    if settings["keep_spins"] and settings["dynamics"] in CLASS_DYNAMICS:
+    if settings["keep_spins"] and settings["dynamics"] in (*CLASS_DYNAMICS, *TRAINING):
+        moves = "moves classes of spins" if settings["dynamics"] in CLASS_DYNAMICS else "trains weights"
         raise ParameterError(
-            f"keep_spins = true with dynamics = {settings['dynamics']!r}: it moves classes of spins, and there is no "
+            f"keep_spins = true with dynamics = {settings['dynamics']!r}: it {moves}, and there is no "
             "configuration to keep; leave it out"
         )
     return settings

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 
 from ..errors import ParameterError
@@ -131,6 +133,8 @@ class Chain(SpinBySpin):
 
 
 _OTHERS: dict[str, type] = {"plefka": Plefka, "lumped": LumpedChain, "hubbard_stratonovich": GibbsChain}
+#: Dynamics of other rooms, by module and class: loaded when they are asked for, since they need more than this room.
+_ELSEWHERE = {"backpropagation": ("hebb.deep.trainer", "NetworkChain")}
 
 
 def chain_class(dynamics) -> type:
@@ -138,7 +142,11 @@ def chain_class(dynamics) -> type:
 
     All of them have, before anything is drawn, `check`, `memory_bytes` and `numbers`; `draw` gives what they are built on.
     """
-    return _OTHERS.get(check_choice("dynamics", dynamics, (*RULES, *_OTHERS)), Chain)
+    check_choice("dynamics", dynamics, (*RULES, *_OTHERS, *_ELSEWHERE))
+    if dynamics in _ELSEWHERE:
+        module, name = _ELSEWHERE[dynamics]
+        return getattr(importlib.import_module(module), name)
+    return _OTHERS.get(dynamics, Chain)
 
 
 def sample(instance: Instance, temperature: float, n_samples: int = 1000, thin: int = 1, thermalize: int = 0,

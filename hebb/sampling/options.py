@@ -8,10 +8,12 @@ from ..errors import ParameterError
 from ..models.base import Instance, Model, SpinModel
 from ..params import shown
 
-__all__ = ["CLASS_DYNAMICS", "OPTIONS", "SpinBySpin", "refuse_options", "require_spins"]
+__all__ = ["CLASS_DYNAMICS", "OPTIONS", "TRAINING", "SpinBySpin", "refuse_options", "require_spins"]
 
 #: Dynamics of classes of spins, whose chains hold no configuration of single spins.
 CLASS_DYNAMICS = ("lumped", "hubbard_stratonovich")
+#: Dynamics that train: their series are learning curves, whose last entries are the result.
+TRAINING = ("backpropagation",)
 #: Options that one of the dynamics has alone, and which.
 OPTIONS = {"expansion": "plefka", "damping": "plefka", "rule": "lumped", "learning": "gradient"}
 

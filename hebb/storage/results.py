@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import EnvironmentMismatch, ParameterError, StorageError
 from ..params import check_choice
+from ..sampling.options import TRAINING
 from ..statistics import Estimate, disorder_average, estimate
 from . import schema
 from .folder import RunFolder
@@ -26,13 +27,15 @@ RARE_EXCHANGE = 0.1
 
 class Observable:
     """One observable at every point. Axes: points in job order (P), disorder samples (D), bins (B), chains (C) which
-    are replicas or pairs of replicas, then components. What is not done yet is nan.
+    are replicas or pairs of replicas, then components. What is not done yet is nan. curve: the series are learning curves, and
+    not stationary: an average is that of their last entries, and there is no autocorrelation time.
     """
 
-    def __init__(self, name: str, samples: np.ndarray, series: np.ndarray | None, done: np.ndarray, bin_length: int):
+    def __init__(self, name: str, samples: np.ndarray, series: np.ndarray | None, done: np.ndarray, bin_length: int,
+                 curve: bool = False):
         self.name = name
         self.samples = samples  # (P, D, ...) means over bins and chains
-        self._series, self._done, self._bin_length = series, done, bin_length
+        self._series, self._done, self._bin_length, self._curve = series, done, bin_length, curve
 
     @functools.cached_property
     def _estimates(self) -> np.ndarray:
@@ -42,7 +45,7 @@ class Observable:
         for index in np.ndindex(shape):
             point, component = index[0], index[1:]
             done = self._done[point]
-            if self._series is None:
+            if self._series is None or self._curve:
                 table[index] = _of_samples(self.samples[(point, done, *component)])
             elif np.isnan(self.samples[(point, done, *component)]).all():  # this point has fewer components than others
                 table[index] = Estimate(np.nan, np.nan, 0, np.nan, np.nan, 0, False)
@@ -229,10 +232,10 @@ class Results:
         known = self.data
         if known.get("m", np.empty(0)).ndim == 5:  # an overlap with every pattern
             known = dict(sorted({**known, "m_sorted": _by_size(known["m"])}.items()))
-        table = {}
+        table, curve = {}, self.job["sampling"].get("dynamics") in TRAINING
         for name, series in known.items():
-            samples = series.mean(axis=(2, 3))  # nan where not done
-            table[name] = Observable(name, samples, series, self.done, self.bin_length)
+            samples = series[:, :, -1:].mean(axis=(2, 3)) if curve else series.mean(axis=(2, 3))  # nan where not done
+            table[name] = Observable(name, samples, series, self.done, self.bin_length, curve)
         once = {"acceptance": self.acceptance, **self.exchange}
         return table | {name: Observable(name, samples, None, self.done, 1) for name, samples in once.items()}
 
