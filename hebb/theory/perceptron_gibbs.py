@@ -33,8 +33,9 @@ from .perceptron_losses import Tilted, features, tilted
 __all__ = ["GibbsState", "SecondGibbsState", "gibbs", "gibbs_second", "gibbs_transition"]
 
 _EPS = np.finfo(float).eps
-_TINY = 1e-300
+_TINY = 1e-30
 _RATIO = 1.25                # of R at neighbouring points of a curve
+_PERFECT = 1e-12             # variance of <w> at which only the perfect state is left
 _CONVERGED = 1e-11           # change of the conjugates by the saddle-point equations, relative to 1 + their size
 
 
@@ -46,8 +47,8 @@ class GibbsState:
     training examples with D < kappa; cost: mean of V per example (the training error if V counts violations).
     generalization_error = arccos(r)/pi. free_entropy = (1/N) <ln Z>; entropy = free_entropy + alpha cost/T;
     free_energy = -T free_entropy. replicon_ratio: replica symmetry is stable where it is below 1; stable: whether it is.
-    branch: "poor", the states that follow continuously from alpha = 0. residual: largest relative change of the conjugates by
-    the saddle-point equations, judged with a finer quadrature.
+    branch: "poor", what follows continuously from alpha = 0, or "good", what is separated from it by a jump. residual: largest
+    relative change of the conjugates by the saddle-point equations, judged with a finer quadrature.
     """
 
     alpha: float
@@ -69,7 +70,7 @@ class GibbsState:
     stable: bool
     converged: bool
     residual: float
-    branch: str = "poor"
+    branch: str
 
 
 @dataclass(frozen=True)
@@ -103,21 +104,21 @@ class SecondGibbsState:
     stable: bool
     converged: bool
     residual: float
-    branch: str = "poor"
+    branch: str
 
 
 def gibbs(alpha, temperature, loss="violations", kappa=0.0, labels="teacher") -> GibbsState:
-    """Replica-symmetric prediction for one task at load alpha >= 0 and temperature T > 0.
+    """Replica-symmetric prediction for one task: of several states that of the largest free entropy.
 
-    loss, kappa, labels: `hebb.params.PerceptronLaw`. Raises ParameterError, and NoSolution where this state does not exist or
-    is not the equilibrium: with a teacher, where the perfect state w = W has the larger free entropy (kappa = 0: where that
-    of this state is not positive); with random labels, where the entropy is negative and the weights freeze. Cost: 20 ms.
+    alpha: load >= 0; temperature: 1e-4 to 1e6; loss, kappa, labels: `hebb.params.PerceptronLaw`. Raises ParameterError, and NoSolution where it is not the equilibrium:
+    with a teacher, where the perfect state w = W has the larger free entropy (kappa = 0: where that of this state is not
+    positive); with random labels, where the entropy is negative and the weights freeze. Cost: 20 ms.
     """
     task = _first(temperature, loss, kappa, labels)
     alpha = check_real("alpha", alpha, 0.0)
-    saddle = task.saddle(alpha)
+    branch, saddle = task.saddle(alpha)
     task.judge(saddle)
-    rest = task.numbers(saddle)
+    rest = task.numbers(saddle, branch)
     r, law = rest.pop("r"), task.law
     return GibbsState(alpha, task.temperature, law.loss, law.kappa, law.labels, r=r, r_hat=saddle.R,
                       generalization_error=math.acos(r) / math.pi, **rest)
@@ -131,7 +132,7 @@ def gibbs_transition(temperature, loss="violations", kappa=0.0, labels="teacher"
     """
     task = _first(temperature, loss, kappa, labels)
     saddle = task.crossing()
-    rest = task.numbers(saddle)
+    rest = task.numbers(saddle, "poor")
     r, law = rest.pop("r"), task.law
     state = GibbsState(saddle.alpha, task.temperature, law.loss, law.kappa, law.labels, r=r, r_hat=saddle.R,
                        generalization_error=math.acos(r) / math.pi, **rest)
@@ -143,21 +144,21 @@ def gibbs_second(first, alpha, temperature, coupling, teacher_correlation) -> Se
     """Replica-symmetric prediction for a second task, coupled to a sample of the first.
 
     first: the `GibbsState` of task 1 (with a teacher), at any temperature; its loss and kappa are those of task 2 too. alpha:
-    load of task 2; coupling: lambda, any sign; teacher_correlation: E W1 W2 in [-1, 1]. Raises ParameterError, and NoSolution
+    load of task 2; coupling: lambda, -15 to 15; teacher_correlation: E W1 W2 in [-1, 1]. Raises ParameterError, and NoSolution
     where the perfect state of task 2 has the larger free entropy. Cost: 20 ms.
     """
     if not isinstance(first, GibbsState) or first.labels != "teacher":
         raise ParameterError(f"first = {first!r:.60} is not the state of a task with a teacher; take it from "
                              "Perceptron.gibbs(alpha, temperature)")
     alpha = check_real("alpha", alpha, 0.0)
-    coupling = check_real("coupling", coupling, -100.0, 100.0)
+    coupling = check_real("coupling", coupling, -15.0, 15.0)
     correlation = check_real("teacher_correlation", teacher_correlation, -1.0, 1.0)
     law = PerceptronLaw(first.loss, first.kappa, "teacher")
     agree = (1 + correlation * first.r) / 2                   # probability that w' = W2
     task = _Task(law, _temperature(temperature), ((agree, coupling), (1 - agree, -coupling)))
-    saddle = task.saddle(alpha)
+    branch, saddle = task.saddle(alpha)
     task.judge(saddle)
-    rest = task.numbers(saddle)
+    rest = task.numbers(saddle, branch)
     r2 = rest.pop("r")
     same, opposite = saddle.site.means                          # of w W2, given that w' agrees with W2 or not
     r1 = (correlation + first.r) / 2 * same + (correlation - first.r) / 2 * opposite
@@ -169,8 +170,7 @@ def gibbs_second(first, alpha, temperature, coupling, teacher_correlation) -> Se
 
 
 def _temperature(value) -> float:
-    return check_real("temperature", value, 0.0, open_low=True,
-                      remedy="at T = 0 use teacher_student (Gibbs learning) or storage_capacity")
+    return check_real("temperature", value, 1e-4, 1e6, remedy="at T = 0 use teacher_student or storage_capacity")
 
 
 def _first(temperature, loss, kappa, labels) -> _Task:
@@ -235,7 +235,7 @@ class _Task:
         return _Site(q, r if self.taught else 0.0, free, within + scatter, log_cosh, flatness, tuple(means))
 
     def energy(self, site: _Site, finer=False) -> _Energy:
-        q, r, sigma = site.q, site.r, math.sqrt(site.free)
+        q, r, sigma = site.q, site.r, math.sqrt(max(site.free, _TINY))
         gap = site.gap if self.taught else q
         places = features(self.law, self.beta, sigma, math.sqrt(q))
         tilt = abs(r) / math.sqrt(gap + _TINY)
@@ -259,7 +259,7 @@ class _Task:
         site = self.site(Q, R)
         energy = self.energy(site)
         leading, slope = (R, energy.r_slope) if self.taught else (Q, energy.q_slope)
-        return _Saddle(leading / slope, Q, R, site, energy)
+        return _Saddle(leading / slope if slope > 0 else math.inf, Q, R, site, energy)
 
     # ---- the curve of saddles ----------------------------------------------------------------------------------------
 
@@ -279,33 +279,45 @@ class _Task:
             Q, other, value = other, max(other - new * (other - Q) / (new - value), other / 4), new
         return there
 
-    def saddle(self, alpha: float) -> _Saddle:
-        """The saddle at a load, on the branch that begins at alpha = 0. Raises NoSolution if the branch ends before."""
+    def saddle(self, alpha: float) -> tuple[str, _Saddle]:
+        """The saddle of largest free entropy at a load, and whether it lies before ("poor") or behind ("good") a fold.
+
+        Raises NoSolution if there is none but the perfect state."""
         if alpha == 0:
-            site = self.site(0.0, 0.0)
-            return _Saddle(0.0, 0.0, 0.0, site, self.energy(site))
-        below = above = None
-        for below, above in self.curve(alpha / 8):
-            if above.alpha >= alpha or above.alpha < below.alpha:
+            return "poor", self._start()
+        found, top, largest = [], None, 0.0
+        for below, above in self.curve(min(alpha, 0.1) / 8):
+            if below.alpha < alpha <= above.alpha:
+                piece = "good" if top else "poor"
+                found.append((piece, self._between(lambda saddle: saddle.alpha - alpha, below, above)))
+            if top is None and above.alpha < below.alpha:
+                top = self._top(below, above)
+                largest = max(largest, top.alpha)
+                if below.alpha < alpha <= top.alpha:
+                    found.append(("poor", self._between(lambda saddle: saddle.alpha - alpha, below, top)))
+            largest = max(largest, above.alpha)
+            if above.alpha > 3 * alpha:
                 break
-        if above.alpha < alpha:
-            top = self._top(below, above)
-            if top.alpha < alpha:
-                raise NoSolution(f"alpha = {alpha:g}, temperature = {self.temperature:g}: the state that learns from alpha = 0 on "
-                                 f"ends at alpha = {top.alpha:.10g}; beyond, the perfect state wins")
-            above = top
-        return self._between(lambda saddle: saddle.alpha - alpha, below, above)
+        if found:
+            return max(found, key=lambda pair: self.free_entropy(pair[1]))
+        raise NoSolution(f"alpha = {alpha:g}, temperature = {self.temperature:g}: the perfect state wins, or what is left of "
+                         f"errors is too small to tell; states with errors exist up to alpha = {largest:.10g}")
+
+    def _start(self) -> _Saddle:
+        site = self.site(0.0, 0.0)
+        return _Saddle(0.0, 0.0, 0.0, site, self.energy(site))
 
     def curve(self, alpha: float):
-        """Pairs of neighbouring saddles from alpha = 0 on, the first at about the load `alpha`."""
-        start = self.saddle(0.0)
-        x = alpha * (start.energy.r_slope if self.taught else start.energy.q_slope)
-        Q = alpha * start.energy.q_slope
-        below = start
+        """Pairs of neighbouring saddles, the first from alpha = 0 to about the load `alpha`, the last close to r = 1."""
+        below, energy = self._start(), self._start().energy
+        x, Q = alpha * (energy.r_slope if self.taught else energy.q_slope), alpha * energy.q_slope
         while True:
             above = self.on_curve(x, Q)
+            if above.site.gap < _PERFECT or not 1 / 3 < above.Q / Q < 3:        # another curve, where this one ends
+                return
             yield below, above
-            Q, x, below = above.Q * _RATIO ** 2, x * _RATIO, above
+            Q = above.Q * (above.Q / below.Q if below.Q else _RATIO)
+            x, below = x * _RATIO, above
 
     def crossing(self) -> _Saddle:
         """The first saddle at which this state stops being the equilibrium."""
@@ -314,8 +326,8 @@ class _Task:
                 break
             if self.advantage(above) <= 0:
                 return self._between(self.advantage, below, above)
-        raise NoSolution(f"temperature = {self.temperature:g}: the state that learns from alpha = 0 on is the equilibrium up to "
-                         f"alpha = {below.alpha:.6g}, where it ends or becomes too large to follow")
+        raise NoSolution(f"temperature = {self.temperature:g}: the state that learns from alpha = 0 on is the equilibrium "
+                         f"up to alpha = {below.alpha:.6g}, where it ends or becomes too perfect to follow")
 
     def _between(self, function, below: _Saddle, above: _Saddle) -> _Saddle:
         """The root of a function of the saddle between two points of the curve."""
@@ -329,8 +341,7 @@ class _Task:
 
     def _top(self, below: _Saddle, above: _Saddle) -> _Saddle:
         """The largest load around a pair at which it falls."""
-        low = below.R / _RATIO
-        best = minimize_scalar(lambda x: -self.on_curve(x, below.Q).alpha, bounds=(low, above.R), method="bounded",
+        best = minimize_scalar(lambda x: -self.on_curve(x, below.Q).alpha, bounds=(below.R / _RATIO, above.R), method="bounded",
                                options={"xatol": 1e-9 * above.R})
         return self.on_curve(best.x, below.Q)
 
@@ -358,12 +369,12 @@ class _Task:
         where = f"alpha = {saddle.alpha:g}, temperature = {self.temperature:g}"
         limit = self.crossing().alpha
         if self.taught:
-            raise NoSolution(f"{where}: the perfect state wins, by {-ahead:.6g} in free entropy; this one is the equilibrium up to "
-                             f"alpha = {limit:.10g}")
-        raise NoSolution(f"{where}: the entropy of the replica-symmetric state is negative, {ahead:.6g}, so the weights freeze; it "
-                         f"is positive up to alpha = {limit:.10g}")
+            raise NoSolution(f"{where}: the perfect state wins, by {-ahead:.6g} in free entropy; this one is the equilibrium "
+                             f"up to alpha = {limit:.10g}")
+        raise NoSolution(f"{where}: the entropy of the replica-symmetric state is negative, {ahead:.6g}, so the weights freeze; "
+                         f"it is positive up to alpha = {limit:.10g}")
 
-    def numbers(self, saddle: _Saddle) -> dict:
+    def numbers(self, saddle: _Saddle, branch: str) -> dict:
         """The fields that both records share, and r."""
         alpha, Q, R, site, energy = saddle
         finer = self.energy(self.site(Q, R, finer=True), finer=True)
@@ -371,4 +382,5 @@ class _Task:
         phi, ratio = self.free_entropy(saddle), alpha * energy.curvature * site.flatness
         return {"q": site.q, "r": site.r, "q_hat": Q, "training_error": energy.violated, "cost": energy.cost,
                 "free_entropy": phi, "entropy": phi + alpha * self.beta * energy.cost, "free_energy": -self.temperature * phi,
-                "replicon_ratio": ratio, "stable": ratio < 1, "converged": residual < _CONVERGED, "residual": residual}
+                "replicon_ratio": ratio, "stable": ratio < 1, "converged": residual < _CONVERGED, "residual": residual,
+                "branch": branch}
