@@ -15,6 +15,7 @@ cdef class SpinChain:
     cdef bint has_fields
     cdef int widest
     cdef const double[::1] fields
+    cdef double[::1] field_scale_
     cdef const int8_t[::1] condensed
     cdef int8_t[:, ::1] spins_
     cdef int64_t[::1] overlap, lowest, accepted_, version  # version counts flips: change[r, i] holds if known[r, i] equals it
@@ -49,6 +50,7 @@ cdef class SpinChain:
             raise ValueError(f"spins must be +-1 of shape (R, {self.n_spins})")
         self.spins_ = np.ascontiguousarray(spins, dtype=np.int8)
         self.n_replicas = spins.shape[0]
+        self.field_scale_ = np.ones(self.n_replicas)
         self.overlap = np.asarray(self.spins_).astype(np.int64) @ np.asarray(self.condensed)
         self.lowest = np.abs(self.overlap)
         self.accepted_ = np.zeros(self.n_replicas, np.int64)
@@ -70,7 +72,7 @@ cdef class SpinChain:
         cdef double *remembered = &self.change[r, 0]
         cdef int8_t *spins = &self.spins_[r, 0]
         cdef int batch, at, ahead, width = min(8, self.widest), n, size, first, j
-        cdef double cost
+        cdef double cost, twice = 2 * self.field_scale_[r]
         cdef bint taken
         for number in range((self.n_spins + BATCH - 1) // BATCH):
             start = number * BATCH
@@ -106,7 +108,7 @@ cdef class SpinChain:
                     i = sites[at]
                     cost = remembered[i]
                     if self.has_fields:
-                        cost += 2 * self.fields[i] * spins[i]
+                        cost += twice * self.fields[i] * spins[i]
                     at += 1
                     if cost <= limit[at - 1]:
                         self._flip(r, i)
@@ -174,6 +176,25 @@ cdef class SpinChain:
         return np.array(self.spins_)
 
     @property
+    def field_scale(self):
+        """(R,) factors of the fields, one per replica: 1 after `load`."""
+        self._require_loaded()
+        return np.array(self.field_scale_)
+
+    @field_scale.setter
+    def field_scale(self, values):
+        self._require_loaded()
+        self.field_scale_ = np.full(self.n_replicas, values, float)
+
+    @property
+    def energy(self):
+        """Total energies (R,): `interaction` and the field's part, which is summed afresh."""
+        energy = self.interaction
+        if self.has_fields:
+            energy = energy - np.asarray(self.field_scale_) * (np.asarray(self.spins_) @ np.asarray(self.fields))
+        return energy
+
+    @property
     def first_overlap(self):
         """The overlap (R,) int64 with the condensed configuration (not divided by N)."""
         self._require_loaded()
@@ -201,5 +222,5 @@ cdef class SpinChain:
         out = np.empty(self.n_spins)
         for i in range(self.n_spins):
             self._changes(replica, &i, 1, &change)
-            out[i] = change + 2 * self.fields[i] * self.spins_[replica, i]
+            out[i] = change + 2 * self.field_scale_[replica] * self.fields[i] * self.spins_[replica, i]
         return out

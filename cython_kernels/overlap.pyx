@@ -228,10 +228,7 @@ cdef class OverlapKernel(SpinChain):
         return 2 * (index - np.asarray(self.base)) - np.asarray(self.count)
 
     @property
-    def energy(self):
-        """Total energies (R,), tracked exactly in integers (the field's part is summed afresh)."""
+    def interaction(self):
+        """Energies without fields (R,), tracked exactly in integers."""
         self._require_loaded()
-        energy = self.unit * np.asarray(self.energy_) + self.constant
-        if self.has_fields:
-            energy = energy - np.asarray(self.spins_) @ np.asarray(self.fields)
-        return energy
+        return self.unit * np.asarray(self.energy_) + self.constant

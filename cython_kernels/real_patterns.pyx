@@ -135,8 +135,8 @@ cdef class RealPatternKernel(SpinChain):
                      self.spins_[r, i])
 
     @property
-    def energy(self):
-        """Total energies (R,), from the power sums. Cost O(R K P^2)."""
+    def interaction(self):
+        """Energies without fields (R,), from the power sums. Cost O(R K P^2)."""
         self._require_loaded()
         cdef int64_t r
         energy = np.empty(self.n_replicas)
@@ -146,6 +146,4 @@ cdef class RealPatternKernel(SpinChain):
                 signs = np.asarray(self.spins_[r]) if self.polynomial.degree % 2 else np.ones(self.n_spins)
                 total = (total + math.fsum(np.asarray(self.last) * signs)) / self.polynomial.degree
             energy[r] = self.constant - self.unit * total
-        if self.has_fields:
-            energy = energy - np.asarray(self.spins_) @ np.asarray(self.fields)
         return energy

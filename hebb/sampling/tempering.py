@@ -4,8 +4,9 @@
 A replica is a ladder of L configurations, one at each temperature. Between sweeps neighbours a, b offer each other their
 configurations, accepted with probability min(1, exp[(beta_a - beta_b)(E_a - E_b)]), which keeps the product of the Boltzmann
 laws: each temperature has its own law exactly, and cold configurations cross barriers by way of the hot ones. Pairs
-alternate, (0,1), (2,3), ... and (1,2), (3,4), ...; energies are total ones, fields included. It is temperatures that move:
-no configuration is copied, and each has its own stream of proposals for ever. Replicas never exchange with each other, so
+alternate, (0,1), (2,3), ... and (1,2), (3,4), ...; energies are total ones, fields included, but for the coupling of a
+`models.SecondTask`, whose weight is the same at every temperature and cancels. It is temperatures that move: no
+configuration is copied, and each has its own stream of proposals for ever. Replicas never exchange with each other, so
 that q stays the overlap of two independent ones.
 """
 
@@ -51,8 +52,9 @@ class Ladder(SpinBySpin):
         n_rungs, parameters = len(self.temperature), instance.model.parameters()
         points = [digest({**parameters, "temperature": value}) for value in self.temperature.tolist()]
         point = point or digest({**parameters, "temperature": self.temperature.tolist()})
-        chain = Chain(instance, self.temperature[0], replicas, start, corruption, dynamics, order, seed, points[0], **options)
-        self.kernel, self.planted, self.observer = chain.kernel, chain.planted, chain.observer  # the same at every temperature
+        # At T = 1, whose fields are the scale of those that follow the temperature: all else is the same at every temperature.
+        chain = Chain(instance, 1.0, replicas, start, corruption, dynamics, order, seed, points[0], **options)
+        self.kernel, self.planted, self.observer = chain.kernel, chain.planted, chain.observer
         self.kernel.load(np.tile(chain.spins, (n_rungs, 1)))
         self._generators = [generator(seed, Purpose.DYNAMICS, name, instance.disorder, r)
                             for name in points for r in range(replicas)]
@@ -85,6 +87,9 @@ class Ladder(SpinBySpin):
                                  "temperatures, all different; add some, or leave tempering out")
         if exchange_every is not None:
             check_integer("exchange_every", exchange_every, 1)
+        if getattr(model, "follows_temperature", False) and model.reference is None:
+            raise ParameterError("reference = 'sample' with tempering = true: every temperature would have a reference of its "
+                                 "own, and exchanges need one for all; give an array")
         for value in temperatures:
             Chain.check(model, temperature=value, replicas=replicas, start=start, corruption=corruption, dynamics=dynamics,
                         order=order, seed=seed, **options)
@@ -101,6 +106,8 @@ class Ladder(SpinBySpin):
             sweeps = min(end - self.sweeps_done, self.exchange_every - self.sweeps_done % self.exchange_every)
             temperatures = np.empty(self._at.size)
             temperatures[self._at] = self.temperature[:, None]
+            if self.instance.model.follows_temperature:
+                self.kernel.field_scale = temperatures
             self.kernel.sweep(sweeps, temperatures, self._generators, self.rule, self.order)
             self.sweeps_done += sweeps
             accepted = self.kernel.accepted
@@ -117,7 +124,8 @@ class Ladder(SpinBySpin):
         """Offer every second pair of neighbours an exchange; a Metropolis proposal of cost -(beta_a - beta_b)(E_a - E_b)."""
         pairs = len(self._offered)
         lower = np.arange((self.sweeps_done // self.exchange_every) % min(2, pairs), pairs, 2)
-        energy, beta = self.kernel.energy[self._at], 1 / self.temperature
+        total = self.kernel.interaction if self.instance.model.follows_temperature else self.kernel.energy
+        energy, beta = total[self._at], 1 / self.temperature
         cost = (beta[lower + 1] - beta[lower])[:, None] * (energy[lower] - energy[lower + 1])
         words = np.array([stream.bit_generator.random_raw(len(lower)) for stream in self._exchanges]).T
         uniforms = ((words >> np.uint64(12)).astype(float) + 0.5) * 2.0**-52
