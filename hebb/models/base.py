@@ -242,6 +242,10 @@ class Model(abc.ABC):
         """What was found in the data that the model was given (no part of its identity); {} without data."""
         return {}
 
+    def caution(self, start) -> str:
+        """A sentence where chains from this start are easily taken for what they are not."""
+        return ""
+
     def summary(self) -> str:
         """`measured`, and what else a user must know about the model, as text."""
         return ""

@@ -93,7 +93,11 @@ class BinaryPerceptron(SpinModel):
     patterns: an array (K, N) of +-1 instead of random examples, the rows y_mu xi^mu; they have the teacher that is given, or
         labels = "random". teacher: (N,) of +-1, the same in all disorder samples; by default one is drawn for each.
     Samples of the same seed share teacher and examples between losses, margins and temperatures, and the examples of a lower
-    alpha are the first ones of a higher. Ties of even N: see the module. Raises ParameterError. Nothing is drawn before `draw`.
+    alpha are the first ones of a higher. Ties of even N: see the module.
+
+    Starts: "random" for equilibrium. "teacher" (the same as "planted") has no error, and the cost of leaving it by a single
+    flip grows as alpha sqrt(N): it holds chains for times that grow exponentially where it is not the equilibrium (N = 1001,
+    alpha = 1, T = 1: longer than 5000 sweeps). Raises ParameterError. Nothing is drawn before `draw`.
     """
 
     kind = "perceptron"
@@ -152,6 +156,13 @@ class BinaryPerceptron(SpinModel):
     def disorder_key(self) -> str:
         known = self.parameters()
         return digest({name: known[name] for name in ("kind", "n_spins", "labels", "patterns", "teacher") if name in known})
+
+    def caution(self, start) -> str:
+        """The default start is a trap here: see the class."""
+        if not isinstance(start, str) or start != "planted":
+            return ""
+        return ("start = 'planted' begins in the teacher, which single flips may not leave for very long though it is not the "
+                "equilibrium; for that use start = 'random', or start = 'teacher' if it is meant")
 
     def summary(self) -> str:
         if self.n_spins % 2:

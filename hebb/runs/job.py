@@ -52,11 +52,12 @@ def simulate(
     disorder: disorder samples per temperature (the same ones at every temperature). replicas: chains on each of them.
     thermalize, sweeps, measure_every: in sweeps of n_spins proposals. start: "planted" | "random" | "corrupted" (each
     spin flipped with probability `corruption`) | "example" (a fresh example of the first pattern, or a held-out image of
-    it) | for multitasking networks "hierarchical" | "parallel" | an array of +-1, (N,) or (R, N). dynamics: "metropolis" |
-    "glauber" | "zero_temperature" | "plefka" (mean-field magnetisations instead of spins, with `expansion` and `damping` as in
-    `hebb.sampling.plefka.Plefka`; a sweep is one parallel update) | for multitasking networks of any size "lumped" (the
-    dynamics `rule` of classes of spins: "metropolis" by default, or "glauber", which takes temperature 0 as well) |
-    "hubbard_stratonovich" (the same Boltzmann law, T > 0; see `hebb.sampling.lumped`). order: "random" | "sequential" choice
+    it) | for multitasking networks "hierarchical" | "parallel" | for perceptrons "teacher" (the same as "planted"; "random" is
+    the start that leads to equilibrium), of a second task "reference" | an array of +-1, (N,) or (R, N). dynamics:
+    "metropolis" | "glauber" | "zero_temperature" | "plefka" (mean-field magnetisations instead of spins, with `expansion` and
+    `damping` as in `hebb.sampling.plefka.Plefka`; a sweep is one parallel update) | for multitasking networks of any size
+    "lumped" (the dynamics `rule` of classes of spins: "metropolis" by default, or "glauber", which takes temperature 0 as well)
+    | "hubbard_stratonovich" (the same Boltzmann law, T > 0; see `hebb.sampling.lumped`). order: "random" | "sequential" choice
     of spins. keep_spins: keep start and final configurations (and of images one example and the average) in `Results.spins`.
     The numbers are those of a job file with the same keys, bit for bit.
     Raises ParameterError before computing for anything out of range.

@@ -41,7 +41,7 @@ __all__ = ["MOST_TASKS", "SAMPLING", "Plan", "Task", "sampling_settings"]
 SAMPLING = {
     "disorder": ...,  # disorder samples per point
     "replicas": 2,  # chains on the same disorder sample
-    "start": "planted",  # planted | random | corrupted | example | hierarchical | parallel (see Chain)
+    "start": "planted",  # planted | random | corrupted | example | hierarchical | parallel | teacher | reference (see Chain)
     "corruption": None,  # share of flipped spins, for start = "corrupted"
     "thermalize": ...,  # sweeps before the first measurement
     "sweeps": ...,  # sweeps with measurements
@@ -228,6 +228,9 @@ class Plan:
         for model, temperature, _ in shares:
             kind.check(model, temperature=temperature, start=start, **settings)
             kind.memory_bytes(model, sampling["replicas"] * np.size(temperature))
+        for caution in dict.fromkeys(model.caution(start) for model, *_ in shares):
+            if caution:
+                warnings.warn(caution, HebbWarning, stacklevel=2)
         job = _job_digest(checked, seed, sampling)
         tasks = [
             Task(
@@ -392,15 +395,17 @@ def _points(section: Mapping, most: int) -> list[tuple[object, float]]:
                 built[name] = models.from_keys(kind, keys)
             except TypeError as error:  # a key without default was left out
                 raise ParameterError(f"[model] is incomplete: {error}") from error
-            if "gamma" in keys and abs(built[name].gamma / keys["gamma"] - 1) > _ROUNDED:
-                rounded.append((keys["gamma"], built[name]))
+            loads = (load for load in built[name].loads if load in keys)
+            rounded += [(load, keys[load], built[name]) for load in loads
+                        if abs(getattr(built[name], load) / keys[load] - 1) > _ROUNDED]
         points.append((built[name], temperature))
     if rounded:
-        asked, model = rounded[0]
+        load, asked, model = rounded[0]
         others = f"; models off by more than {_ROUNDED:.0%}: {len(rounded)}" if rounded[1:] else ""
+        number = load.replace("gamma", "n_patterns").replace("alpha", "n_patterns")
         warnings.warn(
-            f"gamma = {asked:g} on {model.n_spins} spins rounds to n_patterns = {model.n_patterns}, a load of "
-            f"{model.gamma:.3g}{others}",
+            f"{load} = {asked:g} on {model.n_spins} spins rounds to {number} = {model.parameters()[number]}, a load of "
+            f"{getattr(model, load):.3g}{others}",
             HebbWarning,
             stacklevel=2,
         )
