@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from . import compare_dense, compare_multitask
+from . import compare_deep, compare_dense, compare_multitask
 from .comparison import Comparison, Row, normal_score
 from .storage.results import Results
 from .storage.results import load as load_results
@@ -19,8 +19,10 @@ def compare(folder) -> Comparison:
     return compare_results(load_results(folder))
 
 
-def compare_results(results: Results) -> Comparison:
-    """Join results with theory. Points without a theory keep their rows, with the reason."""
+def compare_results(results: Results) -> Comparison | compare_deep.LearningTable:
+    """Join results with theory. Points without a theory keep their rows, with the reason; of networks the methods are joined."""
+    if results.points[0]["kind"] == "network":
+        return compare_deep.comparison(results)
     family = _FAMILIES[results.points[0]["kind"]]
     theories: dict[tuple, object] = {}
     return Comparison(results, family.rows(results, theories), theories, getattr(family, "LEGEND", ""))

@@ -14,7 +14,7 @@ from scipy.stats import t
 from .statistics import with_error
 from .storage.results import Results
 
-__all__ = ["FEWEST_SAMPLES", "Comparison", "Row", "normal_score"]
+__all__ = ["FEWEST_SAMPLES", "Comparison", "Row", "aligned", "normal_score"]
 
 FEWEST_SAMPLES = 8  # with fewer, an error bar says little
 
@@ -88,19 +88,19 @@ class Comparison:
             body.append([*place, row.observable, with_error(row.mean, row.error), _resolved(row.theory, row.error),
                          _number(row.z, "+.2f"), _resolved(row.infinite, row.error),
                          _number(row.mean - row.infinite, "+.1e"), remark])
-        text = _aligned(body)
+        text = aligned(body)
         lines = [[f"{s['model']}, {s['branch']}: {s['observable']}",
                   f"{s['points']} points" + (f", {s['values']} values" if s["values"] > s["points"] else ""),
                   f"rms z {s['rms_z']:.2f}", f"mean z {s['mean_z']:+.2f}",
                   f"(infinite-size theory: rms z {s['rms_z_unmapped']:.2f}, largest difference {s['difference']:.1e})"
                   if math.isfinite(s["rms_z_unmapped"]) else ""] for s in self.summary()]
         if lines:
-            text += "\n\n" + _aligned(lines)
+            text += "\n\n" + aligned(lines)
         if self.legend:
             text += "\n\n" + self.legend
         trend = self.trend()
         if trend:
-            text += "\n\nfinite-size trend (extrapolated in 1/N, against the infinite system)\n" + _aligned(
+            text += "\n\nfinite-size trend (extrapolated in 1/N, against the infinite system)\n" + aligned(
                 [["point", "observable", "sizes", "N -> inf", "theory", "z"]] + [
                     [t["point"], t["observable"], t["sizes"], with_error(t["mean"], t["error"]), f"{t['theory']:.6g}",
                      f"{t['z']:+.2f}"] for t in trend])
@@ -181,6 +181,7 @@ def _short(value) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _aligned(lines: list[list[str]]) -> str:
+def aligned(lines: list[list[str]]) -> str:
+    """Lines of cells as text in columns."""
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
