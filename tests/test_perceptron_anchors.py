@@ -19,7 +19,7 @@ from hebb.theory.perceptron_anchors import (
     teacher_student_transition,
 )
 
-Z = np.linspace(-12, 12, 48001)                       # brute force: the trapezoidal rule, exact to rounding for smooth functions
+Z = np.linspace(-12, 12, 48001)                   # brute force: the trapezoidal rule, exact to rounding for smooth functions
 DZ = np.exp(-Z * Z / 2) / math.sqrt(2 * math.pi) * 24 / (Z.size - 1)
 
 

@@ -35,7 +35,7 @@ __all__ = ["GibbsState", "SecondGibbsState", "gibbs", "gibbs_second", "gibbs_tra
 _EPS = np.finfo(float).eps
 _TINY = 1e-30
 _RATIO = 1.25                # of R at neighbouring points of a curve
-_PERFECT = 1e-12             # variance of <w> at which only the perfect state is left
+_PERFECT = 1e-14             # 1 - q at which only the perfect state is left
 _CONVERGED = 1e-11           # change of the conjugates by the saddle-point equations, relative to 1 + their size
 
 
@@ -110,9 +110,10 @@ class SecondGibbsState:
 def gibbs(alpha, temperature, loss="violations", kappa=0.0, labels="teacher") -> GibbsState:
     """Replica-symmetric prediction for one task: of several states that of the largest free entropy.
 
-    alpha: load >= 0; temperature: 1e-4 to 1e6; loss, kappa, labels: `hebb.params.PerceptronLaw`. Raises ParameterError, and NoSolution where it is not the equilibrium:
-    with a teacher, where the perfect state w = W has the larger free entropy (kappa = 0: where that of this state is not
-    positive); with random labels, where the entropy is negative and the weights freeze. Cost: 20 ms.
+    alpha: load >= 0; temperature: 1e-4 to 1e6; loss, kappa, labels: `hebb.params.PerceptronLaw`. Raises ParameterError, and
+    NoSolution where it is not the equilibrium: with a teacher, where the perfect state w = W has the larger free entropy
+    (kappa = 0: where that of this state is not positive); with random labels, where the entropy is negative and the weights
+    freeze. Cost: 30 to 80 ms.
     """
     task = _first(temperature, loss, kappa, labels)
     alpha = check_real("alpha", alpha, 0.0)
@@ -121,7 +122,7 @@ def gibbs(alpha, temperature, loss="violations", kappa=0.0, labels="teacher") ->
     rest = task.numbers(saddle, branch)
     r, law = rest.pop("r"), task.law
     return GibbsState(alpha, task.temperature, law.loss, law.kappa, law.labels, r=r, r_hat=saddle.R,
-                      generalization_error=math.acos(r) / math.pi, **rest)
+                      generalization_error=_error(r), **rest)
 
 
 def gibbs_transition(temperature, loss="violations", kappa=0.0, labels="teacher") -> PerceptronBoundary:
@@ -135,7 +136,7 @@ def gibbs_transition(temperature, loss="violations", kappa=0.0, labels="teacher"
     rest = task.numbers(saddle, "poor")
     r, law = rest.pop("r"), task.law
     state = GibbsState(saddle.alpha, task.temperature, law.loss, law.kappa, law.labels, r=r, r_hat=saddle.R,
-                       generalization_error=math.acos(r) / math.pi, **rest)
+                       generalization_error=_error(r), **rest)
     left = abs(task.advantage(saddle))
     return PerceptronBoundary("transition", saddle.alpha, state, left, state.converged and left < 1e-11)
 
@@ -145,7 +146,7 @@ def gibbs_second(first, alpha, temperature, coupling, teacher_correlation) -> Se
 
     first: the `GibbsState` of task 1 (with a teacher), at any temperature; its loss and kappa are those of task 2 too. alpha:
     load of task 2; coupling: lambda, -15 to 15; teacher_correlation: E W1 W2 in [-1, 1]. Raises ParameterError, and NoSolution
-    where the perfect state of task 2 has the larger free entropy. Cost: 20 ms.
+    where the perfect state of task 2 has the larger free entropy. Cost: 50 to 100 ms.
     """
     if not isinstance(first, GibbsState) or first.labels != "teacher":
         raise ParameterError(f"first = {first!r:.60} is not the state of a task with a teacher; take it from "
@@ -165,8 +166,11 @@ def gibbs_second(first, alpha, temperature, coupling, teacher_correlation) -> Se
     overlap = agree * same - (1 - agree) * opposite
     rest["entropy"] -= coupling * overlap
     return SecondGibbsState(alpha, task.temperature, coupling, correlation, first, r1=r1, r2=r2, r2_hat=saddle.R,
-                            overlap_reference=overlap, error_task1=math.acos(r1) / math.pi,
-                            error_task2=math.acos(r2) / math.pi, **rest)
+                            overlap_reference=overlap, error_task1=_error(r1), error_task2=_error(r2), **rest)
+
+
+def _error(overlap: float) -> float:
+    return math.acos(max(-1.0, min(1.0, overlap))) / math.pi             # it may round beyond 1
 
 
 def _temperature(value) -> float:
@@ -313,7 +317,7 @@ class _Task:
         x, Q = alpha * (energy.r_slope if self.taught else energy.q_slope), alpha * energy.q_slope
         while True:
             above = self.on_curve(x, Q)
-            if above.site.gap < _PERFECT or not 1 / 3 < above.Q / Q < 3:        # another curve, where this one ends
+            if above.site.free < _PERFECT or (below.Q and not 1 / 3 < above.Q / Q < 3):   # another curve
                 return
             yield below, above
             Q = above.Q * (above.Q / below.Q if below.Q else _RATIO)
@@ -371,7 +375,7 @@ class _Task:
         if self.taught:
             raise NoSolution(f"{where}: the perfect state wins, by {-ahead:.6g} in free entropy; this one is the equilibrium "
                              f"up to alpha = {limit:.10g}")
-        raise NoSolution(f"{where}: the entropy of the replica-symmetric state is negative, {ahead:.6g}, so the weights freeze; "
+        raise NoSolution(f"{where}: the entropy of the replica-symmetric state is negative, {ahead:.6g}: the weights freeze; "
                          f"it is positive up to alpha = {limit:.10g}")
 
     def numbers(self, saddle: _Saddle, branch: str) -> dict:
