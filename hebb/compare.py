@@ -1,17 +1,18 @@
 """Simulation against theory: `compare` a run folder, whatever its model. How each family is compared is said in its module,
-`compare_dense` and `compare_multitask`; what comes out, in `comparison`.
+`compare_dense`, `compare_multitask`, `compare_perceptron` and `compare_variational`; what comes out, in `comparison`.
 """
 
 from __future__ import annotations
 
-from . import compare_deep, compare_dense, compare_multitask
+from . import compare_deep, compare_dense, compare_multitask, compare_perceptron
 from .comparison import Comparison, Row, normal_score
 from .storage.results import Results
 from .storage.results import load as load_results
 
 __all__ = ["Comparison", "Row", "compare", "compare_results", "normal_score"]
 
-_FAMILIES = {"dense": compare_dense, "multitask": compare_multitask}
+_FAMILIES = {"dense": compare_dense, "multitask": compare_multitask, "perceptron": compare_perceptron,
+             "second_task": compare_perceptron}
 
 
 def compare(folder) -> Comparison:

@@ -21,9 +21,11 @@ from .finite_size import load_of, retrieval_at_size
 from .params import load
 from .pictures import COLORS, house_style, image_figure
 from .plotting_multitask import multitask_figure
+from .plotting_perceptron import gibbs_figure
 
 __all__ = ["comparison_figure"]
 
+_FAMILIES = {"multitask": multitask_figure, "perceptron": gibbs_figure, "second_task": gibbs_figure}
 _CLIPPED_Z = 8.0
 _TITLES = {"m": "overlap $m$", "energy": "energy per spin"}
 
@@ -32,11 +34,11 @@ def comparison_figure(comparison: Comparison) -> Figure:
     """One column per (P, Hamiltonian, protocol), or one row if there is only one: an order parameter along the sweep, z-scores,
     the phase diagram with the points (of the dataset with most of them, if r or M is swept).
 
-    Jobs on images, for which there is no theory, get those of `hebb.pictures`, multitasking networks those of
-    `hebb.plotting_multitask`.
+    Jobs on images, for which there is no theory, get those of `hebb.pictures`, other models those of their family.
     """
-    if comparison.results.points[0]["kind"] == "multitask":
-        return multitask_figure(comparison)
+    kind = comparison.results.points[0]["kind"]
+    if kind in _FAMILIES:
+        return _FAMILIES[kind](comparison)
     if not comparison.theories:
         return image_figure(comparison.results)
     theories = dict(comparison.theories)  # more are added where r or M is swept

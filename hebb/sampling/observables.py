@@ -162,13 +162,31 @@ _ERRORS = {"r": "generalization_error", "r1": "error_task1", "r2": "error_task2"
 
 class SecondTaskObserver(PerceptronObserver):
     """Observables of a second task: "r1", "r2" (overlaps with the two teachers), "error_task1", "error_task2" (arccos of them
-    over pi), "overlap_reference" (with the weights of the first task) and those of `PerceptronObserver` but "r" and
-    "generalization_error". The training error, loss and energy are those of the second task alone, without the coupling."""
+    over pi), "overlap_reference" (with the weights w' of the first task) and those of `PerceptronObserver` but "r" and
+    "generalization_error". The training error, loss and energy are those of the second task alone, without the coupling.
+    Constant along a chain, but of this sample: "reference_r1", "reference_r2" = w'.W1/N, w'.W2/N, "teacher_overlap" = W1.W2/N.
+    """
+
+    def __init__(self, instance: Instance, kernel, planted: np.ndarray, spins: np.ndarray, start):
+        super().__init__(instance, kernel, planted, spins, start)
+        teacher, teacher2, reference = (a.astype(int) for a in (instance.teacher, instance.teacher2, instance.reference))
+        self._constants = {"reference_r1": teacher @ reference, "reference_r2": teacher2 @ reference,
+                           "teacher_overlap": teacher @ teacher2}
 
     @staticmethod
     def _known(instance: Instance) -> dict[str, np.ndarray]:
         weights = {"r1": instance.teacher, "r2": instance.teacher2, "overlap_reference": instance.reference}
         return {name: array.astype(np.float32) for name, array in weights.items()}
+
+    @staticmethod
+    def numbers(model: SpinModel, replicas: int, start) -> int:
+        """How many numbers one measurement takes."""
+        return PerceptronObserver.numbers(model, replicas, start) + 3 * replicas
+
+    def measure(self, kernel) -> dict[str, np.ndarray]:
+        """The observables of the configurations that a kernel holds. Cost O(R (N + K))."""
+        seen, n = super().measure(kernel), self.instance.n_spins
+        return seen | {name: np.full(len(seen["r1"]), value / n) for name, value in self._constants.items()}
 
 
 _OBSERVERS = {"dense": DenseObserver, "multitask": MultitaskObserver, "perceptron": PerceptronObserver,
