@@ -6,12 +6,13 @@ from .dense import Dense
 from .multitask import Multitask
 from .networks import VariationalNetwork
 from .perceptron import BinaryPerceptron, SecondTask
+from .variational import VariationalPerceptron
 
 __all__ = ["BinaryPerceptron", "Dense", "Instance", "Model", "Multitask", "SecondTask", "SpinModel", "VariationalNetwork",
-           "from_keys", "keys"]
+           "VariationalPerceptron", "from_keys", "keys"]
 
 _KINDS = {"dense": Dense, "multitask": Multitask, "perceptron": BinaryPerceptron, "second_task": SecondTask,
-          "network": VariationalNetwork}
+          "network": VariationalNetwork, "variational_perceptron": VariationalPerceptron}
 
 
 def keys(kind: str) -> tuple[str, ...]:

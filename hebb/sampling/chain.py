@@ -10,6 +10,8 @@ from ..errors import ParameterError
 from ..models.base import Instance, Model, available_memory
 from ..params import check_choice, check_integer, check_real, digest
 from ..streams import Purpose, generator, go_on, positions
+from .hmc import HamiltonianChain
+from .learning import GradientChain
 from .lumped import GibbsChain, LumpedChain
 from .observables import observer_class
 from .options import SpinBySpin, refuse_options, require_spins
@@ -132,7 +134,8 @@ class Chain(SpinBySpin):
         self._lowest = np.array(snapshot["lowest"], np.int64)
 
 
-_OTHERS: dict[str, type] = {"plefka": Plefka, "lumped": LumpedChain, "hubbard_stratonovich": GibbsChain}
+_OTHERS: dict[str, type] = {"plefka": Plefka, "lumped": LumpedChain, "hubbard_stratonovich": GibbsChain,
+                            "gradient": GradientChain, "hmc": HamiltonianChain}
 #: Dynamics of other rooms, by module and class: loaded when they are asked for, since they need more than this room.
 _ELSEWHERE = {"backpropagation": ("hebb.deep.trainer", "NetworkChain")}
 

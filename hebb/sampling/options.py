@@ -13,7 +13,7 @@ __all__ = ["CLASS_DYNAMICS", "OPTIONS", "TRAINING", "SpinBySpin", "refuse_option
 #: Dynamics of classes of spins, whose chains hold no configuration of single spins.
 CLASS_DYNAMICS = ("lumped", "hubbard_stratonovich")
 #: Dynamics that train: their series are learning curves, whose last entries are the result.
-TRAINING = ("backpropagation",)
+TRAINING = ("gradient", "backpropagation")
 #: Options that one of the dynamics has alone, and which.
 OPTIONS = {"expansion": "plefka", "damping": "plefka", "rule": "lumped", "learning": "gradient"}
 
