@@ -1,6 +1,6 @@
 """Sampled distributions against full enumeration of 2^N configurations, with no thinning and no tolerance.
 
-For N = 8 the transition matrix P of one sweep is known exactly, hence the covariance of the occupation of all 256
+For N = 8 (or 9) the transition matrix P of one sweep is known exactly, hence the covariance of the occupation of all 256
 configurations along a *correlated* chain (from the fundamental matrix of P): three judges with exact false-alarm levels,
 
     occupation   chi-square of all occupation numbers against the Boltzmann law, in that covariance
@@ -25,8 +25,15 @@ N_SPINS, REPLICAS, N_SAMPLES = 8, 4, 20_000
 ALARM = 1e-4
 CASES = list(itertools.product([2, 3, 4, 6], ["distinct", "naive"], [False, True], [False, True], ["metropolis", "glauber"],
                                ["random", "sequential"]))
-STATES = np.arange(2**N_SPINS)
-SPINS = 1 - 2 * (STATES[:, None] >> np.arange(N_SPINS) & 1)
+
+
+def configurations(n_spins):
+    """The numbers of all configurations and their spins (2^N, N)."""
+    states = np.arange(2**n_spins)
+    return states, 1 - 2 * (states[:, None] >> np.arange(n_spins) & 1)
+
+
+STATES, SPINS = configurations(N_SPINS)
 
 pytestmark = pytest.mark.statistical
 
@@ -47,30 +54,32 @@ def suitable_temperature(energy, spread):
 
 def sweep_matrix(energy, temperature, rule, order):
     """P[s, t]: probability that one sweep leads from s to t."""
-    single = []
-    for site in range(N_SPINS):
-        flipped = STATES ^ (1 << site)
+    single, states = [], np.arange(len(energy))
+    n_spins = len(energy).bit_length() - 1
+    for site in range(n_spins):
+        flipped = states ^ (1 << site)
         y = (energy[flipped] - energy) / temperature
         accept = np.minimum(1, np.exp(-y)) if rule == "metropolis" else 1 / (1 + np.exp(y))
         step = np.diag(1 - accept)
-        step[STATES, flipped] = accept
+        step[states, flipped] = accept
         single.append(step)
     if order == "random":
-        return np.linalg.matrix_power(sum(single) / N_SPINS, N_SPINS)
+        return np.linalg.matrix_power(sum(single) / n_spins, n_spins)
     return np.linalg.multi_dot(single)
 
 
 def judge(instance, temperature, kernel_temperature=None, rule="metropolis", order="random", instruction_set=None,
           n_samples=N_SAMPLES):
     """({judge: z}, samples). The chains start from configurations drawn from the Boltzmann law."""
-    energy = instance.energy(SPINS)
+    numbers, every = configurations(instance.n_spins)
+    energy = instance.energy(every)
     p, sweep = boltzmann(energy, temperature), sweep_matrix(energy, temperature, rule, order)
     np.testing.assert_allclose(p @ sweep, p, atol=1e-14)
-    start = np.random.default_rng(5).choice(STATES, REPLICAS, p=p)
+    start = np.random.default_rng(5).choice(numbers, REPLICAS, p=p)
     kernel = instance.kernel(instruction_set)
-    kernel.load(SPINS[start])
+    kernel.load(every[start])
     spins = kernel.sample(n_samples, 1, kernel_temperature or temperature, streams(REPLICAS, seed=17), rule, order)
-    states = ((1 - spins.astype(np.int64)) // 2) @ (1 << np.arange(N_SPINS))
+    states = ((1 - spins.astype(np.int64)) // 2) @ (1 << np.arange(instance.n_spins))
 
     n = states.size
     deviation = np.bincount(states.ravel(), minlength=p.size) / n - p
@@ -108,6 +117,26 @@ def test_boltzmann_of_many_patterns(p_body, hamiltonian):
     assert_z(list(z.values()), ALARM / 60, f"T = {temperature:.3g}, {z}")
     _, other = judge(instance, temperature, instruction_set="plain", n_samples=2000)
     np.testing.assert_array_equal(other, spins[:2000])
+
+
+PERCEPTRONS = list(itertools.product([8, 9], ["violations", "margin", "hinge", "quadratic", "tabulated"],
+                                     [("metropolis", "random"), ("glauber", "sequential")], [False, True]))
+
+
+@pytest.mark.parametrize("n_spins, loss, chain, coupled", PERCEPTRONS)
+def test_boltzmann_of_perceptrons(n_spins, loss, chain, coupled):
+    """Every loss, with ties (N = 8) and without, one task and a second one coupled to its reference."""
+    shape = {"margin": dict(kappa=0.5), "tabulated": dict(loss=lambda d: np.exp(-d))}.get(loss, dict(loss=loss))
+    model = models.BinaryPerceptron(n_spins, n_patterns=15, **shape)
+    temperature = suitable_temperature(model.draw(2).energy(configurations(n_spins)[1]), spread=1.0)
+    if coupled:
+        model = models.SecondTask(model, 1.5, 0.3, 0.4, reference_sweeps=20)
+    instance = model.draw(2).at(temperature, 7)
+    assert instance.fields.any() == coupled
+    z, spins = judge(instance, temperature, rule=chain[0], order=chain[1])
+    assert_z(list(z.values()), ALARM / len(PERCEPTRONS), f"T = {temperature:.3g}, {z}")
+    _, other = judge(instance, temperature, rule=chain[0], order=chain[1], instruction_set="plain", n_samples=1000)
+    np.testing.assert_array_equal(other, spins[:1000])
 
 
 @pytest.mark.parametrize("p_body", [2, 4])
