@@ -46,6 +46,7 @@ def simulate(
     damping: float | None = None,
     rule: str | None = None,
     learning: Mapping | None = None,
+    exchange_every: int | None = None,
 ) -> results.Results:
     """Simulate model at one temperature or a list of them, here and now, and return the results.
 
@@ -59,6 +60,10 @@ def simulate(
     "lumped" (the dynamics `rule` of classes of spins: "metropolis" by default, or "glauber", which takes temperature 0 as well)
     | "hubbard_stratonovich" (the same Boltzmann law, T > 0; see `hebb.sampling.lumped`). order: "random" | "sequential" choice
     of spins. keep_spins: keep start and final configurations (and of images one example and the average) in `Results.spins`.
+    tempering: the temperatures, at least two, form one ladder with replica exchange every `exchange_every` sweeps (default 1),
+    for "metropolis" and "glauber" (`hebb.sampling.tempering.Ladder`): the same Boltzmann laws, reached across barriers that
+    keep single chains. Cold configurations then leave the planted state by way of the hot ones, which `lost` counts as usual.
+    `Results.exchange` tells how it went: acceptance between neighbours, round trips, flow; a HebbWarning where it went badly.
     The numbers are those of a job file with the same keys, bit for bit.
     Raises ParameterError before computing for anything out of range.
     """
@@ -81,6 +86,7 @@ def simulate(
         damping=damping,
         rule=rule,
         learning=learning,
+        exchange_every=exchange_every,
     )
     found = results.Results.from_records(plan.index(), (compute(task) for task in plan.tasks))
     for note in found.exchange_notes:
