@@ -44,17 +44,28 @@ class Site(NamedTuple):
     """Averages over the law of the field."""
 
     order: Order
-    overlap: float            # p, average of <sgn m> W
+    wrong: float              # 1 - p, p the average of <sgn m> W
     log_z: float              # G_S
     variance2: float          # average of Var(m)^2
+
+    @property
+    def overlap(self) -> float:
+        """p, overlap of the binary weights sgn m with the teacher."""
+        return 1 - self.wrong
+
+    @property
+    def error(self) -> float:
+        """arccos(p)/pi, without loss of digits as p -> 1."""
+        return 2 / math.pi * math.asin(math.sqrt(min(1.0, self.wrong / 2)))
 
 
 def magnetisation_nodes(A: float, c: float, nodes: float = 1.0, widest: float = 1.2):
     """t > 0, log weight of dt without exp(h m + A), m = tanh t and 1 - m, for the integral over m.
 
-    Panels as wide as m may vary, growing like cosh t; widest: the largest panel in t.
+    Panels as wide as m may vary, growing like cosh t; widest: the largest panel in t. A large A > 0 leaves nothing but the
+    neighbourhood of m = 1, which is smooth in t.
     """
-    edges, scale = [0.0], 3.2 / math.sqrt(1 + 2 * abs(A) + c)
+    edges, scale = [0.0], 3.2 / math.sqrt(1 + 2 * max(-A, min(A, 15.0)) + c)
     while edges[-1] < _FARTHEST:
         edges.append(edges[-1] + min(widest, scale * math.cosh(edges[-1])))
     t, weight = composite(np.array(edges), max(4, round(_NODES * nodes)))
@@ -115,4 +126,4 @@ def site(law: Law, at: Spins) -> Site:
     rest, spread = float(both @ at.rest), float(both @ at.variance)
     gap = float(up @ (at.miss - short) ** 2 + down @ (2 - at.miss - short) ** 2)
     order = Order(float(both @ (m * m)), r, 1 - rest, rest, spread, gap)
-    return Site(order, float((up - down) @ (1 - at.wrong)), float(both @ at.log_z), float(both @ at.variance**2))
+    return Site(order, float(up @ at.wrong + down @ (2 - at.wrong)), float(both @ at.log_z), float(both @ at.variance**2))

@@ -1,0 +1,186 @@
+"""Theory of continual learning in the binary perceptron with field-space (variational) weights (arXiv:2212.02846).
+
+Weights are independent spins of magnetisations m = tanh(theta); a teacher with N binary weights labels alpha N examples, and
+
+    L(m) = - sum_mu ln Phi(u_mu) + kl KL(m || m') ,     P(m) ~ exp(-beta L) on the flat measure of [-1, 1]^N
+
+with m' = 0 for the first task and m' a sample of the first task's Gibbs measure for the second. Replica symmetric; the classical
+anchors of the perceptron and binary weights under the Gibbs measure are methods of the class too.
+
+How the modules fit together, from the bottom:
+
+- `perceptron_energy`: `energy(order, beta)`, G_E and its slopes at the order parameters; `perceptron_site`: order parameters in
+  given fields. `FirstEquations(beta, kl).point(c)`, `SecondEquations(...).point(c)` evaluate both at conjugates c = (Q, R, Qd):
+  a saddle has c = alpha point.energy.slopes. `free_entropy(c, alpha, point)` is stationary there.
+- `perceptron_saddle.newton`: a saddle near c at given alpha, at given (alpha, qd), or in a plane across a branch.
+- `perceptron_curve.Branches(equations, begin)`: the curve alpha(s) of all saddles through its folds (`poor_curve`,
+  `good_curve`: `.crossings(alpha)`, `.at(place)`, `.folds`), `window`, `upper_spinodal`, `lower_spinodal` (saddles to rounding)
+  and `saddle(alpha, branch)`. `Perceptron.first_branches(kl)` and `.second_branches(first, teacher_correlation, kl)` make them
+  and keep them; `Perceptron.first_record(saddle, kl, branch)`, `.second_record(...)` turn saddles into records.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+from ..errors import NoSolution, ParameterError
+from ..params import check_choice, check_real
+from .perceptron_curve import Branches
+from .perceptron_first import FirstEquations, free_entropy
+from .perceptron_records import FirstTask, SecondTask
+from .perceptron_saddle import Saddle, newton, residual
+from .perceptron_second import SecondEquations
+
+__all__ = ["FirstTask", "Perceptron", "SecondTask"]
+
+BRANCHES = ("unique", "poor", "good")
+CONVERGED = 1e-10            # of the residual, with the finer quadrature too
+_FINER = 1.5                 # nodes of that quadrature
+_LARGEST = 1e4               # of alpha
+
+
+class Perceptron:
+    """Replica-symmetric saddle points at inverse temperature beta > 0 (of the loss and of the divergence alike).
+
+    Cost on one core: 10-20 ms a saddle of the first task, 30-60 ms one of the second; the first call for given beta and kl (for
+    the second task: reference, teacher_correlation and kl) may follow the branches through their folds, 0.1-0.3 s (0.5 s).
+    """
+
+    def __init__(self, beta):
+        self.beta = check_real("beta", beta, 0.0, open_low=True, remedy="beta is an inverse temperature")
+
+    def __repr__(self) -> str:
+        return f"Perceptron(beta={self.beta!r})"
+
+    # ---- first task --------------------------------------------------------------------------------------------------
+
+    def first_task(self, alpha, kl=0.0, branch="unique", qd=None, start=None) -> FirstTask:
+        """The saddle of the first task at load alpha > 0, `FirstTask`; kl >= 0: weight of KL(m || 0).
+
+        branch: "unique" where one saddle exists; "poor" and "good" name the branches continued from small and from large loads
+        through the window where both exist, and beyond it as far as they go (without a window both are the only branch).
+        qd in (0, 1): imposed self-overlap, qd_hat being its Lagrange multiplier; followed from the free saddle of the branch.
+        start: a FirstTask nearby (of the same kl) whose branch is continued to this load without asking for others.
+        Raises NoSolution for "unique" inside the window, naming it, and where a branch does not exist, naming the nearest load
+        where it does.
+        """
+        alpha, kl, branch = self._checked(alpha, kl, branch)
+        if qd is not None:
+            qd = check_real("qd", qd, 0.0, 1.0, open_low=True, open_high=True, remedy="it is the self-overlap <m^2>")
+        equations = FirstEquations(self.beta, kl)
+        if start is not None:
+            saddle, branch = _continued(equations, start, alpha), start.branch
+        else:
+            saddle = self.first_branches(kl).saddle(alpha, branch)
+        if qd is not None:
+            saddle = _imposed(equations, saddle, alpha, qd)
+        return self.first_record(saddle, kl, branch, qd)
+
+    def first_branches(self, kl=0.0) -> Branches:
+        """All saddles of the first task, `hebb.theory.perceptron_curve.Branches`."""
+        return _first_branches(self.beta, check_real("kl", kl, 0.0))
+
+    def first_record(self, saddle: Saddle, kl=0.0, branch="unique", qd=None) -> FirstTask:
+        """The record of a saddle; its residual is judged with a finer quadrature."""
+        c, alpha, point = saddle.c, saddle.alpha, saddle.point
+        left, ratio = _judged(FirstEquations(self.beta, kl), saddle, qd)
+        phi, order = free_entropy(c, alpha, point), point.site.order
+        return FirstTask(alpha, self.beta, kl, branch, order.q0, order.r, order.qd, *c, point.site.overlap, point.site.error, phi,
+                         -phi / self.beta, ratio, ratio < 1 and left <= CONVERGED and (qd is not None or saddle.crossing > 0),
+                         left <= CONVERGED, left, qd is not None)
+
+    # ---- second task -------------------------------------------------------------------------------------------------
+
+    def second_task(self, first, alpha, teacher_correlation, kl=1.0, branch="unique", start=None) -> SecondTask:
+        """The saddle of a second task at load alpha > 0, `SecondTask`, with a sample of `first` as the reference.
+
+        first: a `FirstTask` of any beta; teacher_correlation in [-1, 1]: mean product of the two teachers; kl >= 0: weight of
+        KL(m || m'). branch, start and errors as in `first_task`: there may be two saddles here too.
+        """
+        if not isinstance(first, FirstTask):
+            raise ParameterError("first is not a FirstTask; use the result of first_task")
+        if first.imposed_qd:
+            raise ParameterError("first has an imposed qd, so that it is no Gibbs state; use a free first_task")
+        alpha, kl, branch = self._checked(alpha, kl, branch)
+        branches = self.second_branches(first, teacher_correlation, kl)
+        if start is not None:
+            saddle, branch = _continued(branches.equations, start, alpha), start.branch
+        else:
+            saddle = branches.saddle(alpha, branch)
+        return self.second_record(saddle, first, branches.equations, branch)
+
+    def second_branches(self, first, teacher_correlation, kl=1.0) -> Branches:
+        """All saddles of a second task, `hebb.theory.perceptron_curve.Branches`."""
+        correlation = check_real("teacher_correlation", teacher_correlation, -1.0, 1.0)
+        return _second_branches(self.beta, check_real("kl", kl, 0.0), correlation, FirstEquations(first.beta, first.kl),
+                                first.conjugates)
+
+    def second_record(self, saddle: Saddle, first, equations: SecondEquations, branch="unique") -> SecondTask:
+        """The record of a saddle; its residual is judged with a finer quadrature."""
+        c, alpha, point = saddle.c, saddle.alpha, saddle.point
+        left, ratio = _judged(equations, saddle, None)
+        phi, order = free_entropy(c, alpha, point) + equations.constant(), point.site.order
+        with_first = equations.first_site(c)
+        return SecondTask(alpha, self.beta, equations.kl, equations.teacher_correlation, branch, order.q0, order.r, order.qd, *c,
+                          with_first.order.r, with_first.overlap, point.site.overlap, with_first.error, point.site.error, phi,
+                          -phi / self.beta, ratio, ratio < 1 and left <= CONVERGED and saddle.crossing > 0, left <= CONVERGED,
+                          left, first)
+
+    def _checked(self, alpha, kl, branch) -> tuple[float, float, str]:
+        return (check_real("alpha", alpha, 0.0, _LARGEST, open_low=True, remedy="it is the number of examples per weight"),
+                check_real("kl", kl, 0.0, remedy="it is the weight of a divergence"), check_choice("branch", branch, BRANCHES))
+
+
+@lru_cache(maxsize=32)
+def _first_branches(beta: float, kl: float) -> Branches:
+    return Branches(FirstEquations(beta, kl), 0.5)
+
+
+@lru_cache(maxsize=128)
+def _second_branches(beta: float, kl: float, correlation: float, first: FirstEquations, conjugates) -> Branches:
+    return Branches(SecondEquations(beta, kl, correlation, first, conjugates), 0.05)
+
+
+def _judged(equations, saddle: Saddle, qd: float | None) -> tuple[float, float]:
+    """Largest residual of two quadratures, and the replicon ratio."""
+    finer = equations.point(saddle.c, _FINER)
+    left = max(residual(saddle.c, saddle.alpha, point, qd is not None) for point in (saddle.point, finer))
+    if qd is not None:
+        left = max(left, *(abs(point.site.order.qd - qd) / (1 - qd) for point in (saddle.point, finer)))
+    return float(left), saddle.alpha * finer.energy.curvature * finer.site.variance2
+
+
+def _continued(equations, start, alpha: float) -> Saddle:
+    """The saddle at alpha on the branch of a record nearby: small steps in ln alpha, halved until Newton takes them."""
+    saddle, step, target = newton(equations, start.conjugates, start.alpha), 0.2, math.log(alpha)
+    while True:
+        here = math.log(saddle.alpha)
+        goal = target if abs(target - here) <= step else here + math.copysign(step, target - here)
+        found = newton(equations, saddle.c, math.exp(goal), slopes=saddle.slopes, iterations=15)
+        if found.error <= CONVERGED and found.crossing * saddle.crossing > 0:
+            if goal == target:
+                return found
+            saddle, step = found, 1.5 * step
+        elif step < 1e-4:
+            raise NoSolution(f"the {start.branch} branch continued from alpha = {start.alpha:.6g} does not reach {alpha:.6g}; the "
+                             f"nearest alpha where it was found is {saddle.alpha:.6g}")
+        else:
+            step = min(step, abs(target - here)) / 2
+
+
+def _imposed(equations, saddle: Saddle, alpha: float, qd: float) -> Saddle:
+    """The saddle with the self-overlap qd: ln(1 - qd) moved there from the free saddle in small steps."""
+    rest, target, step = math.log(saddle.point.site.order.rest), math.log1p(-qd), 0.5
+    while True:
+        goal = target if abs(target - rest) <= step else rest + math.copysign(step, target - rest)
+        found = newton(equations, saddle.c, alpha, qd=-math.expm1(goal), slopes=saddle.slopes, iterations=20)
+        if found.error <= CONVERGED:
+            if goal == target:
+                return found
+            saddle, rest, step = found, goal, 1.5 * step
+        elif step < 1e-3:
+            raise NoSolution(f"no saddle with qd = {qd:.6g} at alpha = {alpha:.6g} is connected to the free one; the nearest qd "
+                             f"where one was found is {-math.expm1(rest):.6g}")
+        else:
+            step = min(step, abs(target - rest)) / 2
