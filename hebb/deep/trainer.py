@@ -146,9 +146,9 @@ class NetworkChain(SpinBySpin):
     def _epoch(self) -> None:
         epoch, torch = self.sweeps_done, self._torch
         stream = self._stream(epoch + 1)
-        noise = self._noise(stream)
+        noise, noise_of_fisher = self._noise(stream), self._noise(stream)
         if epoch and self._task(epoch) != self._task(epoch - 1) and self.model.method != "joint":
-            self._consolidate(self._task(epoch - 1), noise)
+            self._consolidate(self._task(epoch - 1), noise_of_fisher)
         self.sweeps_done += 1
         beta, total = self.beta, 0.0
         shown_images = self._presentations(epoch, stream)
