@@ -4,7 +4,7 @@ Weights are independent spins of magnetisations m = tanh(theta); a teacher with 
 
     L(m) = - sum_mu ln Phi(u_mu) + kl KL(m || m') ,     P(m) ~ exp(-beta L) on the flat measure of [-1, 1]^N
 
-with m' = 0 for the first task and m' a sample of the first task's Gibbs measure for the second. Replica symmetric; the classical
+with m' = 0 for the first task and m' a sample of the first task's Gibbs measure for the second. Replica symmetric; classical
 anchors of the perceptron and binary weights under the Gibbs measure are methods of the class too.
 
 How the modules fit together, from the bottom:
@@ -26,8 +26,21 @@ from functools import lru_cache
 
 from ..errors import NoSolution, ParameterError
 from ..params import check_choice, check_real
+from .perceptron_anchors import (
+    high_temperature_spinodal,
+    high_temperature_transition,
+    storage_at_line,
+    storage_capacity,
+    teacher_student,
+    teacher_student_spinodal,
+    teacher_student_transition,
+)
+from .perceptron_boundary import PerceptronBoundary
+from .perceptron_branches import Family, PerceptronCurve, Spinodals, at_line, spinodals, transition
 from .perceptron_curve import Branches
 from .perceptron_first import FirstEquations, free_entropy
+from .perceptron_gibbs import gibbs, gibbs_second, gibbs_transition
+from .perceptron_maps import SecondTaskMap
 from .perceptron_records import FirstTask, SecondTask
 from .perceptron_saddle import Saddle, newton, residual
 from .perceptron_second import SecondEquations
@@ -86,9 +99,9 @@ class Perceptron:
         c, alpha, point = saddle.c, saddle.alpha, saddle.point
         left, ratio = _judged(FirstEquations(self.beta, kl), saddle, qd)
         phi, order = free_entropy(c, alpha, point), point.site.order
-        return FirstTask(alpha, self.beta, kl, branch, order.q0, order.r, order.qd, *c, point.site.overlap, point.site.error, phi,
-                         -phi / self.beta, ratio, ratio < 1 and left <= CONVERGED and (qd is not None or saddle.crossing > 0),
-                         left <= CONVERGED, left, qd is not None)
+        stable = ratio < 1 and left <= CONVERGED and (qd is not None or saddle.crossing > 0)
+        return FirstTask(alpha, self.beta, kl, branch, order.q0, order.r, order.qd, *c, point.site.overlap, point.site.error,
+                         phi, -phi / self.beta, ratio, stable, left <= CONVERGED, left, qd is not None)
 
     # ---- second task -------------------------------------------------------------------------------------------------
 
@@ -98,10 +111,7 @@ class Perceptron:
         first: a `FirstTask` of any beta; teacher_correlation in [-1, 1]: mean product of the two teachers; kl >= 0: weight of
         KL(m || m'). branch, start and errors as in `first_task`: there may be two saddles here too.
         """
-        if not isinstance(first, FirstTask):
-            raise ParameterError("first is not a FirstTask; use the result of first_task")
-        if first.imposed_qd:
-            raise ParameterError("first has an imposed qd, so that it is no Gibbs state; use a free first_task")
+        _free_reference(first)
         alpha, kl, branch = self._checked(alpha, kl, branch)
         branches = self.second_branches(first, teacher_correlation, kl)
         if start is not None:
@@ -122,10 +132,72 @@ class Perceptron:
         left, ratio = _judged(equations, saddle, None)
         phi, order = free_entropy(c, alpha, point) + equations.constant(), point.site.order
         with_first = equations.first_site(c)
-        return SecondTask(alpha, self.beta, equations.kl, equations.teacher_correlation, branch, order.q0, order.r, order.qd, *c,
-                          with_first.order.r, with_first.overlap, point.site.overlap, with_first.error, point.site.error, phi,
-                          -phi / self.beta, ratio, ratio < 1 and left <= CONVERGED and saddle.crossing > 0, left <= CONVERGED,
-                          left, first)
+        stable = ratio < 1 and left <= CONVERGED and saddle.crossing > 0
+        return SecondTask(alpha, self.beta, equations.kl, equations.teacher_correlation, branch, order.q0, order.r, order.qd,
+                          *c, with_first.order.r, with_first.overlap, point.site.overlap, with_first.error, point.site.error,
+                          phi, -phi / self.beta, ratio, stable, left <= CONVERGED, left, first)
+
+    # ---- all branches ------------------------------------------------------------------------------------------------
+
+    def spinodals(self, kl=0.0) -> Spinodals:
+        """(lower, upper): where the good branch of the first task begins and the poor one ends, with the states there.
+
+        Raises NoSolution where one smooth branch exists at all loads. Cost: 0.5 s.
+        """
+        return spinodals(self._first_family(kl))
+
+    def transition(self, kl=0.0) -> PerceptronBoundary:
+        """The load at which poor (`solution`) and good branch (`other`) of the first task have one free entropy.
+
+        Raises NoSolution where one smooth branch exists at all loads. Cost: 0.5 s.
+        """
+        return transition(self._first_family(kl))
+
+    def at_line(self, kl=0.0, branch="poor") -> PerceptronBoundary:
+        """The load beyond which the poor branch of the first task breaks replica symmetry, or the good one keeps it.
+
+        Raises NoSolution if the replicon ratio does not pass 1 on that branch. Cost: 0.1 s.
+        """
+        return at_line(self._first_family(kl), check_choice("branch", branch, BRANCHES[1:]))
+
+    def curve(self, alpha, kl=0.0, middle=False) -> PerceptronCurve:
+        """All states of the first task at an increasing array of loads; middle: the unstable ones between branches, too.
+
+        Cost: 15 ms a state (middle: 0.1 s), and 0.5 s.
+        """
+        return PerceptronCurve.compute(self._first_family(kl), self.beta, float(kl), alpha, middle)
+
+    def second_task_map(self, first, alpha, teacher_correlation, kl=1.0) -> SecondTaskMap:
+        """All states of a second task on a grid: alpha an increasing array, teacher_correlation and kl numbers or arrays.
+
+        Cost: 0.5 s for each curve over alpha and 50 ms a state.
+        """
+        _free_reference(first)
+
+        def family(correlation, weight):
+            branches = self.second_branches(first, correlation, weight)
+            return Family(branches, lambda saddle, branch: self.second_record(saddle, first, branches.equations, branch),
+                          f"beta = {self.beta:g}, teacher_correlation = {correlation:g}, kl = {weight:g}")
+
+        return SecondTaskMap.compute(family, self.beta, first, alpha, teacher_correlation, kl)
+
+    def _first_family(self, kl) -> Family:
+        branches = self.first_branches(kl)
+        return Family(branches, lambda saddle, branch: self.first_record(saddle, branches.equations.kl, branch),
+                      f"beta = {self.beta:g}, kl = {branches.equations.kl:g}")
+
+    # ---- classical anchors, and binary weights under the Gibbs measure -----------------------------------------------
+
+    storage_capacity = staticmethod(storage_capacity)
+    storage_at_line = staticmethod(storage_at_line)
+    teacher_student = staticmethod(teacher_student)
+    teacher_student_transition = staticmethod(teacher_student_transition)
+    teacher_student_spinodal = staticmethod(teacher_student_spinodal)
+    high_temperature_transition = staticmethod(high_temperature_transition)
+    high_temperature_spinodal = staticmethod(high_temperature_spinodal)
+    gibbs = staticmethod(gibbs)
+    gibbs_transition = staticmethod(gibbs_transition)
+    gibbs_second = staticmethod(gibbs_second)
 
     def _checked(self, alpha, kl, branch) -> tuple[float, float, str]:
         return (check_real("alpha", alpha, 0.0, _LARGEST, open_low=True, remedy="it is the number of examples per weight"),
@@ -140,6 +212,14 @@ def _first_branches(beta: float, kl: float) -> Branches:
 @lru_cache(maxsize=128)
 def _second_branches(beta: float, kl: float, correlation: float, first: FirstEquations, conjugates) -> Branches:
     return Branches(SecondEquations(beta, kl, correlation, first, conjugates), 0.05)
+
+
+def _free_reference(first) -> None:
+    """ParameterError if `first` is not what a second task refers to."""
+    if not isinstance(first, FirstTask):
+        raise ParameterError("first is not a FirstTask; use the result of first_task")
+    if first.imposed_qd:
+        raise ParameterError("first has an imposed qd, so that it is no Gibbs state; use a free first_task")
 
 
 def _judged(equations, saddle: Saddle, qd: float | None) -> tuple[float, float]:
@@ -163,8 +243,8 @@ def _continued(equations, start, alpha: float) -> Saddle:
                 return found
             saddle, step = found, 1.5 * step
         elif step < 1e-4:
-            raise NoSolution(f"the {start.branch} branch continued from alpha = {start.alpha:.6g} does not reach {alpha:.6g}; the "
-                             f"nearest alpha where it was found is {saddle.alpha:.6g}")
+            raise NoSolution(f"the {start.branch} branch continued from alpha = {start.alpha:.6g} does not reach {alpha:.6g}; "
+                             f"the nearest alpha where it was found is {saddle.alpha:.6g}")
         else:
             step = min(step, abs(target - here)) / 2
 
@@ -180,7 +260,7 @@ def _imposed(equations, saddle: Saddle, alpha: float, qd: float) -> Saddle:
                 return found
             saddle, rest, step = found, goal, 1.5 * step
         elif step < 1e-3:
-            raise NoSolution(f"no saddle with qd = {qd:.6g} at alpha = {alpha:.6g} is connected to the free one; the nearest qd "
-                             f"where one was found is {-math.expm1(rest):.6g}")
+            raise NoSolution(f"no saddle with qd = {qd:.6g} at alpha = {alpha:.6g} is connected to the free one; the nearest "
+                             f"qd where one was found is {-math.expm1(rest):.6g}")
         else:
             step = min(step, abs(target - rest)) / 2

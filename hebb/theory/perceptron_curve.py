@@ -221,6 +221,14 @@ class Branches:
             c = Conjugates(*(alpha * slope for slope in point.energy.slopes))
         return None
 
+    def between(self, alpha: float) -> Saddle | None:
+        """The unstable saddle between the folds at a load; None where there is none or it cannot be followed."""
+        curve = self.poor_curve
+        if self.window is None or not curve.complete or not self.lower_spinodal.alpha < alpha < self.upper_spinodal.alpha:
+            return None
+        place = brentq(lambda x: math.log(self._plane(curve, x).alpha / alpha), self._upper[0], self._lower[0], xtol=1e-13)
+        return self._plane(curve, place)
+
     def _check(self, alpha: float, branch: str) -> None:
         """NoSolution where the branch does not exist, or where "unique" is not."""
         if self.window is None:
@@ -231,14 +239,14 @@ class Branches:
             return
         low = self.lower_spinodal.alpha if self.lower_spinodal else low
         high = self.upper_spinodal.alpha if self.upper_spinodal else high
-        low_end, high_end = f"{low:.7g}", f"{high:.7g}"
+        low_end, high_end, here = f"{low:.7g}", f"{high:.7g}", f"{self.name} = {alpha:.6g}"
         if branch == "unique" and low <= alpha <= high:
-            raise NoSolution(f"{self.name} = {alpha:.6g} lies in the window from {low_end} to {high_end} where a poor and a good "
-                             'branch coexist; choose branch="poor" or branch="good"')
+            raise NoSolution(f"{here} lies in the window from {low_end} to {high_end} where a poor and a good branch coexist; "
+                             'choose branch="poor" or branch="good"')
         if branch == "poor" and alpha > high:
-            raise NoSolution(f"no poor branch at {self.name} = {alpha:.6g}; the nearest {self.name} where it exists is {high_end}")
+            raise NoSolution(f"no poor branch at {here}; the nearest {self.name} where it exists is {high_end}")
         if branch == "good" and alpha < low:
-            raise NoSolution(f"no good branch at {self.name} = {alpha:.6g}; the nearest {self.name} where it exists is {low_end}")
+            raise NoSolution(f"no good branch at {here}; the nearest {self.name} where it exists is {low_end}")
 
     def _cold(self, alpha: float) -> Conjugates:
         return settle(self.equations, Conjugates(alpha, 0.0, 0.0), alpha, steps=12)

@@ -26,7 +26,7 @@ __all__ = ["Reference", "SecondEquations", "reference_density"]
 
 _REACH = 9.0               # of the Gaussian part of the field, in standard deviations
 _NODES = 14
-_NARROW = 0.12             # sqrt(Q)/c below which x and theta' are summed as they are
+_NARROW = 0.25             # sqrt(Q)/c below which the sum over x and theta' is taken as it is
 
 
 class Reference(NamedTuple):
@@ -98,7 +98,7 @@ class SecondEquations:
             second = gaussian_law(c, 0.0, nodes)
             agree, differ = (1 + self.teacher_correlation) / 2, (1 - self.teacher_correlation) / 2
             return second, Law(second.h, agree * second.up + differ * second.down, differ * second.up + agree * second.down)
-        narrow = deviation < _NARROW * coupling
+        narrow = deviation < _NARROW * coupling and abs(c.qd - c.q0 / 2) < coupling / 4
         reference = self._reference(1.2 if narrow else 4 * deviation / coupling, nodes)
         h, agree_up, agree_down, differ_up, differ_down = (_products if narrow else _mixture)(c, coupling, reference, nodes)
         agree, differ = (1 + self.teacher_correlation) / 2, (1 - self.teacher_correlation) / 2
@@ -127,7 +127,7 @@ def _kernel(h, centre, deviation):
 
 
 def _products(c: Conjugates, coupling: float, reference: Reference, nodes: float):
-    """The same for a narrow Gaussian part: every pair of theta' and a Gauss-Hermite node."""
+    """The same for a narrow Gaussian part: every pair of theta' and a Gauss-Hermite node, spread over the nodes h."""
     x, weight = np.polynomial.hermite_e.hermegauss(max(6, round(_NODES * nodes)))
     weight = weight / math.sqrt(2 * math.pi)
     up, down = (np.outer(item, weight).ravel() for item in (reference.up, reference.down))
@@ -138,4 +138,23 @@ def _products(c: Conjugates, coupling: float, reference: Reference, nodes: float
         fields.append(np.abs(b))
         straight.append((np.where(b >= 0, up, 0.0), np.where(b >= 0, 0.0, up)))
         turned.append((np.where(b >= 0, 0.0, down), np.where(b >= 0, down, 0.0)))
-    return (np.concatenate(fields), *np.concatenate(agree, axis=1), *np.concatenate(differ, axis=1))
+    return _spread(np.concatenate(fields), np.concatenate([*np.concatenate(agree, axis=1), *np.concatenate(differ, axis=1)]
+                                                          ).reshape(4, -1), c.qd - c.q0 / 2, coupling, nodes)
+
+
+def _spread(points, weights, A: float, coupling: float, nodes: float):
+    """Nodes h and weights (4 rows) with sum_h w F(h) = sum_points w F(points) for polynomials F on each panel: a point counts
+    for the nodes of its panel with their Lagrange polynomials there."""
+    edges = field_edges(0.0, float(points.max()) * (1 + 1e-12), math.inf, A, coupling)
+    edges = np.unique(np.concatenate([edges, (edges[1:] + edges[:-1]) / 2]))
+    count = max(6, round(_NODES * nodes))
+    h, _ = composite(edges, count)
+    panel = np.searchsorted(edges, points, side="right") - 1
+    local = (points - edges[panel]) / (edges[panel + 1] - edges[panel])
+    near, _ = composite(np.array([0.0, 1.0]), count)
+    gaps = near[:, None] - near + np.eye(count)
+    away = local[:, None] - near
+    away[away == 0] = 1e-300
+    basis = np.prod(local[:, None] - near, axis=1, keepdims=True) / (away * np.prod(gaps, axis=1))
+    place = (panel[:, None] * count + np.arange(count)).ravel()
+    return (h, *(np.bincount(place, (row[:, None] * basis).ravel(), h.size) for row in weights))
