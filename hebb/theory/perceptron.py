@@ -74,7 +74,8 @@ class Perceptron:
         branch: "unique" where one saddle exists; "poor" and "good" name the branches continued from small and from large loads
         through the window where both exist, and beyond it as far as they go (without a window both are the only branch).
         qd in (0, 1): imposed self-overlap, qd_hat being its Lagrange multiplier; followed from the free saddle of the branch.
-        start: a FirstTask nearby (of the same kl) whose branch is continued to this load without asking for others.
+        start: a FirstTask nearby (of the same kl) whose branch is continued to this load; where others exist is not asked, so
+        that what began as "unique" is named "continued".
         Raises NoSolution for "unique" inside the window, naming it, and where a branch does not exist, naming the nearest load
         where it does.
         """
@@ -83,7 +84,7 @@ class Perceptron:
             qd = check_real("qd", qd, 0.0, 1.0, open_low=True, open_high=True, remedy="it is the self-overlap <m^2>")
         equations = FirstEquations(self.beta, kl)
         if start is not None:
-            saddle, branch = _continued(equations, start, alpha), start.branch
+            saddle, branch = _continued(equations, start, alpha), _name(start)
         else:
             saddle = self.first_branches(kl).saddle(alpha, branch)
         if qd is not None:
@@ -115,7 +116,7 @@ class Perceptron:
         alpha, kl, branch = self._checked(alpha, kl, branch)
         branches = self.second_branches(first, teacher_correlation, kl)
         if start is not None:
-            saddle, branch = _continued(branches.equations, start, alpha), start.branch
+            saddle, branch = _continued(branches.equations, start, alpha), _name(start)
         else:
             saddle = branches.saddle(alpha, branch)
         return self.second_record(saddle, first, branches.equations, branch)
@@ -229,6 +230,10 @@ def _judged(equations, saddle: Saddle, qd: float | None) -> tuple[float, float]:
     if qd is not None:
         left = max(left, *(abs(point.site.order.qd - qd) / (1 - qd) for point in (saddle.point, finer)))
     return float(left), saddle.alpha * finer.energy.curvature * finer.site.variance2
+
+
+def _name(start) -> str:
+    return "continued" if start.branch == "unique" else start.branch
 
 
 def _continued(equations, start, alpha: float) -> Saddle:

@@ -93,15 +93,15 @@ def _hermite(f0, f1, d0, d1) -> np.ndarray:
     return np.array([2 * (f0 - f1) + d0 + d1, 3 * (f1 - f0) - 2 * d0 - d1, d0, f0])
 
 
-def trace(equations: Equations, start: Saddle, rising: bool = True) -> Curve:
+def trace(equations: Equations, start: Saddle, rising: bool = True, least: float = 0.0) -> Curve:
     """The branch through start, towards larger Q at first, until every larger load lies ahead.
 
     That is where r > 0.99 and Q grows like alpha^2 (`complete`). It also ends where it cannot be followed: without an upper
     spinodal, as at very low temperature, a poor branch runs off to 1 - qd -> 0. rising = False: from large loads towards
-    smaller Q, through the lower spinodal and some way up behind it. Points are in the order of rising Q at large loads.
+    smaller Q, through the lower spinodal and some way up behind it, or down to the load `least`; points are then reversed.
     Cost: 20-30 points of 7 coarse evaluations.
     """
-    rows, s, step, fold, complete = [], 0.0, 0.3, math.inf, False
+    rows, s, step, lowest, complete = [], 0.0, 0.3, math.inf, False
     saddle = start._replace(slopes=sensitivity(equations, start.c))
     ahead = np.array([1.0 if rising else -1.0, 0.0, 0.0])
     while True:
@@ -113,8 +113,9 @@ def trace(equations: Equations, start: Saddle, rising: bool = True) -> Curve:
         du = size * along
         rows.append((s, math.log(saddle.alpha), u, dlog, du, saddle.slopes))
         complete = order.r > 0.99 and 0.35 * along[0] < dlog < 0.7 * along[0]
-        fold = min(fold, saddle.alpha)
-        if (complete if rising else dlog > 0 and saddle.alpha > 1.03 * fold) or (order.rest < _SATURATED and order.r < 0.95):
+        lowest = min(lowest, saddle.alpha)
+        done = complete if rising else (dlog > 0 and saddle.alpha > 1.03 * lowest) or saddle.alpha < least
+        if done or (order.rest < _SATURATED and order.r < 0.95):
             break
         bend = (du - rows[-2][4]) / (s - rows[-2][0]) if len(rows) > 1 else np.zeros(3)
         step = min(step, _TURN / max(1e-3, float(np.linalg.norm(bend / size))))
@@ -144,6 +145,7 @@ class Branches:
 
     def __init__(self, equations: Equations, begin: float, name: str = "alpha"):
         self.equations, self.begin, self.name = equations, begin, name
+        self._asked = False                                # one saddle alone is found faster without the curve
 
     @cached_property
     def poor_curve(self) -> Curve:
@@ -184,10 +186,11 @@ class Branches:
 
         "unique" raises NoSolution inside the window of coexistence; "poor" and "good" are the branches before the first and
         behind the last fold wherever they exist, and both are the only branch where there is no fold. Cost: 12 evaluations,
-        and once those of the curve; without the curve 50 where plain updates from the teacher fall to a poor saddle.
+        and once those of the curve, 80-300; the first saddle, if it is a unique poor or a good one, without it: 50-120.
         """
-        if branch == "unique" and "poor_curve" not in self.__dict__:
-            found = self._alone(alpha)
+        if branch != "poor" and not self._asked and "poor_curve" not in self.__dict__:
+            self._asked = True
+            found = self._alone(alpha) if branch == "unique" else self._above_fold(alpha)
             if found is not None:
                 return found
         self._check(alpha, branch)
@@ -220,6 +223,16 @@ class Branches:
                 return newton(self.equations, found.c, alpha, slopes=found.slopes)
             c = Conjugates(*(alpha * slope for slope in point.energy.slopes))
         return None
+
+    def _above_fold(self, alpha: float) -> Saddle | None:
+        """The saddle without the curve, where plain updates from the teacher lead to one with a fold right below it."""
+        c = settle(self.equations, self._teacher(alpha), alpha, steps=12)
+        found = newton(self.equations, c, alpha, nodes=COARSE, tolerance=1e-6)
+        if found.error > 1e-6 or found.point.site.order.r < 0.9 or found.crossing <= 0:
+            return None
+        if not trace(self.equations, found, rising=False, least=self.begin).folds:
+            return None
+        return newton(self.equations, found.c, alpha, slopes=found.slopes)
 
     def between(self, alpha: float) -> Saddle | None:
         """The unstable saddle between the folds at a load; None where there is none or it cannot be followed."""

@@ -120,10 +120,10 @@ def newton(equations: Equations, c: Conjugates, alpha: float | None = None, *, p
         error = residual(conjugates(u), load, point, qd is not None)
         if plane is not None:
             left[0] = plane[0] @ (u - plane[1])
-            error = max(error, abs(left[0]))
+            error = max(error, abs(float(left[0])))
         if qd is not None:
             left[2] = here[3] - math.log1p(-qd)
-            error = max(error, abs(left[2]))
+            error = max(error, abs(float(left[2])))
         worse = worse + 1 if result is not None and error > 0.5 * result.error else 0
         if result is None or error < result.error:
             result = Saddle(conjugates(u), load, point, slopes, error)
