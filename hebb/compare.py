@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from . import compare_deep, compare_dense, compare_multitask, compare_perceptron
+from . import compare_deep, compare_dense, compare_multitask, compare_perceptron, compare_variational
 from .comparison import Comparison, Row, normal_score
 from .storage.results import Results
 from .storage.results import load as load_results
@@ -12,7 +12,7 @@ from .storage.results import load as load_results
 __all__ = ["Comparison", "Row", "compare", "compare_results", "normal_score"]
 
 _FAMILIES = {"dense": compare_dense, "multitask": compare_multitask, "perceptron": compare_perceptron,
-             "second_task": compare_perceptron}
+             "second_task": compare_perceptron, "variational_perceptron": compare_variational}
 
 
 def compare(folder) -> Comparison:
@@ -21,7 +21,7 @@ def compare(folder) -> Comparison:
 
 
 def compare_results(results: Results) -> Comparison | compare_deep.LearningTable:
-    """Join results with theory. Points without a theory keep their rows, with the reason; of networks the methods are joined."""
+    """Join results with theory. Points without a theory keep their rows, with the reason; of networks methods are joined."""
     if results.points[0]["kind"] == "network":
         return compare_deep.comparison(results)
     family = _FAMILIES[results.points[0]["kind"]]

@@ -10,6 +10,10 @@ w' with both teachers and that of the teachers scatter by 1/sqrt(N). All three a
 sample in place of their averages: only the share of weights with w' = W2 is in its saddle point. Differences from the theory of
 the own sample are averaged, and their scatter between samples is the error.
 
+*The margin.* Stabilities lie on a lattice of spacing 2/sqrt(N), and D < kappa is D < kappa' for the kappa' halfway between its
+neighbours, off by up to 1/sqrt(N). With the loss "violations" kappa' enters the theory (kappa = 0: kappa' = 0); of the others
+only the share of violated examples feels it, and has no z unless kappa' = kappa.
+
 *No z* where replica symmetry is not the answer: where the perfect state wins (or, for random labels, the weights freeze), and
 where the replicon ratio exceeds 1. Nor for chains that are too short: single flips change about N^(1/4) examples at the margin
 at once, so that with the loss "violations" their acceptance falls like exp(-c sqrt(N)/T) (docs/perceptron.md).
@@ -27,14 +31,15 @@ from .errors import NoSolution, ParameterError
 from .storage.results import Results
 from .theory.perceptron_gibbs import GibbsState, SecondGibbsState, gibbs, gibbs_second
 
-__all__ = ["LEGEND", "first_state", "of_sample", "rows", "second_state", "values_of"]
+__all__ = ["LEGEND", "first_state", "lattice_margin", "of_sample", "rows", "second_state", "values_of"]
 
-LEGEND = ("theory: replica-symmetric state of the infinite system at the load K/N; of a second task with every sample's own\n"
-          "overlaps of reference and teachers, errors are those of the difference. infinite: with their averages.")
+LEGEND = ("theory: replica-symmetric state of the infinite system at the load K/N (and at the margin of the lattice of\n"
+          "stabilities); of a second task with every sample's own overlaps of reference and teachers, errors are those of the\n"
+          "difference. infinite: with their averages (and the margin kappa).")
 
-_LAW = ("loss", "kappa", "labels")
 _EQUILIBRIUM = ("metropolis", "glauber")
-_CURVED = "an arccos of what fluctuates, biased at order 1/N: compare the overlap"
+_CURVED = "arccos of what fluctuates, biased at order 1/N: compare overlaps"
+_LATTICE = "kappa off the middle of the lattice of stabilities"
 _CURVES = ("generalization_error", "error_task1", "error_task2")
 _FIRST = ("r", "q", "training_error", "generalization_error")
 _SECOND = ("r1", "r2", "overlap_reference", "q", "training_error", "error_task1", "error_task2")
@@ -49,17 +54,19 @@ def rows(results: Results, theories: dict) -> list[Row]:
         try:
             if results.job["sampling"]["dynamics"] not in _EQUILIBRIUM:
                 raise NoSolution("quenches are not equilibrium")
-            state = (second_state if second else first_state)(point)
+            solve = second_state if second else first_state
+            state = solve(point)
+            infinite = values_of(solve(point, kappa=point["kappa"]))
             theories[index,] = state
             reason = "" if state.stable else f"RS unstable, replicon ratio {state.replicon_ratio:.2f}"
             samples = _of_samples(results, index, state) if second else {}
         except (NoSolution, ParameterError) as error:  # one point outside the theory's range must not hide the others
-            state, reason, samples = None, str(error), {}
+            state, reason, samples, infinite = None, str(error), {}, {}
         values = {} if state is None else values_of(state)
         names = _SECOND if second else _FIRST
         for name in names if point["loss"] == "violations" else (*names, "energy"):  # else alpha times the training error
             if name in results and np.isfinite(results[name].samples[index]).any():
-                found.append(_row(results, index, name, values, samples.get(name), reason))
+                found.append(_row(results, index, name, values, infinite, samples.get(name), reason))
     return found
 
 
@@ -69,15 +76,24 @@ def first_state(point: dict, **changed) -> GibbsState:
     Raises NoSolution where there is none."""
     _require_random_examples(point)
     number = "first_n_patterns" if point["kind"] == "second_task" else "n_patterns"
-    known = {"alpha": point[number] / point["n_spins"], "temperature": point["temperature"]}
-    return gibbs(**known | {name: point[name] for name in _LAW} | changed)
+    known = {"alpha": point[number] / point["n_spins"], "temperature": point["temperature"], "loss": point["loss"],
+             "kappa": lattice_margin(point) if point["loss"] == "violations" else point["kappa"], "labels": point["labels"]}
+    return gibbs(**known | changed)
+
+
+def lattice_margin(point: dict) -> float:
+    """Halfway between the two possible stabilities of a point around its kappa, or kappa = 0."""
+    n, kappa = point["n_spins"], point["kappa"]
+    below = n - 2 * (math.floor((n - kappa * math.sqrt(n)) / 2) + 1)  # the largest x < kappa sqrt(N)
+    return (below + 1) / math.sqrt(n) if kappa else 0.0
 
 
 def second_state(point: dict, **changed) -> SecondGibbsState:
     """The state of a point's second task after `first_state`, or of the same with another alpha, coupling, ..."""
     if "reference" in point:
         raise NoSolution("no theory for a given reference")
-    first = first_state(point, **{name: changed[name] for name in ("temperature",) if name in changed})
+    first = first_state(point, **{name: changed[name] for name in ("temperature", "kappa") if name in changed})
+    changed.pop("kappa", None)  # of both tasks
     if not first.stable:
         raise NoSolution(f"the first task is RS unstable, replicon ratio {first.replicon_ratio:.2f}")
     known = {"alpha": point["n_patterns"] / point["n_spins"]}
@@ -120,11 +136,11 @@ def _of_samples(results: Results, index: int, state: SecondGibbsState) -> dict[s
     return {name: np.array([math.nan if values is None else values[name] for values in own]) for name in values_of(state)}
 
 
-def _row(results: Results, index: int, name: str, values: dict, own: np.ndarray | None, reason: str) -> Row:
-    """One observable: values of the infinite system, and (D,) theory of the samples if they have one."""
+def _row(results: Results, index: int, name: str, values: dict, infinite: dict, own: np.ndarray | None, reason: str) -> Row:
+    """One observable: values of theory and of the infinite system, and (D,) theory of the samples if they have one."""
     estimate, point = results[name].estimate(index), results.points[index]
-    infinite = values.get(name, math.nan)
-    theory, mean, error, notes = infinite, estimate.mean, estimate.raw_error, ()
+    theory, limit = values.get(name, math.nan), infinite.get(name, math.nan)
+    mean, error, notes = estimate.mean, estimate.raw_error, ()
     z = z_infinite = math.nan
     if own is not None:
         done = results.done[index]
@@ -132,6 +148,8 @@ def _row(results: Results, index: int, name: str, values: dict, own: np.ndarray 
         differences = results[name].samples[index, done] - own[done]
         error = float(np.std(differences, ddof=1)) / math.sqrt(len(differences)) if len(differences) > 1 else math.nan
     excluded = reason or (_CURVED if name in _CURVES else "")
+    if not excluded and name == "training_error" and point["loss"] != "violations":
+        excluded = "" if math.isclose(lattice_margin(point), point["kappa"], abs_tol=1e-3 / point["n_spins"]) else _LATTICE
     if not excluded and estimate.too_short:
         excluded = "chain too short"
     if not excluded and not error > 0:
@@ -139,9 +157,10 @@ def _row(results: Results, index: int, name: str, values: dict, own: np.ndarray 
     if not excluded:
         samples = int(results.n_disorder[index])
         z = normal_score((mean - theory) / error, samples)
-        z_infinite = math.nan if own is None else normal_score((mean - infinite) / estimate.raw_error, samples)
+        if own is not None or limit != theory:
+            z_infinite = normal_score((mean - limit) / estimate.raw_error, samples)
         notes = (f"only {samples} samples",) if samples < FEWEST_SAMPLES else ()
-    return Row(point, name, mean, error, theory, infinite, z, z_infinite, "" if not values else "RS", excluded, notes,
+    return Row(point, name, mean, error, theory, limit, z, z_infinite, "" if not values else "RS", excluded, notes,
                _model_name(point))
 
 

@@ -22,10 +22,12 @@ from .params import load
 from .pictures import COLORS, house_style, image_figure
 from .plotting_multitask import multitask_figure
 from .plotting_perceptron import gibbs_figure
+from .plotting_variational import variational_figure
 
 __all__ = ["comparison_figure"]
 
-_FAMILIES = {"multitask": multitask_figure, "perceptron": gibbs_figure, "second_task": gibbs_figure}
+_FAMILIES = {"multitask": multitask_figure, "perceptron": gibbs_figure, "second_task": gibbs_figure,
+             "variational_perceptron": variational_figure}
 _CLIPPED_Z = 8.0
 _TITLES = {"m": "overlap $m$", "energy": "energy per spin"}
 

@@ -20,7 +20,8 @@ _CLIPPED_Z = 8.0
 _GRID = 25
 _MARKS = "osD^v<>p*h"
 _LABELS = {"alpha": r"load $\alpha = K/N$", "first_alpha": r"load of the first task $\alpha_1$",
-           "temperature": "temperature $T$", "teacher_correlation": "correlation of the teachers $r_0$", "coupling": r"coupling $\lambda$", "n_spins": "$N$"}
+           "temperature": "temperature $T$", "teacher_correlation": "correlation of the teachers $r_0$",
+           "coupling": r"coupling $\lambda$", "n_spins": "$N$"}
 _SYMBOLS = {"alpha": r"$\alpha$", "first_alpha": r"$\alpha_1$", "temperature": "T", "teacher_correlation": "$r_0$",
             "coupling": r"$\lambda$", "n_spins": "N"}
 _LOADS = {"alpha": "n_patterns", "first_alpha": "first_n_patterns"}

@@ -27,6 +27,7 @@ FLOORS = {
     "compare_dense": 6,
     "compare_multitask": 6,
     "compare_perceptron": 6,
+    "compare_variational": 6,
     "comparison": 6,
     "finite_size": 6,
     "log_storage": 6,
@@ -35,9 +36,12 @@ FLOORS = {
     "plotting_deep": 6,
     "plotting_multitask": 6,
     "plotting_perceptron": 6,
+    "plotting_variational": 6,
+    "perceptron_command": 7,
     "theory_command": 7,
     "__main__": 7,
     "bench": 7,
+    "bench_baselines": 7,
     "__init__": 7,
 }
 #: On one floor, but they must not see each other; only deep may see sampling.
