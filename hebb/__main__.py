@@ -35,6 +35,9 @@ examples:
   hebb theory dense --p-body 4 --r 0.8 --n-examples 10 --gamma 0.1 --temperature 0.3
   hebb theory dense --p-body 4 --gamma 0.35 --temperature 0.1 --ansatz 1RSB
   hebb theory multitask --n-patterns 3 --dilution 0.02:0.98:60 --temperature 0:1:60 --plot out.png
+  hebb theory perceptron --alpha 0.01:2:200 --plot out.png        a first task, all branches
+  hebb theory perceptron --alpha 2 --branch good --second-alpha 0.1:5:50 --teacher-correlation=-0.5:0.5:3 --save out.h5
+  hebb theory perceptron --alpha 1 --temperature 1                binary weights under the Gibbs measure
 """
 
 #: A comparison is off when a deviation exceeds this many standard errors.

@@ -6,9 +6,10 @@ import contextlib
 import math
 from pathlib import Path
 
+from . import perceptron_command
 from .errors import NoSolution, ParameterError, StorageError
 
-__all__ = ["add_arguments", "solve", "write"]
+__all__ = ["add_arguments", "check_targets", "solve", "values_of", "write"]
 
 _MOST_VALUES = 10**6             # of one axis
 _DATASET = ("r", "n_examples", "rho", "protocol")
@@ -27,6 +28,7 @@ def add_arguments(parser) -> None:
     multitask.add_argument("--n-patterns", type=int, default=3, metavar="K", help="number of patterns (default 3)")
     multitask.add_argument("--dilution", required=True, metavar="D", help="share of zero entries; 0.3 or 0.02:0.98:60")
     multitask.add_argument("--normalize-dilution", action="store_true", help="H over 1 - d, so that T_c = 1")
+    perceptron_command.add_arguments(models)
     for model in (dense, multitask):
         model.add_argument("--temperature", required=True, metavar="T", help="temperature; 0.3 or 0.01:1.2:100")
         model.add_argument("--r", type=float, metavar="R", help="quality of the examples, ]0, 1]")
@@ -54,10 +56,21 @@ def write(path, writer) -> None:
         raise StorageError(f"cannot write {path} ({error})") from error
 
 
+def check_targets(options) -> None:
+    """StorageError if --plot or --save names what cannot be written, before anything is computed."""
+    for path in filter(None, (options.plot, options.save)):
+        if Path(path).is_dir():
+            raise StorageError(f"cannot write {path}: it is a folder; name a file in it")
+        if not Path(path).resolve().parent.is_dir():
+            raise StorageError(f"cannot write {path}: there is no folder {Path(path).parent}")
+
+
 def solve(options) -> int:
     """Run the command; returns the exit code."""
+    if options.model == "perceptron":
+        return perceptron_command.solve(options)
     axis = "gamma" if options.model == "dense" else "dilution"
-    first, temperature = (_range(f"--{name}", getattr(options, name)) for name in (axis, "temperature"))
+    first, temperature = (values_of(f"--{name}", getattr(options, name)) for name in (axis, "temperature"))
     most = _most_points(options)
     if first.size * temperature.size > most:
         raise ParameterError(
@@ -72,11 +85,7 @@ def solve(options) -> int:
             raise ParameterError("--plot and --save draw and store phase diagrams; give a range, for example "
                                  f"--{axis} {'0:0.5:100' if axis == 'gamma' else '0.02:0.98:60'}")
         return run(options, dataset, float(first[0]), float(temperature[0]))
-    for path in filter(None, (options.plot, options.save)):
-        if Path(path).is_dir():
-            raise StorageError(f"cannot write {path}: it is a folder; name a file in it")
-        if not Path(path).resolve().parent.is_dir():
-            raise StorageError(f"cannot write {path}: there is no folder {Path(path).parent}")
+    check_targets(options)
     return _write_diagram(run(options, dataset, first, temperature), axis, options)
 
 
@@ -173,7 +182,7 @@ def _overlaps(theory, solution) -> str:
                    f"breaking slope = {solution.breaking_slope:.6g}")
 
 
-def _range(name: str, text: str):
+def values_of(name: str, text: str):
     """A finite number, or low:high:number as that many evenly spaced values."""
     import numpy as np
 

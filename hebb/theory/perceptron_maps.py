@@ -91,13 +91,14 @@ class SecondTaskMap(ArrayRecord):
 
         if ax is None:
             ax = plt.subplots(figsize=(5.5, 3.8), layout="constrained")[1]
-        errors = getattr(self, f"error_task{task}")
-        for i, j in np.ndindex(errors.shape[:2]):
+        errors, best = getattr(self, f"error_task{task}"), self.equilibrium
+        marker = "." if self.alpha.size < 2 else None
+        for i, j, row in np.ndindex(errors.shape[:3]):
             style = {"color": f"C{j}", "alpha": 1 / (1 + i)}
             words = [rf"$r_0$ = {self.teacher_correlation[j]:g}"] + [rf"$\gamma$ = {self.kl[i]:g}"] * (self.kl.size > 1)
-            marker = "." if self.alpha.size < 2 else None
-            ax.plot(self.alpha, self.at_equilibrium(f"error_task{task}")[i, j], marker=marker, label=", ".join(words), **style)
-            ax.plot(self.alpha, errors[i, j].T, "--", linewidth=0.8, **style)
+            stable = np.where(best[i, j] == row, errors[i, j, row], np.nan)
+            ax.plot(self.alpha, stable, marker=marker, label=None if row else ", ".join(words), **style)
+            ax.plot(self.alpha, errors[i, j, row], "--", linewidth=0.8, **style)
         weight = rf", $\gamma$ = {self.kl[0]:g}" if self.kl.size == 1 else ""
         ax.set(xlabel=r"$\alpha_2$", ylabel=rf"$\epsilon_{task}$",
                title=rf"$\beta$ = {self.beta:g}, $\alpha_1$ = {self.first_alpha:g}{weight}")
