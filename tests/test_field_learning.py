@@ -1,14 +1,14 @@
-"""The kernel of field-space learning against the slow reference, a plain loop of the same steps, and itself on other instruction
-sets."""
+"""The kernel of field-space learning against the slow reference, a plain loop of the same steps, and itself on other
+instruction sets."""
 
 import math
 
 import numpy as np
 import pytest
-from scipy.special import erfcx, log_ndtr
-
 from hebb.kernels.field_learning import FieldKernel
 from hebb.kernels.overlap import INSTRUCTION_SETS, instruction_set
+from scipy.special import erfcx, log_ndtr
+
 from hebb.models.variational import VariationalPerceptron
 
 SETS = INSTRUCTION_SETS[: INSTRUCTION_SETS.index(instruction_set()) + 1]
@@ -95,8 +95,8 @@ def test_epochs_are_those_of_a_plain_loop(optimizer, batch):
     sample, rng = model.draw(4), np.random.default_rng(5)
     theta, reference = rng.normal(size=(2, n))
     fast, state, powers = theta.copy(), np.zeros((2, n)), np.ones(2)
-    sample.kernel(0).train(fast, state, optimizer, 3, learning_rate=rate, momentum=momentum, weight_decay=decay, batch_size=batch,
-                           reference=reference, kl=kl, powers=powers, generator=stream(7))
+    sample.kernel(0).train(fast, state, optimizer, 3, learning_rate=rate, momentum=momentum, weight_decay=decay,
+                           batch_size=batch, reference=reference, kl=kl, powers=powers, generator=stream(7))
     xi, orders = sample.examples(0).astype(float), stream(7)
     first, second, t = np.zeros(n), np.zeros(n), 0
     for _ in range(3):
@@ -127,7 +127,8 @@ def test_epochs_may_be_cut_anywhere():
     for pieces in ([12], [5, 1, 6]):
         theta, state, powers, order = np.zeros(70), np.zeros((2, 70)), np.ones(2), stream()
         for number in pieces:
-            sample.kernel(0).train(theta, state, "adam", number, learning_rate=0.01, batch_size=9, powers=powers, generator=order)
+            sample.kernel(0).train(theta, state, "adam", number, learning_rate=0.01, batch_size=9, powers=powers,
+                                   generator=order)
         states.append([theta, state, powers])
     for one, two in zip(*states, strict=True):
         np.testing.assert_array_equal(one, two)

@@ -32,7 +32,7 @@ def test_how_long_a_sequence_is():
     ({"n_spins": 100, "alpha": "2"}, "alpha = '2' is not a number"),
     ({"n_spins": 100, "alpha": [1, 1]}, "takes 1: one for each later task"),
     ({"n_spins": 100, "alpha": [1, 1], "teacher_correlation": 1.5}, r"teacher_correlation = 1.5 is not a number in \[-1, 1\]"),
-    ({"n_spins": 100, "alpha": [1, 1], "teacher_correlation": [0.5, 0.5]}, r"alpha = \[1, 1\] has 2 entries and this sequence takes 3"),
+    ({"n_spins": 100, "alpha": [1, 1], "teacher_correlation": [0.5, 0.5]}, r"has 2 entries and this sequence takes 3"),
     ({"n_spins": 100, "alpha": [1, 1], "teacher_correlation": 0, "kl": -1}, "kl = -1 is not a number"),
     ({"n_spins": 100, "alpha": [], "teacher_correlation": 0}, "takes 2|has 0 entries"),
     ({"n_spins": 100, "alpha": 1, "teacher_correlation": [0.1] * 1000}, "1001 tasks is longer than 1000"),
@@ -66,7 +66,7 @@ def test_samples(n):
 
 
 def test_examples_are_what_a_teacher_labels():
-    """Stabilities of the teacher are |x|, those of a weight vector beside it have the mean r sqrt(2/pi); ties get either label."""
+    """Stabilities of the teacher are |x|, those of weights beside it have r times its mean; ties get either label."""
     sample = VariationalPerceptron(200, 60.0).draw(1)
     xi, teacher = sample.examples(0), sample.teachers[0].astype(int)
     stability = xi @ teacher / math.sqrt(200)
@@ -78,7 +78,8 @@ def test_examples_are_what_a_teacher_labels():
     assert_z(signs / math.sqrt(len(tied)), 1e-6, "labels of ties")
     turned = np.where(np.arange(200) < 50, -teacher, teacher)
     seen = xi @ turned / math.sqrt(200)
-    assert_z((seen.mean() - 0.5 * np.abs(stability).mean()) / (seen.std() / math.sqrt(len(xi))), 1e-6, "field beside the teacher")
+    error = seen.std() / math.sqrt(len(xi))
+    assert_z((seen.mean() - 0.5 * np.abs(stability).mean()) / error, 1e-6, "field beside the teacher")
 
 
 def test_gradient_is_the_derivative_of_the_loss():

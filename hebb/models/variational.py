@@ -1,14 +1,14 @@
 """A perceptron with binary weights in field space, which learns a sequence of tasks (arXiv:2212.02846).
 
-The weights are independent, w_i = +-1 with mean m_i = tanh(theta_i). By the central limit theorem such a perceptron gives an input
-x its label y with probability Phi(u), u = y m.x/sqrt(sum_i (1 - m_i^2)), and learns task t by minimising
+The weights are independent, w_i = +-1 with mean m_i = tanh(theta_i). By the central limit theorem such a perceptron gives an
+input x its label y with probability Phi(u), u = y m.x/sqrt(sum_i (1 - m_i^2)), and learns task t by minimising
 
     L_t(m) = -sum_mu ln Phi(u_mu) + kl_t D(m||m') ,
     D(m||m') = sum_i { (1+m_i)/2 ln[(1+m_i)/(1+m'_i)] + (1-m_i)/2 ln[(1-m_i)/(1-m'_i)] } ,
 
-m' the end of task t-1 (of the first task: m' = 0, the uniform prior). Its Gibbs measure at beta is exp(-beta L) on the flat measure
-prod dm_i. Task t has M_t = alpha_t N random inputs with the labels y = sgn(W_t.x) of its teacher; W_t,i = B_i W_{t-1},i with
-(1/N) sum B_i = r_0. Tests are made with the weights sgn(m): error arccos(p)/pi, p = (1/N) sum W sgn(m).
+m' the end of task t-1 (of the first task: m' = 0, the uniform prior). Its Gibbs measure at beta is exp(-beta L) on the flat
+measure prod dm_i. Task t has M_t = alpha_t N random inputs with the labels y = sgn(W_t.x) of its teacher;
+W_t,i = B_i W_{t-1},i with (1/N) sum B_i = r_0. Tests are made with the weights sgn(m): error arccos(p)/pi, p = (1/N) sum W sgn(m).
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ class VariationalSample:
 class VariationalPerceptron(Model):
     """A sequence of T tasks for a perceptron of n_spins binary weights in field space.
 
-    n_spins: N, from 1 to 10^7. alpha: M/N of the tasks, one number or T of them, with alpha N >= 1; M_t is rounded to an integer.
+    n_spins: N, from 1 to 10^7. alpha: M/N of the tasks, one number or T of them, with alpha N >= 1; M_t is rounded to an
+        integer.
     teacher_correlation: r_0 in [-1, 1] of each later task's teacher with the one before, one number or T - 1 of them. Which
         weights are turned is random, their number is not: the overlap of the teachers is r_0 to 1/N.
     kl: factor gamma >= 0 of the divergence in each task, one number or T of them.
@@ -127,8 +128,8 @@ class VariationalPerceptron(Model):
     def _rounded(self, alpha: float) -> int:
         number = alpha * self.n_spins
         if not 1 <= number < 2**31:
-            raise ParameterError(f"alpha = {alpha:g} on {self.n_spins} spins makes {number:.3g} examples, and a task has from 1 "
-                                 f"to 2^31; {'raise' if number < 1 else 'lower'} alpha or n_spins")
+            raise ParameterError(f"alpha = {alpha:g} on {self.n_spins} spins makes {number:.3g} examples, and a task has from "
+                                 f"1 to 2^31; {'raise' if number < 1 else 'lower'} alpha or n_spins")
         return round(number)
 
     @property

@@ -1,4 +1,4 @@
-"""What gradient descent and Hamiltonian Monte Carlo of a `VariationalPerceptron` have in common: checks, starts, observables."""
+"""What gradient descent and Hamiltonian Monte Carlo of a `VariationalPerceptron` share: checks, starts, observables."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _TEACHER_FIELD = 2.0
 class FieldChain(SpinBySpin):
     """R states theta (R, N) on one disorder sample, with the face of a `Chain`.
 
-    instance: of a `VariationalPerceptron`. start: "random", theta normal with variance 1, on streams keyed like the disorder. seed,
-    point, replicas: as in `Chain`. learning: a mapping, see the dynamics. options, corruption, order: of other dynamics.
+    instance: of a `VariationalPerceptron`. start: "random", theta normal with variance 1, on streams keyed like the disorder.
+    seed, point, replicas: as in `Chain`. learning: a mapping, see the dynamics. options, corruption, order: of other dynamics.
     """
 
     dynamics: str
@@ -55,8 +55,8 @@ class FieldChain(SpinBySpin):
         """Raise ParameterError for settings that neither of these dynamics can have."""
         check_choice("dynamics", dynamics, (cls.dynamics,))
         if not isinstance(model, VariationalPerceptron):
-            raise ParameterError(f"dynamics = {dynamics!r} moves fields of a variational_perceptron model, not of a {model.kind} "
-                                 "model; use 'metropolis'")
+            raise ParameterError(f"dynamics = {dynamics!r} moves fields of a variational_perceptron model, not of a "
+                                 f"{model.kind} model; use 'metropolis'")
         refuse_options(dynamics, options)
         check_integer("replicas", replicas, 1, 1024)
         check_integer("seed", seed, 0)
@@ -80,9 +80,9 @@ class FieldChain(SpinBySpin):
         """The observables of the present fields, `task` being the one that is learned; m = tanh(theta), T tasks.
 
         overlap (R, T): p = (1/N) W_t.sgn(m). r (R, T): (1/N) W_t.m. error (R, T): arccos(p)/pi, the test error of sgn(m).
-        training_error (R, T): share of the examples of each task that sgn(m) gets wrong, ties 1/2. qd (R,): (1/N) m.m. q0 (pairs,):
-        (1/N) m_a.m_b of two replicas. loss (R,): -(1/M) sum ln Phi(u) of the present task. kl (R,): divergence from the reference of
-        the present task per spin, in nats. Cost O(R N sum M_t).
+        training_error (R, T): share of the examples of each task that sgn(m) gets wrong, ties 1/2. qd (R,): (1/N) m.m. q0
+        (pairs,): (1/N) m_a.m_b of two replicas. loss (R,): -(1/M) sum ln Phi(u) of the present task. kl (R,): divergence from
+        the reference of the present task per spin, in nats. Cost O(R N sum M_t).
         """
         n, m, signs = self.model.n_spins, np.tanh(self.theta), self._signs
         wrong = [[np.mean(np.heaviside(-kernel.overlaps(w), 0.5)) for kernel in self.kernels] for w in signs]
@@ -122,6 +122,6 @@ def one_per_task(name: str, value, number: int) -> list:
     """A value for each of `number` tasks, from one for all or a list of them. Raises ParameterError."""
     values = list(value) if isinstance(value, (list, tuple)) else [value] * number
     if len(values) != number:
-        raise ParameterError(f"{name} = {shown(value)} has {len(values)} entries for {number} tasks; give one for all, or one per "
-                             "task")
+        raise ParameterError(f"{name} = {shown(value)} has {len(values)} entries for {number} tasks; give one for all, or one "
+                             "per task")
     return values

@@ -1,11 +1,11 @@
 """Hamiltonian Monte Carlo of the variational perceptron: samples of exp(-beta L(m)) on the flat measure prod dm_i.
 
-In theta = atanh m the density is exp(-U), U = beta L - sum ln(1 - m^2). A trajectory draws momenta p ~ N(0, 1), follows them for
-`steps` leapfrog steps of a length drawn within 20 % of `step_size`, and ends in a Metropolis test of the change of U + p^2/2
-(Neal, in Handbook of Markov Chain Monte Carlo (2011), ch. 5). It is exact at any step size; one trajectory is a sweep.
+In theta = atanh m the density is exp(-U), U = beta L - sum ln(1 - m^2). A trajectory draws momenta p ~ N(0, 1), follows them
+for `steps` leapfrog steps of a length drawn within 20 % of `step_size`, and ends in a Metropolis test of the change of U +
+p^2/2 (Neal, in Handbook of Markov Chain Monte Carlo (2011), ch. 5). It is exact at any step size; one trajectory is a sweep.
 
-Of a sequence only the last task is measured. Each earlier one is sampled by a chain of its own, whose last state is the m' that the
-next task is held to: the reference of a Franz-Parisi potential, one for all replicas of a disorder sample.
+Of a sequence only the last task is measured. Each earlier one is sampled by a chain of its own, whose last state is the m' that
+the next task is held to: the reference of a Franz-Parisi potential, one for all replicas of a disorder sample.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _TRIED = 100  # trajectories after which that is judged
 
 
 def hmc_settings(model: VariationalPerceptron, learning) -> dict:
-    """The table `learning` with defaults filled in, reference_sweeps as a list of one per earlier task. Raises ParameterError."""
+    """The table `learning` with defaults filled in, reference_sweeps as one per earlier task. Raises ParameterError."""
     if learning is not None and not isinstance(learning, Mapping):
         raise ParameterError(f"learning = {shown(learning)} is not a table; for dynamics = 'hmc' it may have {', '.join(HMC)}")
     given = dict(learning or {})
@@ -47,8 +47,8 @@ def hmc_settings(model: VariationalPerceptron, learning) -> dict:
     if fixed:
         settings["step_size"] = check_real("step_size", settings["step_size"], 0.0, 100.0, open_low=True)
         if given.get("tune_sweeps"):
-            raise ParameterError(f"tune_sweeps = {shown(given['tune_sweeps'])} beside step_size = {settings['step_size']:g}, which "
-                                 "is then not tuned; leave one of them out")
+            raise ParameterError(f"tune_sweeps = {shown(given['tune_sweeps'])} beside step_size = {settings['step_size']:g}, "
+                                 "which is then not tuned; leave one of them out")
         settings["tune_sweeps"] = 0
     sweeps = one_per_task("reference_sweeps", settings["reference_sweeps"], model.n_tasks - 1)
     return {
@@ -63,7 +63,8 @@ def hmc_settings(model: VariationalPerceptron, learning) -> dict:
 class _Walk:
     """R chains of one task under one table of settings: positions theta (R, N) and what tunes and counts them."""
 
-    def __init__(self, kernel, theta: np.ndarray, generators: list, reference: np.ndarray, beta: float, kl: float, settings: dict):
+    def __init__(self, kernel, theta: np.ndarray, generators: list, reference: np.ndarray, beta: float, kl: float,
+                 settings: dict):
         self.kernel, self.theta, self.generators, self.reference = kernel, theta, generators, reference
         self.beta, self.kl, self.steps, self.tune = beta, kl, settings["steps"], settings["tune_sweeps"]
         # where the potential is stiffest, that of the prior or of the examples: a beginning for the tuning
@@ -115,13 +116,14 @@ class _Walk:
         share = float(np.min(self.accepted)) / self.done
         if share < _LEAST:
             step = math.exp(float(self.log_step[np.argmin(self.accepted)]))
-            raise HebbError(f"{share:.2f} of the first {self.done} trajectories were accepted: leapfrog steps of {step:.3g} do not "
-                            "keep the energy; lower step_size, or leave it out to have it tuned")
+            raise HebbError(f"{share:.2f} of the first {self.done} trajectories were accepted: leapfrog steps of {step:.3g} do "
+                            "not keep the energy; lower step_size, or leave it out to have it tuned")
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What it takes to go on."""
-        return {"theta": self.theta.copy(), "log_step": self.log_step.copy(), "mean_log_step": self.mean_log_step.copy(),
-                "accepted": self.accepted.copy(), "counts": np.array([self.tuned, self.done]), "reference": self.reference.copy()}
+        held = {"theta": self.theta, "log_step": self.log_step, "mean_log_step": self.mean_log_step, "accepted": self.accepted,
+                "reference": self.reference}
+        return {name: array.copy() for name, array in held.items()} | {"counts": np.array([self.tuned, self.done])}
 
     def take(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Go on from there."""
@@ -134,8 +136,8 @@ class _Walk:
 class HamiltonianChain(FieldChain):
     """R replicas of the Gibbs measure exp(-beta L) of the last task on one disorder sample, at temperature 1/beta > 0.
 
-    start: "random", or "teacher" (theta = 2 W of the last task: the state of low error where there are two). learning: a mapping,
-    see HMC. Other arguments as in `FieldChain`. The trajectories of earlier tasks and those that tune a step size are
+    start: "random", or "teacher" (theta = 2 W of the last task: the state of low error where there are two). learning: a
+    mapping, see HMC. Other arguments as in `FieldChain`. The trajectories of earlier tasks and those that tune a step size are
     made by `advance` as well, before all others, and do not count as sweeps.
     The streams of the earlier tasks are keyed by (seed, point, disorder sample).
     Raises ParameterError; HebbError where fewer than 5 % of 100 trajectories are accepted. Cost of a trajectory: steps + 1
@@ -163,8 +165,8 @@ class HamiltonianChain(FieldChain):
     def check(cls, model: Model, *, temperature, replicas=2, start="random", corruption=None, dynamics="hmc", order="random",
               seed=0, learning=None, **options) -> None:
         """Raise ParameterError for settings no sampling of this model can have. Nothing is drawn."""
-        cls.check_common(model, replicas=replicas, start=start, corruption=corruption, dynamics=dynamics, order=order, seed=seed,
-                         options=options)
+        cls.check_common(model, replicas=replicas, start=start, corruption=corruption, dynamics=dynamics, order=order,
+                         seed=seed, options=options)
         check_real("temperature", temperature, 0.0, open_low=True,
                    remedy="it is 1/beta of exp(-beta L); to minimise, use dynamics = 'gradient' at temperature = 0")
         hmc_settings(model, learning)

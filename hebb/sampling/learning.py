@@ -3,8 +3,9 @@
     sgd:   v <- momentum v + learning_rate g ,      theta <- theta - v - learning_rate weight_decay theta
     adam:  moments of g with (0.9, 0.999, 1e-8),    theta <- theta - learning_rate (s/(sqrt(w) + 1e-8) + weight_decay theta)
 
-g = dL/dtheta is summed over the batch, not averaged; a batch of B of the M examples has B/M of the divergence. The optimiser starts
-anew with every task, and theta goes on from the end of the task before, which is also the reference m' of the divergence.
+g = dL/dtheta is summed over the batch, not averaged; a batch of B of the M examples has B/M of the divergence. The optimiser
+starts anew with every task, and theta goes on from the end of the task before, which is also the reference m' of the
+divergence.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ _RULE = "published rule"
 def learning_settings(model: VariationalPerceptron, learning) -> list[dict]:
     """The table `learning` as complete settings for each task. Raises ParameterError."""
     if not isinstance(learning, Mapping):
-        raise ParameterError(f"learning = {shown(learning)} is not a table; dynamics = 'gradient' needs at least the epochs of each "
-                             "task, for example learning = {epochs = 3000}")
+        raise ParameterError(f"learning = {shown(learning)} is not a table; dynamics = 'gradient' needs at least the epochs of "
+                             "each task, for example learning = {epochs = 3000}")
     check_keys("[sampling.learning]", learning, LEARNING)
     if "epochs" not in learning:
         raise ParameterError("[sampling.learning] must give epochs, their number for each task")
@@ -54,7 +55,8 @@ def _of_task(given: dict, n_examples: int) -> dict:
     optimizer = check_choice("optimizer", given["optimizer"], _OPTIMIZERS)
     momentum = given["momentum"]
     if optimizer == "adam" and momentum is not None:
-        raise ParameterError(f"momentum = {shown(momentum)} belongs to optimizer = 'sgd'; 'adam' has moments of its own; leave it out")
+        raise ParameterError(f"momentum = {shown(momentum)} belongs to optimizer = 'sgd'; 'adam' has moments of its own; "
+                             "leave it out")
     batch = given["batch_size"]
     if isinstance(batch, str):
         check_choice("batch_size", batch, (_RULE,))
@@ -64,8 +66,8 @@ def _of_task(given: dict, n_examples: int) -> dict:
         "optimizer": optimizer,
         "learning_rate": check_real("learning_rate", given["learning_rate"], 0.0, 1e3, open_low=True),
         "momentum": check_real("momentum", 0.9 if momentum is None else momentum, 0.0, 1.0, open_high=True),
-        "batch_size": check_integer("batch_size", batch, 0, n_examples, remedy="it is a number of examples of every task, 0 for "
-                                    f"all of them, or {_RULE!r}"),
+        "batch_size": check_integer("batch_size", batch, 0, n_examples, remedy="it is a number of examples of every task, 0 "
+                                    f"for all of them, or {_RULE!r}"),
         "weight_decay": check_real("weight_decay", given["weight_decay"], 0.0, 1e3),
     }
 
@@ -98,11 +100,11 @@ class GradientChain(FieldChain):
         self._before[:, 0] = self.errors()[:, 0]
 
     @classmethod
-    def check(cls, model: Model, *, temperature, replicas=2, start="random", corruption=None, dynamics="gradient", order="random",
-              seed=0, learning=None, **options) -> None:
+    def check(cls, model: Model, *, temperature, replicas=2, start="random", corruption=None, dynamics="gradient",
+              order="random", seed=0, learning=None, **options) -> None:
         """Raise ParameterError for settings no learning of this model can have. Nothing is drawn."""
-        cls.check_common(model, replicas=replicas, start=start, corruption=corruption, dynamics=dynamics, order=order, seed=seed,
-                         options=options)
+        cls.check_common(model, replicas=replicas, start=start, corruption=corruption, dynamics=dynamics, order=order,
+                         seed=seed, options=options)
         check_real("temperature", temperature, 0.0, 0.0, remedy="gradient descent minimises; set temperature = 0, or sample at "
                    "temperature = 1/beta with dynamics = 'hmc'")
         learning_settings(model, learning)
@@ -124,7 +126,8 @@ class GradientChain(FieldChain):
             left = n_sweeps if task == self.model.n_tasks - 1 else min(n_sweeps, int(self._ends[task]) - self.sweeps_done)
             for r, stream in enumerate(self._generators):
                 self.kernels[task].train(self.theta[r], self._state[r], epochs=left, reference=self.reference[r],
-                                         kl=self.model.kl[task], powers=self._powers[r], generator=stream, **self._options[task])
+                                         kl=self.model.kl[task], powers=self._powers[r], generator=stream,
+                                         **self._options[task])
             self.sweeps_done += left
             n_sweeps -= left
             if not np.isfinite(self.theta).all():
@@ -148,8 +151,8 @@ class GradientChain(FieldChain):
         """The observables of `FieldChain.observe`, and for sequences of tasks
 
         forgetting (R, T): the error on a task less what it was when its training ended; 0 until then.
-        transfer (R, T): 1/2, the error of a fresh perceptron, less the error on a task when its training began (until then: less
-        its present error). Both as in Lopez-Paz and Ranzato, NeurIPS 2017, task by task.
+        transfer (R, T): 1/2, the error of a fresh perceptron, less the error on a task when its training began (until then:
+        less its present error). Both as in Lopez-Paz and Ranzato, NeurIPS 2017, task by task.
         """
         seen, tasks = self.observe(self.task), np.arange(self.model.n_tasks)
         if self.model.n_tasks > 1:
