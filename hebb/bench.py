@@ -23,9 +23,11 @@ from pathlib import Path
 import numpy as np
 
 from . import models
+from .bench_baselines import annealer, numba_averages, numba_chain, pointwise
 from .models.base import kernel_module
 from .models.classes import Classes
 from .runs.executors import MPIExecutor, launch_command
+from .sampling.chain import Chain
 from .theory import Dense
 
 __all__ = ["Row", "main", "run"]
@@ -68,21 +70,22 @@ def run() -> tuple[list[Row], list[str]]:
     pairs, proposals = "1e9 spin-pattern pairs/s", "1e6 proposals/s"
     dense = models.Dense(n_spins=100, p_body=4, n_patterns=20833).draw(1)
     hopfield = models.Dense(n_spins=1000, p_body=2, n_patterns=50).draw(1)
-    numba_chain = _optional(_numba_chain, "numba", missing)
-    annealer = _optional(_annealer, "dwave-samplers", missing)
+    plain_chain = _optional(numba_chain, "numba", missing)
+    annealing = _optional(annealer, "dwave-samplers", missing)
     rows = []
     for temperature, sweeps, target in ((0.3, 150, 5), (1.0, 40, 2)):
         size = sweeps * dense.n_spins * dense.n_patterns / 1e9
         for precision, goal in ((np.float64, target), (np.float32, None)):
             rows.append(_row(f"dense P=4, N=100, K=20833, T={temperature}, planted start", pairs, size,
                              _hebb_chain(dense, temperature, sweeps), f"numba (fastmath, {precision.__name__})",
-                             numba_chain and numba_chain(dense, temperature, sweeps, precision), goal))
+                             plain_chain and plain_chain(dense, temperature, sweeps, precision), goal))
     for order, name in (("sequential", "its default sequential order"), ("random", "random order")):
         sweeps = 400
         rows.append(_row(f"P=2 Hopfield, N=1000, K=50, T=0.5, planted start, {name}", proposals, sweeps * 1000 / 1e6,
                          _hebb_chain(hopfield, 0.5, sweeps, order), "dwave-samplers",
-                         annealer and annealer(hopfield, 0.5, sweeps, order), 4))
-    rows += _averages_rows(_optional(_numba_averages, "numba", missing))
+                         annealing and annealing(hopfield, 0.5, sweeps, order), 4))
+    rows += _perceptron_rows(plain_chain)
+    rows += _averages_rows(_optional(numba_averages, "numba", missing))
     rows += _multitask_rows()
     rows.append(_phase_diagram_row())
     rows += _optional(_mpi_rows, "mpi4py", missing) or []
@@ -107,10 +110,10 @@ def _optional(build: Callable, name: str, missing: list[str]):
         return None
 
 
-def _hebb_chain(instance, temperature: float, sweeps: int, order: str = "random") -> Callable[[], float]:
+def _hebb_chain(instance, temperature: float, sweeps: int, order: str = "random", start=None) -> Callable[[], float]:
     def once() -> float:
         kernel = instance.kernel()
-        kernel.load(instance.condensed[None])
+        kernel.load((instance.condensed if start is None else start)[None])
         streams = [np.random.Generator(np.random.PCG64DXSM(3))]
         begin = time.perf_counter()
         kernel.sweep(sweeps, temperature, streams, "metropolis", order)
@@ -119,58 +122,21 @@ def _hebb_chain(instance, temperature: float, sweeps: int, order: str = "random"
     return once
 
 
-def _numba_chain():
-    """The same Metropolis chain, plainly written: x and A cached, one sum over the patterns per proposal."""
-    import numba
-
-    @numba.njit(fastmath=True)
-    def chain(spins, patterns, x, a, table_a, table_b, offset, temperature, sweeps, seed):
-        np.random.seed(seed)
-        n, k = patterns.shape
-        zero = table_a[0]
-        total_b = zero
-        for mu in range(k):
-            a[mu] = table_a[x[mu] + offset]
-            total_b += table_b[x[mu] + offset]
-        for _ in range(sweeps * n):
-            i = np.random.randint(n)
-            column = patterns[i]
-            total = zero
-            for mu in range(k):
-                total += column[mu] * a[mu]
-            cost = total_b + spins[i] * total
-            if cost <= 0 or np.random.random() < math.exp(-cost / temperature):
-                s = spins[i]
-                total_b = zero
-                for mu in range(k):
-                    x[mu] -= 2 * s * column[mu]
-                    a[mu] = table_a[x[mu] + offset]
-                    total_b += table_b[x[mu] + offset]
-                spins[i] = -s
-
-    def prepare(instance, temperature, sweeps, precision):
-        n = instance.n_spins
-        patterns = np.ascontiguousarray(instance.patterns.T)
-        x = np.arange(-n - 2, n + 3, dtype=float)
-        f = instance.model.potential(x, np.full(x.size, n))
-        table_a, table_b = np.zeros((2, x.size), precision)
-        table_a[2:-2] = (f[:-4] - f[4:]) / 2
-        table_b[2:-2] = (f[:-4] + f[4:]) / 2 - f[2:-2]
-
-        def once() -> float:
-            spins = instance.condensed.astype(np.int32)
-            overlaps = (spins @ patterns.astype(np.int32)).astype(np.int32)
-            cache = np.zeros(overlaps.size, precision)
-            begin = time.perf_counter()
-            chain(spins, patterns, overlaps, cache, table_a, table_b, n + 2, temperature, sweeps, 3)
-            return time.perf_counter() - begin
-
-        return once
-
-    return prepare
+def _perceptron_rows(plain_chain) -> list[Row]:
+    """Binary weights in equilibrium, alpha = 1: the acceptance is 2 % at T = 1, 22 % at T = 2."""
+    rows, sweeps = [], 300
+    for n, temperature, target in ((1001, 1.0, 3), (1001, 2.0, None), (301, 1.0, None), (3001, 1.0, None)):
+        instance = models.BinaryPerceptron(n, 1.0).draw(1)
+        chain = Chain(instance, temperature, replicas=1, start="random")
+        chain.advance(500)
+        start = chain.spins[0]
+        rows.append(_row(f"perceptron N={n}, alpha=1, T={temperature}, in equilibrium", "1e6 proposals/s", sweeps * n / 1e6,
+                         _hebb_chain(instance, temperature, sweeps, start=start), "numba (fastmath, float64)",
+                         plain_chain and plain_chain(instance, temperature, sweeps, np.float64, start), target))
+    return rows
 
 
-def _averages_rows(numba_chain) -> list[Row]:
+def _averages_rows(plain_chain) -> list[Row]:
     """Supervised learning: averaged examples (M = 10, r = 0.8), against the order P and the number of patterns."""
     rows = []
     for p, k, temperature, target in ((4, 17000, 0.4, 3), (4, 17000, 1.0, None), (2, 17000, 0.4, None), (3, 17000, 0.4, None),
@@ -179,7 +145,7 @@ def _averages_rows(numba_chain) -> list[Row]:
         sweeps = max(4, 20 * 17000 // k)
         rows.append(_row(f"averaged examples P={p}, N=128, K={k}, M=10, T={temperature}, planted start",
                          "1e9 spin-pattern pairs/s", sweeps * 128 * k / 1e9, _hebb_chain(instance, temperature, sweeps),
-                         "numba (fastmath, float64)", numba_chain and numba_chain(instance, temperature, sweeps), target))
+                         "numba (fastmath, float64)", plain_chain and plain_chain(instance, temperature, sweeps), target))
     return rows
 
 
@@ -223,87 +189,6 @@ def _multitask_rows() -> list[Row]:
         rows.append(_row(f"multitasking K=5, lumped Metropolis flips, N={n:.0e}", "1e6 proposals/s", flips / 1e6,
                          timed(n, "flips", flips), "bit kernel at N=1e6", spin_by_spin(1.0), None))
     return rows
-
-
-def _numba_averages():
-    """The same chain, plainly written: power sums and e_k cached, one Horner sum over the patterns per proposal. P is a
-    constant of the compiled code."""
-    import numba
-
-    def compiled(p):
-        @numba.njit(fastmath=True)
-        def chain(spins, entries, power, e, scale, temperature, sweeps, seed):
-            np.random.seed(seed)
-            n, k = entries.shape
-            for _ in range(sweeps * n):
-                i = np.random.randint(n)
-                column, s, total = entries[i], spins[i], 0.0
-                for mu in range(k):
-                    x = column[mu] * s
-                    term = 1.0
-                    for j in range(1, p):
-                        term = e[j, mu] - x * term
-                    total += x * term
-                cost = scale * total
-                if cost <= 0 or np.random.random() < math.exp(-cost / temperature):
-                    for mu in range(k):
-                        x = column[mu] * s
-                        odd = x
-                        for j in range(1, p, 2):
-                            power[j, mu] -= 2 * odd
-                            odd *= x * x
-                        for j in range(1, p):
-                            value, sign = 0.0, 1.0
-                            for i2 in range(1, j + 1):
-                                value += sign * power[i2, mu] * e[j - i2, mu]
-                                sign = -sign
-                            e[j, mu] = value / j
-                    spins[i] = -s
-
-        return chain
-
-    def prepare(instance, temperature, sweeps):
-        p, chain = instance.model.p_body, compiled(instance.model.p_body)
-        entries = np.ascontiguousarray(instance.stored.T)
-
-        def once() -> float:
-            spins = instance.condensed.astype(float)
-            power = np.array([np.sum((entries * spins[:, None]) ** j, axis=0) for j in range(p)])
-            e = np.ones_like(power)
-            for j in range(1, p):
-                e[j] = sum((-1) ** (i - 1) * power[i] * e[j - i] for i in range(1, j + 1)) / j
-            begin = time.perf_counter()
-            chain(spins, entries, power, e, 2 * instance.model.weight, temperature, sweeps, 3)
-            return time.perf_counter() - begin
-
-        return once
-
-    return prepare
-
-
-def _annealer():
-    """Simulated annealing at one fixed temperature on the explicit couplings. Its set-up time is measured with one sweep and
-    taken off, so that only proposals are compared."""
-    import dimod
-    from dwave.samplers import SimulatedAnnealingSampler
-
-    def prepare(instance, temperature, sweeps, order):
-        n = instance.n_spins
-        couplings = -(instance.patterns.T.astype(float) @ instance.patterns) / n
-        row, column = np.triu_indices(n, 1)
-        model = dimod.BinaryQuadraticModel.from_numpy_vectors(np.zeros(n), (row, column, couplings[row, column]), 0.0, "SPIN")
-        start = (instance.condensed[None].astype(np.int8), list(range(n)))
-
-        def timed(number: int) -> float:
-            begin = time.perf_counter()
-            SimulatedAnnealingSampler().sample(
-                model, num_reads=1, beta_schedule_type="custom", beta_schedule=[1 / temperature], num_sweeps_per_beta=number,
-                initial_states=start, seed=3, randomize_order=order == "random", proposal_acceptance_criteria="Metropolis")
-            return time.perf_counter() - begin
-
-        return lambda: timed(sweeps + 1) - timed(1)
-
-    return prepare
 
 
 def _mpi_rows() -> list[Row]:
@@ -361,36 +246,8 @@ def _phase_diagram_row(n_points: int = 100, sample: int = 24) -> Row:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # quad and root complain near the lines
             for g, t in chosen:
-                _pointwise(4, g, t)
+                pointwise(4, g, t)
         return (time.perf_counter() - begin) * n_points**2 / sample
 
     return _row("RS phase diagram P=4, 100 x 100 points with lines", "diagrams/s", 1.0, ours,
                 "scipy root + quad per point", theirs, 50)
-
-
-def _pointwise(p: int, gamma: float, temperature: float) -> list[float]:
-    """What a label needs, with library routines only: the RS states reached from retrieval and from a frozen start, and their
-    free energies."""
-    from scipy.integrate import quad
-    from scipy.optimize import root
-
-    def expectation(function, field, width):
-        def integrand(z):
-            return math.exp(-z * z / 2) / math.sqrt(2 * math.pi) * function((field + width * z) / temperature)
-
-        centre = min(max(-field / width, -8.0), 8.0) if width > 0 else 0.0
-        return quad(integrand, -9, 9, points=[centre], limit=200)[0]
-
-    def effective_field(m, q):
-        return p / 2 * m ** (p - 1), math.sqrt(gamma * p * min(max(q, 0.0), 1.0) ** (p - 1) / 2)
-
-    def equations(order):
-        field = effective_field(*order)
-        return [expectation(math.tanh, *field) - order[0], expectation(lambda x: math.tanh(x) ** 2, *field) - order[1]]
-
-    def free_energy(m, q):
-        log_cosh = expectation(lambda x: abs(x) + math.log1p(math.exp(-2 * abs(x))), *effective_field(m, q))
-        noise = gamma / (4 * temperature) * (1 - p * q ** (p - 1) + (p - 1) * q**p)
-        return (p - 1) / 2 * m**p - noise - temperature * log_cosh
-
-    return [free_energy(*root(equations, start, tol=1e-8).x) for start in ([0.99, 0.98], [0.0, 0.9])]

@@ -229,5 +229,6 @@ def test_another_program_agrees():
         for name, value, error in (("training_error", train, train_err), ("r", r, r_err), ("q", q, q_err)):
             spread = np.std(result[name].samples[0].reshape(32, -1).mean(axis=1), ddof=1)
             # a quoted error from 12 samples is itself uncertain: the scatter of 32 samples says what 12 have
-            z.append((float(result[name].mean[0]) - value) / math.hypot(max(error, spread / math.sqrt(12)), spread / math.sqrt(32)))
+            scatter = math.hypot(max(error, spread / math.sqrt(12)), spread / math.sqrt(32))
+            z.append((float(result[name].mean[0]) - value) / scatter)
     assert_z(z, ALARM)
