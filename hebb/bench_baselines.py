@@ -1,4 +1,4 @@
-"""The baselines of `hebb bench`: chains and saddle points as a careful user of numba, dwave-samplers or scipy would write them."""
+"""The baselines of `hebb bench`: what a careful user of numba, dwave-samplers or scipy would write for the same task."""
 
 from __future__ import annotations
 
