@@ -160,18 +160,10 @@ def _second(theory, kl: float, options) -> int:
     if points == 1:
         _no_files(options, "--second-alpha 0.1:5:50")
     check_targets(options)
-    _print("first task", first, _FIRST)
     if points == 1:
-        branches = theory.second_branches(first, float(correlations[0]), float(weights[0]))
-        for name in ("unique",) if branches.window is None else ("poor", "good"):
-            try:
-                state = theory.second_task(first, float(loads[0]), float(correlations[0]), kl=float(weights[0]), branch=name)
-            except NoSolution as error:
-                print(f"{name}: {error}")
-                continue
-            _print(name, state, _SECOND)
-        return 0
+        return _second_point(theory, first, float(loads[0]), float(correlations[0]), float(weights[0]))
     found = theory.second_task_map(first, loads, correlations, weights)
+    _print("first task", first, _FIRST)
     for i, weight in enumerate(weights):
         for j, correlation in enumerate(correlations):
             where = f"kl = {weight:g}, teacher_correlation = {correlation:g}, "
@@ -179,6 +171,24 @@ def _second(theory, kl: float, options) -> int:
                 for quantity in ("error_task1", "error_task2"):
                     _range_of(where + name, loads, getattr(found, quantity)[i, j, row], quantity)
     return _files(found, options)
+
+
+def _second_point(theory, first, alpha: float, correlation: float, kl: float) -> int:
+    """One line per state of the second task."""
+    branches = theory.second_branches(first, correlation, kl)
+    states, missing = {}, []
+    for name in ("unique",) if branches.window is None else ("poor", "good"):
+        try:
+            states[name] = theory.second_task(first, alpha, correlation, kl=kl, branch=name)
+        except NoSolution as error:
+            missing.append(f"{name}: {error}")
+    if not states:
+        raise NoSolution("; ".join(missing))
+    _print("first task", first, _FIRST)
+    for name, state in states.items():
+        _print(name, state, _SECOND)
+    print(*missing, sep="\n", end="\n" if missing else "")
+    return 0
 
 
 def _range_of(name: str, alpha, values, quantity: str) -> None:
@@ -224,16 +234,16 @@ def _gibbs(options) -> int:
     from .theory import Perceptron
 
     law = {name: getattr(options, name) for name in ("loss", "kappa", "labels") if getattr(options, name) is not None}
-    alpha = _number("--alpha", options.alpha)
-    first = Perceptron.gibbs(alpha, options.temperature, **law)
+    first = Perceptron.gibbs(_number("--alpha", options.alpha), options.temperature, **law)
     more = ("cost",) if first.loss != "violations" else ()
-    _print("gibbs" if options.second_alpha is None else "first task", first, _GIBBS + more)
     if options.second_alpha is not None:
         second = Perceptron.gibbs_second(first, _number("--second-alpha", options.second_alpha), options.temperature,
                                          1.0 if options.coupling is None else options.coupling,
                                          _number("--teacher-correlation", options.teacher_correlation, 0.0))
+        _print("first task", first, _GIBBS + more)
         _print("second task", second, _COUPLED + more)
         return 0
+    _print("gibbs", first, _GIBBS + more)
     try:
         edge = Perceptron.gibbs_transition(options.temperature, **law)
         print(f"equilibrium up to: alpha = {edge.alpha:.10g}, training_error = {edge.solution.training_error:.6g}")

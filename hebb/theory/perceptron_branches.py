@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,7 +49,7 @@ class Family(NamedTuple):
     def middle(self, alpha: float):
         """The record of the unstable state between the branches at a load, or None."""
         saddle = self.branches.between(alpha)
-        return None if saddle is None else self.state(saddle, "middle")
+        return None if saddle is None else replace(self.state(saddle, "middle"), stable=False)
 
     def ends(self) -> tuple[float, float]:
         """The loads between which branches coexist, to rounding where they end in folds; NaN if they nowhere do."""
@@ -75,7 +75,7 @@ def spinodals(family: Family) -> Spinodals:
             raise NoSolution(f"{family.name}: the {name} spinodal is no fold that can be followed, as at very large beta, "
                              "where 1 - qd vanishes on the way to it; take a smaller beta")
         fresh = saddle._replace(slopes=sensitivity(family.branches.equations, saddle.c, 1.0))
-        flat, state = abs(tangent(fresh)[1]), family.state(saddle, branch)
+        flat, state = abs(tangent(fresh)[1]), replace(family.state(saddle, branch), stable=False)
         found.append(PerceptronBoundary("spinodal", saddle.alpha, state, flat, state.residual < 1e-10 and flat < _FLAT))
     return Spinodals(*found)
 
