@@ -24,6 +24,7 @@ import numpy as np
 
 from . import models
 from .bench_baselines import annealer, numba_averages, numba_chain, pointwise
+from .bench_learning import learning_cases, torch_loops
 from .models.base import kernel_module
 from .models.classes import Classes
 from .runs.executors import MPIExecutor, launch_command
@@ -87,6 +88,11 @@ def run() -> tuple[list[Row], list[str]]:
     rows += _perceptron_rows(plain_chain)
     rows += _averages_rows(_optional(numba_averages, "numba", missing))
     rows += _multitask_rows()
+    loops = _optional(torch_loops, "torch", missing)
+    for what, size, ours, told, target in learning_cases():
+        for autograd in (False, True):
+            rows.append(_row(what, "batches/s", size, ours, "torch with autograd" if autograd else "torch by hand",
+                             loops and loops(*told, autograd=autograd), None if autograd else target))
     rows.append(_phase_diagram_row())
     rows += _optional(_mpi_rows, "mpi4py", missing) or []
     return rows, missing

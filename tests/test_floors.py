@@ -42,6 +42,7 @@ FLOORS = {
     "__main__": 7,
     "bench": 7,
     "bench_baselines": 7,
+    "bench_learning": 7,
     "__init__": 7,
 }
 #: On one floor, but they must not see each other; only deep may see sampling.

@@ -7,8 +7,8 @@ input x its label y with probability Phi(u), u = y m.x/sqrt(sum_i (1 - m_i^2)), 
     D(m||m') = sum_i { (1+m_i)/2 ln[(1+m_i)/(1+m'_i)] + (1-m_i)/2 ln[(1-m_i)/(1-m'_i)] } ,
 
 m' the end of task t-1 (of the first task: m' = 0, the uniform prior). Its Gibbs measure at beta is exp(-beta L) on the flat
-measure prod dm_i. Task t has M_t = alpha_t N random inputs with the labels y = sgn(W_t.x) of its teacher;
-W_t,i = B_i W_{t-1},i with (1/N) sum B_i = r_0. Tests are made with the weights sgn(m): error arccos(p)/pi, p = (1/N) sum W sgn(m).
+measure prod dm_i. Task t has M_t = alpha_t N random inputs with the labels y = sgn(W_t.x) of its teacher; W_t,i = B_i W_{t-1},i
+with (1/N) sum B_i = r_0. Tests are made with the weights sgn(m): error arccos(p)/pi, p = (1/N) sum W sgn(m).
 """
 
 from __future__ import annotations
