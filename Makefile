@@ -10,13 +10,15 @@ EXTRAS ?= mpi,test
 RANKS ?= 2
 DEMO ?= demo
 BIN := $(VENV)/bin
+COMMA := ,
+STAMP := $(VENV)/.installed-$(subst $(COMMA),-,$(EXTRAS))
 SOURCES := setup.py pyproject.toml $(wildcard cython_kernels/*.pyx cython_kernels/*.px[di] cython_kernels/*.h)
 
 .PHONY: all demo test lint clean
 
-all: $(VENV)/.installed
+all: $(STAMP)
 
-$(VENV)/.installed: $(SOURCES)
+$(STAMP): $(SOURCES)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
 	touch $@

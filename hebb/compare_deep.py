@@ -1,10 +1,10 @@
-"""Networks that learn tasks in sequence: methods side by side. There is no theory, hence no z: accuracies after the last task, with
-errors between disorder samples, and how much was forgotten.
+"""Networks that learn tasks in sequence: methods side by side. There is no theory, hence no z: accuracies after the last task,
+with errors between disorder samples, and how much was forgotten.
 
-average: accuracy on the test images, averaged over the tasks, at the end. gain: average less that of method "none" ("binary" for
-hidden weights) on the very same disorder samples. forgetting: accuracy of a task at the end of its own epochs less that
-at the end of all, averaged over the tasks but the last. new: accuracy of a task at the end of its own epochs, averaged over the
-tasks but the first. binary: average with the most probable binary weights. Joint training has no order to forget in.
+average: accuracy on the test images, averaged over the tasks, at the end. gain: average less that of method "none" ("binary"
+for hidden weights) on the very same disorder samples. forgetting: accuracy of a task at the end of its own epochs less that
+at the end of all, averaged over the tasks but the last. new: accuracy of a task at the end of its own epochs, averaged over
+the tasks but the first. binary: average with the most probable binary weights. Joint training has no order to forget in.
 """
 
 from __future__ import annotations
@@ -45,11 +45,9 @@ class LearningTable:
             body.append([*(_short(row[name]) for name in names), str(row["samples"]),
                          *("-" if math.isnan(row[key][0]) else with_error(*row[key]) for key in quantities)])
         point, seconds = self.results.points[0], self.results.seconds
-        data = point["measured"]
-        tail = (f"{point['images']}: {point['n_tasks']} tasks, {point['n_train']} training and {point['n_test']} test images each "
-                f"({data['training_images']} and {data['test_images']} in all); epochs per task: "
-                f"{self.results.job['sampling']['learning']['epochs']}; all tasks together took {seconds:.0f} s")
-        return aligned(body) + "\n\n" + tail
+        epochs = self.results.job["sampling"]["learning"]["epochs"]
+        return aligned(body) + (f"\n\n{point['n_tasks']} tasks of {point['images']}: {point['n_train']} images for training, "
+                                f"{point['n_test']} for testing, {epochs} epochs per task; {seconds:.0f} s of computing")
 
     @property
     def _names(self) -> tuple[str, ...]:

@@ -19,9 +19,9 @@ _TONES = dict(zip(METHODS, (COLORS[5], COLORS[0], COLORS[3], COLORS[1], "black",
 
 
 def learning_curves(results: Results) -> Figure:
-    """Test accuracies, bands: standard error between disorder samples. Left: of the first task, while the later ones are learned;
-    middle: averaged over the tasks that were begun (joint training: over all); right: of every task at the end. Vertical lines: a new
-    task begins. Broken lines: signs of hidden weights."""
+    """Test accuracies, bands: standard error between disorder samples. Left: of the first task, while others are learned;
+    middle: averaged over the tasks that were begun (joint training: over all); right: of every task at the end. Vertical lines:
+    a new task begins. Broken lines: signs of hidden weights."""
     ends = stage_ends(results, results.points[0])
     with house_style():
         figure = Figure(figsize=(14, 4.6), layout="constrained")

@@ -126,7 +126,8 @@ def test_gaussian_fields_through_two_layers():
 
 
 @pytest.mark.parametrize("beta", [0.4, 1.0, 3.0])
-def test_gradient_of_the_loss_is_a_difference_and_has_beta_explicitly(beta):
+def test_gradient_of_the_loss(beta):
+    """That which is written out, against differences and automatic differentiation."""
     net, trace, step = small_net(), [], 1e-6
     loss = torch.nn.functional.cross_entropy(net.forward(X, beta, frozen_noise(), trace), LABELS, reduction="sum")
     gradients = torch.autograd.grad(loss, net.parameters, retain_graph=True)
@@ -139,10 +140,14 @@ def test_gradient_of_the_loss_is_a_difference_and_has_beta_explicitly(beta):
                     values.append(float(loss_of(net, beta)))
                     theta[place] -= sign * step
             assert float(gradient[place]) == pytest.approx((values[0] - values[1]) / (2 * step), rel=1e-5, abs=1e-7)
-    for (a, mean, variance), theta, gradient in zip(trace, net.parameters, gradients, strict=True):
-        d, v = torch.autograd.grad(loss, [mean, variance], retain_graph=True)
-        n, mu = theta.shape[1], torch.tanh(beta * theta)
-        expected = beta * (1 - mu**2) * (d.T @ a / math.sqrt(n) - 2 * mu * (v.T @ a**2) / n)
+    x, noise = X, frozen_noise()  # the formula of the field, differentiated automatically
+    for layer, theta in enumerate(net.parameters):
+        mu, n, x = torch.tanh(beta * theta), theta.shape[1], torch.relu(x) if layer else x
+        mean, variance = x @ mu.T / math.sqrt(n), x**2 @ (1 - mu**2).T / n
+        torch.testing.assert_close(trace[layer][1:], (mean, variance), rtol=1e-12, atol=1e-15)
+        x = mean + noise(mean.shape) * variance.clamp_min(1e-12).sqrt()
+    differentiated = torch.autograd.grad(torch.nn.functional.cross_entropy(x, LABELS, reduction="sum"), net.parameters)
+    for gradient, expected in zip(gradients, differentiated, strict=True):
         torch.testing.assert_close(gradient, expected, rtol=1e-10, atol=1e-14)
 
 
@@ -246,7 +251,8 @@ def weights(trained):
 def test_methods_without_strength_are_no_protection():
     """With the streams of one point, bit for bit; and strength makes a difference, from the second task on."""
     plain, signs = (chain(method, point="0" * 64) for method in ("none", "binary"))
-    others = {(method, s): chain(method, s, "0" * 64) for method in ("kl", "kl_step", "ewc", "metaplasticity") for s in (0.0, 2.0)}
+    protected = itertools.product(("kl", "kl_step", "ewc", "metaplasticity"), (0.0, 2.0))
+    others = {key: chain(*key, "0" * 64) for key in protected}
     np.testing.assert_allclose(weights(signs), 0.1 * weights(plain), rtol=1e-6)
     for trained in (plain, signs, *others.values()):
         trained.advance(2)
@@ -286,8 +292,8 @@ def test_joint_training_meets_the_same_images_as_often():
     np.testing.assert_array_equal(counts[0][1], counts[1][1])
     assert len(met[0]) == 2000 and set(counts[0][1][counts[0][0][:, 0] == 1]) == {2}
     shares = np.bincount(joint._presentations(0, None)[:, 0]) / 500
-    assert_z((shares - [0.25, 0.5, 0.25]) / np.sqrt(np.array([0.25, 0.5, 0.25]) * (1 - np.array([0.25, 0.5, 0.25])) / 500), 1e-6,
-             "tasks in an epoch of joint training")
+    expected = np.array([0.25, 0.5, 0.25])
+    assert_z((shares - expected) / np.sqrt(expected * (1 - expected) / 500), 1e-6, "tasks in an epoch of joint training")
     inputs, labels = joint._batch(met[1][:64])
     for (task, image), row, label in zip(met[1], inputs, labels, strict=False):
         one, its = joint._tasks[task].training(np.array([image]))

@@ -1,2 +1,2 @@
-"""Deep networks with binary weights that learn tasks in sequence; see docs/deep.md. The only room that imports PyTorch, and only
-when a network is trained: `hebb.deep.trainer` can be asked what it accepts without it."""
+"""Deep networks with binary weights that learn tasks in sequence; see docs/deep.md. The only room that imports PyTorch, and
+only when a network is trained: `hebb.deep.trainer` can be asked what it accepts without it."""

@@ -83,7 +83,9 @@ class Metaplasticity(Protection):
 
 
 class Adam:
-    """Kingma and Ba (2015); steps are returned, not taken. mean, square: running moments of the gradient."""
+    """Kingma and Ba (2015); steps are returned, not taken. mean, square: running moments of the gradient.
+
+    The step is rate * mean/(sqrt(square) + eps) of moments over 1 - beta^t; those factors are taken out of the tensors."""
 
     def __init__(self, parameters: Sequence[torch.Tensor], rate: float, betas=(0.9, 0.99), eps: float = 1e-8):
         self.rate, self.betas, self.eps, self.steps = rate, betas, eps, 0
@@ -93,9 +95,11 @@ class Adam:
         """What is to be subtracted from the parameters."""
         self.steps += 1
         (first, second), steps = self.betas, []
-        rate, root = self.rate / (1 - first**self.steps), (1 - second**self.steps) ** -0.5
+        root = (1 - second**self.steps) ** 0.5
+        rate = self.rate * root / (1 - first**self.steps)
         for g, mean, square in zip(gradients, self.mean, self.square, strict=True):
-            mean.mul_(first).add_(g, alpha=1 - first)
+            mean.lerp_(g, 1 - first)
             square.mul_(second).addcmul_(g, g, value=1 - second)
-            steps.append((mean / square.sqrt().mul_(root).add_(self.eps)).mul_(rate))
+            scale = square.sqrt().add_(self.eps * root).div_(rate)
+            steps.append(torch.div(mean, scale, out=scale))
         return steps

@@ -1,9 +1,9 @@
 """A network at learning, with the face of a chain: one epoch of one task is a sweep.
 
-A disorder sample of a `VariationalNetwork` is its images, permutations and initial weights; the network learns its tasks in their
-order, `epochs` each, and meets every training image of the task once in an epoch. method = "joint" meets the same images equally
-often, but in a random order over all tasks. Everything else is the same for all methods: batches, optimiser and its rate per
-kind of network, number of steps.
+A disorder sample of a `VariationalNetwork` is its images, permutations and initial weights; the network learns its tasks in
+their order, `epochs` each, and meets every training image of the task once in an epoch. method = "joint" meets the same images
+equally often, but in a random order over all tasks. Everything else is the same for all methods: batches, optimiser and its
+rate per kind of network, number of steps.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ _SIGNS = ("binary", "metaplasticity")
 def learning_settings(model: VariationalNetwork, learning) -> dict:
     """The table `learning` with defaults filled in, epochs as one number per task. Raises ParameterError."""
     if not isinstance(learning, Mapping):
-        raise ParameterError(f"learning = {shown(learning)} is not a table; dynamics = 'backpropagation' needs at least the epochs "
-                             "per task, for example learning = {epochs = 5}")
+        raise ParameterError(f"learning = {shown(learning)} is not a table; dynamics = 'backpropagation' needs at least the "
+                             "epochs per task, for example learning = {epochs = 5}")
     check_keys("[sampling.learning]", learning, LEARNING)
     settings = {**LEARNING, **learning}
     if settings["epochs"] is ...:
@@ -47,8 +47,8 @@ def learning_settings(model: VariationalNetwork, learning) -> dict:
     epochs = settings["epochs"]
     epochs = list(epochs) if isinstance(epochs, (list, tuple)) else [epochs] * model.n_tasks
     if len(epochs) != model.n_tasks:
-        raise ParameterError(f"epochs = {shown(epochs)} has {len(epochs)} entries for {model.n_tasks} tasks; give one number, or "
-                             "one per task")
+        raise ParameterError(f"epochs = {shown(epochs)} has {len(epochs)} entries for {model.n_tasks} tasks; give one number, "
+                             "or one per task")
     signs = model.method in _SIGNS
     rate = settings["learning_rate"]
     if rate is None:
@@ -112,8 +112,8 @@ class NetworkChain(SpinBySpin):
             raise ParameterError(f"dynamics = 'backpropagation' trains networks (kind = \"network\"), not a {model.kind} model")
         refuse_options(dynamics, options)
         if replicas != 1:
-            raise ParameterError(f"replicas = {shown(replicas)} with dynamics = 'backpropagation': every disorder sample has one "
-                                 "network, and errors are the scatter between samples; set replicas = 1")
+            raise ParameterError(f"replicas = {shown(replicas)} with dynamics = 'backpropagation': every disorder sample has "
+                                 "one network, and errors are the scatter between samples; set replicas = 1")
         if not isinstance(start, str) or start != "random":
             raise ParameterError(f"start = {shown(start)} with dynamics = 'backpropagation': networks start = 'random'")
         if corruption is not None or order != "random":
@@ -220,8 +220,8 @@ class NetworkChain(SpinBySpin):
     def measure(self) -> dict[str, np.ndarray]:
         """The observables after the present epoch.
 
-        accuracy (1, tasks): on the test images of every task, with the mean weights mu = tanh(beta theta); accuracy_binary: with
-        the most probable binary weights sgn theta (the weights themselves where they are signs). training_loss (1,): mean
+        accuracy (1, tasks): on the test images of every task, with the mean weights mu = tanh(beta theta); accuracy_binary:
+        with the most probable binary weights sgn theta (the weights themselves where they are signs). training_loss (1,): mean
         cross-entropy in the epoch, with its noise. Of the posterior: first_layer_variance, mean of sigma there; kl: per weight,
         to the posterior at the end of the task before (in the first task: to the uniform one), in nats.
         """

@@ -58,7 +58,7 @@ class VariationalNetwork(Model):
         "none"     nothing
         "kl"       strength times KL(q || q'), q' the posterior at the end of the task before; 1 is Bayes' rule
         "kl_step"  as released with arXiv:2212.02846: q' is the posterior one step of the optimiser before, in every step
-        "ewc"      elastic weight consolidation (Kirkpatrick et al., PNAS 114, 3521 (2017)): strength/2 sum F (theta - theta')^2,
+        "ewc"      elastic weight consolidation (Kirkpatrick et al., PNAS 114, 3521 (2017)): strength/2 sum F (theta-theta')^2,
                    F the empirical Fisher information summed over the training images; 1 is Laplace's approximation
         "joint"    the same presentations of the same images as "none", in random order over all tasks: the upper bound
         and on real hidden weights whose signs are used, with straight-through gradients,
@@ -89,7 +89,8 @@ class VariationalNetwork(Model):
             if not isinstance(images, (list, tuple)) or not images or not all(isinstance(name, str) for name in images):
                 raise ParameterError(f"images = {shown(images)} is neither a set of images nor a list of them")
             if n_tasks not in (None, len(images)):
-                raise ParameterError(f"n_tasks = {shown(n_tasks)} with {len(images)} sets of images, one task each; leave it out")
+                raise ParameterError(f"n_tasks = {shown(n_tasks)} with {len(images)} sets of images, one task each; leave it "
+                                     "out")
             self.n_tasks, names = len(images), list(images)
         self.method = check_choice("method", method, METHODS)
         self.strength = METHODS[method]
@@ -109,8 +110,9 @@ class VariationalNetwork(Model):
                 raise DataError(f"the images of {found.name!r} have no labels (*-labels-idx1-ubyte); add them")
             classes = int(found.labels.max()) + 1
             if self.layers[0] != found.n_pixels or self.layers[-1] < classes:
-                raise ParameterError(f"layers = {list(self.layers)} do not fit {found.name!r}: its images have {found.n_pixels} "
-                                     f"pixels and {classes} classes, so that layers go from {found.n_pixels} to {classes}")
+                raise ParameterError(f"layers = {list(self.layers)} do not fit {found.name!r}: its images have "
+                                     f"{found.n_pixels} pixels and {classes} classes, so that layers go from {found.n_pixels} "
+                                     f"to {classes}")
 
     def parameters(self) -> dict:
         known = self._data | {"kind": self.kind, "layers": list(self.layers), "method": self.method}
