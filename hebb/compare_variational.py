@@ -118,6 +118,7 @@ def _sampled(results: Results, index: int, theories: dict) -> Iterator[Row]:
                 theory = values.get((name, task), math.nan)
                 excluded = reason or ("chain too short" if estimate.too_short else "")
                 excluded = excluded or ("" if estimate.raw_error > 0 else "no scatter between samples")
+                excluded = excluded if estimate.n else "no finished sample"
                 z = math.nan if excluded else normal_score((estimate.mean - theory) / estimate.raw_error, estimate.n)
                 notes = (f"only {estimate.n} samples",) if estimate.n < FEWEST_SAMPLES and not excluded else ()
                 yield Row(point, _label(name, task), estimate.mean, estimate.raw_error, theory, theory, z, math.nan, branch,

@@ -178,6 +178,8 @@ def _resolved(value: float, error: float) -> str:
 
 
 def _short(value) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_short, value))}]"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
