@@ -30,7 +30,7 @@ def cythonize():
     from Cython.Build import cythonize as run
 
     shared = ["chain.pxi", "bitgen.pxd", "acceptance.h", "instruction_sets.h"]
-    kernels = {"overlap": ["simd.h"], "real_patterns": ["real_simd.h", "real_simd_body.h"], "lumped": [],
+    kernels = {"overlap": ["simd.h", "bit_sliced.h"], "real_patterns": ["real_simd.h", "real_simd_body.h"], "lumped": [],
                "field_learning": ["field_simd.h", "field_simd_body.h", "field_math.h"]}
     distributions = str(Path(numpy.get_include()).parents[1] / "random" / "lib")  # numpy's C binomials and normals
     extensions = [

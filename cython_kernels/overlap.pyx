@@ -9,7 +9,8 @@ A flip of spin i costs, with s_i xi_i^mu = +-1,
 with integer tables A, B, so that the chain, its energy and its zero-cost flips are exact and equal on every instruction
 set. A and B are looked up again only after an acceptance. A proposal is the sum of A over the -1 bits of one column;
 the next 1, 2, 4, 8 or 16 proposals are summed together and then decided in order, and what follows an acceptance is summed
-again: the chain is exactly the sequential one.
+again: the chain is exactly the sequential one. Potentials that bend at few values of x alone, such as losses of perceptrons,
+have `StepKernel`, in which such a sum is a count of bits.
 """
 
 from contextlib import ExitStack
@@ -18,7 +19,7 @@ import numpy as np
 
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from cython_kernels.bitgen cimport HEBB_GLAUBER, HEBB_METROPOLIS, bitgen_t, draw, hebb_log, hebb_site, hebb_uniform
-from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint64_t
 from libc.stdlib cimport llabs
 
 
@@ -39,6 +40,22 @@ cdef extern from "simd.h" nogil:
         void (*limits)(int, double, double *, int) noexcept nogil
     void hebb_count(int32_t *, const uint8_t *, int64_t, int) noexcept nogil
     hebb_operations hebb_choose(int)
+
+cdef extern from "bit_sliced.h" nogil:
+    enum: HEBB_POINTS
+    enum: HEBB_CHUNK
+    ctypedef struct hebb_steps:
+        int64_t n_words, n_padded, first
+        int32_t n_planes, n_points, n_masks, below
+        int32_t mask[4]
+        int64_t weight[5]
+        int64_t second[4]
+    ctypedef struct hebb_step_operations:
+        void (*flip)(const hebb_steps *, uint64_t *, uint64_t *, const uint64_t *, const uint8_t *, int, int64_t *,
+                     int64_t *) noexcept nogil
+        void (*sums)(const hebb_steps *, const uint64_t *, const uint8_t **, int, int64_t *) noexcept nogil
+    void hebb_steps_count(const hebb_steps *, uint64_t *, const uint8_t *, int) noexcept nogil
+    hebb_step_operations hebb_choose_steps(int)
 
 cdef extern from "instruction_sets.h" nogil:
     int hebb_best_set()
@@ -230,5 +247,129 @@ cdef class OverlapKernel(SpinChain):
     @property
     def interaction(self):
         """Energies without fields (R,), tracked exactly in integers."""
+        self._require_loaded()
+        return self.unit * np.asarray(self.energy_) + self.constant
+
+
+def bends(tables):
+    """Where the potential of these tables bends: (first entry, entries, A below them) if it is one for all patterns, straight
+    but for at most 4 neighbouring values of x, and flat above them; else None."""
+    base, count = np.unique(tables.base), np.unique(tables.count)
+    if len(base) != 1 or len(count) != 1:
+        return None
+    row = slice(base[0], base[0] + count[0] + 1)
+    a, b = tables.a[row], tables.b[row]
+    bent = np.flatnonzero((b != 0) | (a != a[0]) & (a != 0))
+    if not len(bent):
+        return (0, 1, 0) if not np.any(a) else None
+    first, end = bent[0], bent[-1] + 1
+    below = a[0] if first else 0
+    fits = end - first <= HEBB_POINTS and np.all(a[:first] == below) and not np.any(a[end:])
+    return (int(first), int(end - first), int(below)) if fits else None
+
+
+cdef class StepKernel(SpinChain):
+    """An `OverlapKernel` for tables that `bends` takes: the same chain, bit for bit, several times faster.
+
+    Arguments as there; without zero entries. Cost of a proposal: K / 64 word operations for each value of A, of an accepted
+    flip: about 10 log2(N) K / 64.
+    """
+
+    cdef double unit, constant
+    cdef hebb_steps steps
+    cdef hebb_step_operations do
+    cdef object tables
+    cdef const uint8_t[:, ::1] minus
+    cdef uint64_t[::1] live
+    cdef uint64_t[:, :, ::1] planes, masks
+    cdef int64_t[::1] total_a, total_b, energy_
+    cdef int64_t[:, ::1] cost  # of the spins whose change is known, in units
+
+    def __init__(self, minus, int64_t n_patterns, tables, condensed, fields=None, instruction_set=None):
+        found = bends(tables)
+        if found is None:
+            raise ValueError("tables bend at too many values")
+        self.n_spins, stride = minus.shape
+        self.n_patterns = n_patterns
+        if stride % 8 or 8 * stride < n_patterns or len(tables.base) != n_patterns or tables.count[0] != self.n_spins:
+            raise ValueError("columns, tables and patterns differ in size")
+        self.tables, self.unit, self.constant = tables, tables.unit, tables.constant
+        first, n_points, below = found
+        self.steps.n_words = stride // 8
+        self.steps.n_padded = (self.steps.n_words + HEBB_CHUNK - 1) // HEBB_CHUNK * HEBB_CHUNK
+        self.steps.first, self.steps.n_points = first, n_points
+        self.steps.n_planes = int(self.n_spins).bit_length()
+        at = slice(tables.base[0] + first, tables.base[0] + first + n_points)
+        values = sorted({below, *tables.a[at].tolist()} - {0})
+        self.steps.n_masks, self.steps.below = len(values), values.index(below) if below else -1
+        cdef int j
+        for j in range(n_points):
+            a = tables.a[at][j]
+            self.steps.mask[j] = values.index(a) if a else -1
+            self.steps.second[j] = tables.b[at][j]
+        for j in range(len(values)):
+            self.steps.weight[j] = values[j]
+        self.minus = np.pad(minus, ((0, 0), (0, 8 * self.steps.n_padded - stride)))
+        live = np.zeros(64 * self.steps.n_padded, bool)
+        live[:n_patterns] = True
+        self.live = np.packbits(live, bitorder="little").view(np.uint64)
+        self.do = hebb_choose_steps(self._prepare(condensed, fields, instruction_set))
+        self.limits = hebb_choose(INSTRUCTION_SETS.index(self.instruction_set)).limits
+        self.widest = 8
+
+    def load(self, spins):
+        """Take the configurations spins (R, N) of +-1 and rebuild every cache. Cost O(R N K log2(N) / 64)."""
+        self._take(spins)
+        self.planes = np.zeros((self.n_replicas, self.steps.n_planes, self.steps.n_padded), np.uint64)
+        self.masks = np.zeros((self.n_replicas, max(1, self.steps.n_masks), self.steps.n_padded), np.uint64)
+        self.total_a = np.zeros(self.n_replicas, np.int64)
+        self.total_b = np.zeros(self.n_replicas, np.int64)
+        self.cost = np.zeros((self.n_replicas, self.n_spins), np.int64)
+        cdef int64_t r, i
+        with nogil:
+            for r in range(self.n_replicas):
+                for i in range(self.n_spins):
+                    hebb_steps_count(&self.steps, &self.planes[r, 0, 0], &self.minus[i, 0], self.spins_[r, i] > 0)
+                self._renew(r, 0, 0)
+        self.energy_ = np.sum(self.tables.f[self.tables.base[0] + self._indices()], axis=1)
+
+    cdef inline void _renew(self, int64_t r, int64_t i, int s) noexcept nogil:
+        """Caches after the flip of a spin i that was s; s = 0: of the overlaps as they are."""
+        self.do.flip(&self.steps, &self.planes[r, 0, 0], &self.masks[r, 0, 0], &self.live[0], &self.minus[i, 0], s,
+                     &self.total_a[r], &self.total_b[r])
+
+    cdef void _flip(self, int64_t r, int64_t i) noexcept nogil:
+        self._renew(r, i, self.spins_[r, i])
+        self.energy_[r] += self.cost[r, i]
+
+    cdef void _changes(self, int64_t r, const int64_t *sites, int n, double *change) noexcept nogil:
+        cdef const uint8_t *columns[16]
+        cdef int64_t minus[16]
+        cdef int j
+        for j in range(n):
+            columns[j] = &self.minus[sites[j], 0]
+        self.do.sums(&self.steps, &self.masks[r, 0, 0], columns, n, minus)
+        for j in range(n):
+            self.cost[r, sites[j]] = self.total_b[r] + self.spins_[r, sites[j]] * (self.total_a[r] - 2 * minus[j])
+            change[j] = self.unit * self.cost[r, sites[j]]
+
+    def _indices(self):
+        """(R, K) int32: how many entries agree with the spins."""
+        planes = np.asarray(self.planes)
+        index = np.zeros((self.n_replicas, self.n_patterns), np.int32)
+        for k in range(self.steps.n_planes):
+            bits = np.unpackbits(planes[:, k].view(np.uint8), axis=1, count=self.n_patterns, bitorder="little")
+            index += bits.astype(np.int32) << k
+        return index
+
+    @property
+    def overlaps(self):
+        """x_mu (R, K) int32, a copy."""
+        self._require_loaded()
+        return 2 * self._indices() - np.int32(self.n_spins)
+
+    @property
+    def interaction(self):
+        """Total energies (R,) without the field, tracked exactly in integers."""
         self._require_loaded()
         return self.unit * np.asarray(self.energy_) + self.constant

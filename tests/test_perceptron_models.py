@@ -6,10 +6,12 @@ import math
 import numpy as np
 import pytest
 from conftest import assert_z
+from hebb.kernels import overlap
 from test_kernels import SETS, streams
 
 from hebb import models, simulate
 from hebb.errors import HebbWarning, ParameterError
+from hebb.models import Instance
 from hebb.models.perceptron import labelled
 from hebb.runs.plan import Plan
 from hebb.sampling.chain import Chain
@@ -47,6 +49,31 @@ def test_energies_and_costs_are_the_definition(n, loss, kappa, instruction_set):
             flipped = np.where(np.eye(n, dtype=bool), -spins[r], spins[r])
             np.testing.assert_allclose(kernel.costs(r), instance.energy(flipped) - energy[r], atol=tolerance)
         kernel.sweep(5, 1.0, streams(3))
+
+
+@pytest.mark.parametrize("n, k", [(5, 1), (8, 40), (61, 64), (150, 513), (301, 1100)])
+@pytest.mark.parametrize("loss, kappa", [("violations", 0.0), ("violations", 0.6), ("violations", -9.9), ("hinge", 0.0)])
+def test_overlaps_bit_by_bit_give_the_same_chain(n, k, loss, kappa):
+    """The kernel for losses that bend at few values against the one for any, on all instruction sets and with fields."""
+    first = models.BinaryPerceptron(n, n_patterns=k, loss=loss, kappa=kappa)
+    instance = models.SecondTask(first, n_patterns=k, coupling=0.1, reference=np.ones(n)).draw(3).at(0.9, 1)
+    assert overlap.bends(instance.tables) is not None
+    chains = []
+    for kernel in (Instance.kernel(instance), *map(instance.kernel, SETS)):
+        kernel.load(np.random.default_rng(2).choice([-1, 1], size=(3, n)))
+        kernel.field_scale = [1.0, 0.5, 0.0]
+        kernel.sweep(12, [0.9, 0.5, 2.0], streams(3), "glauber")
+        chains.append((kernel.spins, kernel.energy, kernel.overlaps, kernel.accepted, kernel.lowest_overlap, kernel.costs(1)))
+    assert type(Instance.kernel(instance)) is overlap.OverlapKernel and type(instance.kernel()) is overlap.StepKernel
+    for chain in chains[1:]:
+        for one, other in zip(chains[0], chain, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_losses_that_bend_everywhere_have_the_general_kernel():
+    for keys in (dict(loss="quadratic"), dict(loss="hinge", kappa=0.3), dict(loss=math.exp), dict(loss=lambda d: -d)):
+        assert type(models.BinaryPerceptron(51, 1.0, **keys).draw(1).kernel()) is overlap.OverlapKernel
+    assert type(models.BinaryPerceptron(51, 1.0, loss=lambda d: 2.0).draw(1).kernel()) is overlap.StepKernel
 
 
 def test_perfect_squares_put_margins_on_the_lattice():

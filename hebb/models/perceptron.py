@@ -23,7 +23,7 @@ import numpy as np
 from ..errors import ParameterError
 from ..params import LOSSES, PerceptronLaw, check_integer, check_real, digest, shown
 from ..streams import Purpose, generator
-from .base import Instance, SpinModel, Tables, tabulate
+from .base import Instance, SpinModel, Tables, kernel_module, tabulate
 from .patterns import BitPatterns, as_numbers, pack
 
 __all__ = ["BinaryPerceptron", "PerceptronInstance", "SecondTask", "SecondTaskInstance", "labelled"]
@@ -38,6 +38,13 @@ class PerceptronInstance(Instance):
     def __init__(self, model: SpinModel, bits: BitPatterns, teacher: np.ndarray | None, fields=None, disorder: int = 0):
         super().__init__(model, bits, fields, disorder)
         self.teacher = teacher
+
+    def kernel(self, instruction_set: str | None = None):
+        """A fresh compiled kernel on this disorder: of overlaps kept bit by bit where the loss allows it, the same chain."""
+        kernels = kernel_module()
+        if kernels.bends(self.tables) is None:
+            return super().kernel(instruction_set)
+        return kernels.StepKernel(self.bits.minus, self.n_patterns, self.tables, self.condensed, self.fields, instruction_set)
 
     @property
     def condensed(self) -> np.ndarray:
