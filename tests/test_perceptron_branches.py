@@ -90,6 +90,16 @@ def test_one_smooth_branch():
     assert curve.overlap[0, 1] == theory.first_task(1.0).overlap
 
 
+def test_a_poor_branch_without_an_end():
+    theory = Perceptron(100.0)
+    edge = theory.at_line()                                                  # before the load where curves begin
+    assert edge.converged and 0.4 < edge.alpha < 0.5
+    ratios = [theory.first_task(edge.alpha * factor).replicon_ratio for factor in (0.99, 1.01)]
+    assert ratios[0] < 1 < ratios[1]
+    with pytest.raises(NoSolution, match=r"begins at alpha = 0\.83294\d+ and the poor one has no fold .* take a smaller beta"):
+        theory.spinodals()
+
+
 # ---- curves ----------------------------------------------------------------------------------------------------------
 
 def check_curve(curve):

@@ -66,15 +66,19 @@ class Family(NamedTuple):
 
 def spinodals(family: Family) -> Spinodals:
     """Both ends of the window in which branches coexist. alpha is known to 1e-12, order parameters there to its root."""
-    if family.branches.window is None:
+    branches = family.branches
+    if branches.window is None:
         raise family.no_coexistence("spinodal")
+    lower, upper = branches.lower_spinodal, branches.upper_spinodal
+    if lower is None or upper is None:
+        known = [f"the {name} branch {does} at alpha = {fold.alpha:.10g}" if fold else
+                 f"the {name} one has no fold that can be followed (it was, {way} alpha = {end:.6g})"
+                 for name, does, way, fold, end in zip(("good", "poor"), ("begins", "ends"), ("down to", "up to"),
+                                                       (lower, upper), branches.window, strict=True)]
+        raise NoSolution(f"{family.name}: {' and '.join(known)}; take a smaller beta")
     found = []
-    for name, saddle, branch in (("lower", family.branches.lower_spinodal, "good"),
-                                 ("upper", family.branches.upper_spinodal, "poor")):
-        if saddle is None:
-            raise NoSolution(f"{family.name}: the {name} spinodal is no fold that can be followed, as at very large beta, "
-                             "where 1 - qd vanishes on the way to it; take a smaller beta")
-        fresh = saddle._replace(slopes=sensitivity(family.branches.equations, saddle.c, 1.0))
+    for saddle, branch in ((lower, "good"), (upper, "poor")):
+        fresh = saddle._replace(slopes=sensitivity(branches.equations, saddle.c, 1.0))
         flat, state = abs(tangent(fresh)[1]), replace(family.state(saddle, branch), stable=False)
         found.append(PerceptronBoundary("spinodal", saddle.alpha, state, flat, state.residual < 1e-10 and flat < _FLAT))
     return Spinodals(*found)
@@ -96,8 +100,8 @@ def transition(family: Family) -> PerceptronBoundary:
                              f"{high:.6g}, where they coexist")
         if abs(step) > 1e-12 * alpha:
             alpha = min(max(alpha + step, low), high)
-    left = abs(gap)
-    return PerceptronBoundary("transition", alpha, poor, left, poor.converged and good.converged and left < 1e-10, good)
+    left, scale = abs(gap), 1 + abs(poor.free_entropy)
+    return PerceptronBoundary("transition", alpha, poor, left, poor.converged and good.converged and left < 1e-11 * scale, good)
 
 
 def at_line(family: Family, branch: str = "poor") -> PerceptronBoundary:
@@ -114,11 +118,16 @@ def at_line(family: Family, branch: str = "poor") -> PerceptronBoundary:
         inside = inside[inside < place] if branch == "poor" else inside[inside > place]
     ratios = np.array([_ratio(branches, math.exp(curve.log_alpha[int(k)]), conjugates(curve.u[int(k)])) for k in inside])
     passed = np.flatnonzero((ratios[:-1] < 1) != (ratios[1:] < 1))
-    if not passed.size:
+    if branch == "poor" and ratios[0] >= 1:             # before the first point of the curve: it vanishes with the load
+        high = low = branches.begin
+        while family.at(low, branch).replicon_ratio >= 1:
+            high, low = low, low / 2
+    elif passed.size:
+        low, high = (math.exp(curve.log_alpha[int(inside[passed[end] + k])]) for k in (0, 1))
+    else:
         raise NoSolution(f"{family.name}: the replicon ratio of the {branch} branch does not pass 1; it is "
                          f"{'below' if ratios[0] < 1 else 'above'} 1, from {ratios.min():.3g} to {ratios.max():.3g}, wherever "
                          "it was followed")
-    low, high = (math.exp(curve.log_alpha[int(inside[passed[end] + k])]) for k in (0, 1))
     alpha = brentq(lambda alpha: math.log(family.at(alpha, branch).replicon_ratio), low, high, xtol=1e-13, rtol=4 * _EPS)
     state = family.at(alpha, branch)
     left = abs(state.replicon_ratio - 1)
