@@ -52,8 +52,8 @@ OPTIMIZERS = ("sgd", "adam")
 cdef class FieldKernel:
     """The examples of one task.
 
-    minus: uint8 (M, stride), one bit for each column, set where y x_i = -1, least significant bit first; stride is a multiple of 8
-        bytes and bits beyond n_spins are 0. instruction_set: "avx512", "avx2", "plain", or None for the widest.
+    minus: uint8 (M, stride), one bit for each column, set where y x_i = -1, least significant bit first; stride is a
+        multiple of 8 bytes and bits beyond n_spins are 0. instruction_set: "avx512", "avx2", "plain", or None for the widest.
     Memory: M stride bytes, and 72 per spin for work. One thread at a time.
     """
 

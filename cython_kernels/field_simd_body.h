@@ -67,7 +67,8 @@ HEBB_INLINE void HEBB_NAME(hebb_spread)(double *spread, const uint8_t *const *ro
 }
 
 /* xi.x of n <= HEBB_TILE rows; rows has room for HEBB_TILE + HEBB_ROWS */
-HEBB_INLINE void HEBB_NAME(hebb_tile)(const double *x, double total, const uint8_t **rows, int64_t n, int64_t stride, double *out)
+HEBB_INLINE void HEBB_NAME(hebb_tile)(const double *x, double total, const uint8_t **rows, int64_t n, int64_t stride,
+                                      double *out)
 {
     for (int64_t j = n; j % HEBB_ROWS; j++)
         rows[j] = rows[0]; /* so that groups are full; what they give is not used */
@@ -164,7 +165,8 @@ HEBB_TARGET static void HEBB_NAME(hebb_adam)(const hebb_field *f, double kl, heb
     }
 }
 
-HEBB_TARGET static void HEBB_NAME(hebb_kick)(const hebb_field *f, double beta, double kl, double step, double *restrict momentum)
+HEBB_TARGET static void HEBB_NAME(hebb_kick)(const hebb_field *f, double beta, double kl, double step,
+                                              double *restrict momentum)
 {
     const double *restrict theta = f->theta, *restrict prior = f->prior, *restrict m = f->m, *restrict sigma = f->sigma,
                           *restrict spread = f->spread;
@@ -214,7 +216,8 @@ HEBB_TARGET static void HEBB_NAME(hebb_overlaps)(const hebb_field *f, const doub
     }
 }
 
-HEBB_TARGET static void HEBB_NAME(hebb_normal)(const double *restrict u, int64_t n, double *restrict h, double *restrict log_normal)
+HEBB_TARGET static void HEBB_NAME(hebb_normal)(const double *restrict u, int64_t n, double *restrict h,
+                                                double *restrict log_normal)
 {
     for (int64_t j = 0; j < n; j++) {
         h[j] = hebb_inverse_mills(u[j]);
@@ -224,9 +227,9 @@ HEBB_TARGET static void HEBB_NAME(hebb_normal)(const double *restrict u, int64_t
 
 static hebb_field_operations HEBB_NAME(hebb_field_operations)(void)
 {
-    return (hebb_field_operations){HEBB_NAME(hebb_forward), HEBB_NAME(hebb_gradient), HEBB_NAME(hebb_sgd),   HEBB_NAME(hebb_adam),
-                                   HEBB_NAME(hebb_kick),    HEBB_NAME(hebb_drift),    HEBB_NAME(hebb_sites), HEBB_NAME(hebb_overlaps),
-                                   HEBB_NAME(hebb_normal)};
+    return (hebb_field_operations){HEBB_NAME(hebb_forward), HEBB_NAME(hebb_gradient), HEBB_NAME(hebb_sgd),
+                                   HEBB_NAME(hebb_adam),    HEBB_NAME(hebb_kick),     HEBB_NAME(hebb_drift),
+                                   HEBB_NAME(hebb_sites),   HEBB_NAME(hebb_overlaps), HEBB_NAME(hebb_normal)};
 }
 
 #undef hebb_vector
