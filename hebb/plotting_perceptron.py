@@ -17,7 +17,7 @@ from .pictures import COLORS, house_style
 __all__ = ["draw_z", "gibbs_figure"]
 
 _CLIPPED_Z = 8.0
-_GRID = 25
+_GRID = 17
 _MARKS = "osD^v<>p*h"
 _LABELS = {"alpha": r"load $\alpha = K/N$", "first_alpha": r"load of the first task $\alpha_1$",
            "temperature": "temperature $T$", "teacher_correlation": "correlation of the teachers $r_0$",
@@ -33,7 +33,7 @@ _TITLES = {"r": "overlap with the teacher $r$", "q": "overlap of replicas $q$", 
 def gibbs_figure(comparison: Comparison) -> Figure:
     """One column per model (loss, margin, labels): its overlaps and training error along the parameter with most values, one
     colour for each value of the others (points; lines: the infinite system where it is replica symmetric and the equilibrium),
-    and z-scores. Cost: 20 ms for each of 25 points of a line."""
+    and z-scores. Cost: 20 ms for each of 17 points of a line."""
     groups: dict[str, list[Row]] = {}
     for row in comparison.rows:
         groups.setdefault(row.model, []).append(row)

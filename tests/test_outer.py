@@ -118,3 +118,35 @@ def test_multitasking_notebook(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "rho_par = 0.368453: 27 examples of r = 0.3" in done.stdout and "rho_x   = 1.891252" in done.stdout
     assert float(done.stdout.split("at N = 1e8: ")[1].split()[0]) < 5e-3
+
+
+def test_figures_of_continual_learning(tmp_path):
+    """A quick form of some panels: curves to the public numbers, simulations next to them."""
+    figures = runpy.run_path(str(ROOT / "paper_figures" / "continual_2212_02846.py"))
+    figure, curve = figures["order_parameters"](points=10)
+    figure.savefig(tmp_path / "2a.png")
+    np.testing.assert_allclose(curve.qd[0, 4], 0.9117506156, atol=1e-9)  # alpha = 1
+
+    figure, table = figures["dynamics"](n_spins=201, trials=4, epochs=100, loads=(0.5, 2.0))
+    figure.savefig(tmp_path / "1a.png")
+    assert abs(table[0.5][0] - 0.3554) < 0.06 and table[2.0][0] < 0.2  # errors of a trial scatter by 0.03 at alpha = 0.5
+
+    figure, table = figures["imposed_overlap"](n_spins=201, trials=2, epochs=40, points=3)
+    figure.savefig(tmp_path / "2d.png")
+    assert np.all(np.diff(list(table.values())) < 0)
+
+    figure, table = figures["second_task"](n_spins=201, trials=3, epochs=(600, 600), loads=(1.0,), grid=(0.5, 1.0))
+    figure.savefig(tmp_path / "3ab.png")
+    first, second = np.array([[table[r0, 1.0][2 * task] for r0 in (-0.5, 0.0, 0.5)] for task in (0, 1)])
+    assert second[0] > second[2] and first[0] > first[2]  # like teachers help both tasks
+
+
+def test_continual_learning_notebook(tmp_path):
+    notebook = ROOT / "notebooks" / "03_continual_learning.py"
+    done = subprocess.run([sys.executable, notebook], cwd=tmp_path, env=clean_environment(MPLBACKEND="Agg"),
+                          capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert "coexistence: 1.498898, 1.905803" in done.stdout and "alpha = 0.728926" in done.stdout
+    kept, lost = (float(part.split()[-1]) for part in done.stdout.split("after task 2: ")[1].split(" without")[0].replace(
+        " with the divergence", "").split(","))
+    assert kept < lost - 0.1
