@@ -104,7 +104,9 @@ class BinaryPerceptron(SpinModel):
 
     Starts: "random" for equilibrium. "teacher" (the same as "planted") has no error, and the cost of leaving it by a single
     flip grows as alpha sqrt(N): it holds chains for times that grow exponentially where it is not the equilibrium (N = 1001,
-    alpha = 1, T = 1: longer than 5000 sweeps). Raises ParameterError. Nothing is drawn before `draw`.
+    alpha = 1, T = 1: longer than 5000 sweeps). For the same reason chains of "violations" slow down as N grows: the
+    autocorrelation time of r at T = 1 is 18, 99, 500 sweeps at N = 301, 1001, 3001 for alpha = 1, and 63, 300, 1800 for alpha =
+    1.5. Raises ParameterError. Nothing is drawn before `draw`.
     """
 
     kind = "perceptron"
@@ -231,8 +233,8 @@ class SecondTask(BinaryPerceptron):
     alpha, n_patterns: of the second task, whose inputs are new. teacher_correlation: r_0 in [-1, 1], see the module.
     coupling: >= 0. At 0 the chain is that of the second task alone.
     reference: "sample", drawn for every disorder sample and temperature by a chain of the first task (reference_sweeps sweeps
-        from a random start; a long one where the first task relaxes slowly), shared by all replicas and all second tasks; or
-        an array (N,) of +-1.
+        from a random start; give more where the first task relaxes slowly, see `BinaryPerceptron`), shared by all replicas
+        and all second tasks; or an array (N,) of +-1.
     Temperatures are > 0. Energies that are reported leave the coupling out; `Instance.energy` of a sample as drawn does, too,
     and of the sample with a reference (`SecondTaskInstance.at`) has it. Samples of one seed share the first task, the inputs
     (nested in alpha) and the numbers behind B between all r_0 and couplings. Raises ParameterError. Cost beside the chain's:
@@ -245,7 +247,7 @@ class SecondTask(BinaryPerceptron):
     follows_temperature = True
     starts = ("planted", "teacher", "reference", "random", "corrupted")
 
-    def __init__(self, first, alpha=None, teacher_correlation=0.0, coupling=0.0, reference="sample", reference_sweeps=1000,
+    def __init__(self, first, alpha=None, teacher_correlation=0.0, coupling=0.0, reference="sample", reference_sweeps=5000,
                  n_patterns=None):
         if type(first) is not BinaryPerceptron:
             raise ParameterError(f"first = {shown(first)} is not the model of a first task; give a models.BinaryPerceptron")
@@ -264,7 +266,7 @@ class SecondTask(BinaryPerceptron):
 
     @classmethod
     def from_keys(cls, n_spins, first_alpha, alpha, teacher_correlation, coupling, loss="violations", kappa=0.0,
-                  reference_sweeps=1000) -> SecondTask:
+                  reference_sweeps=5000) -> SecondTask:
         """The model of a job file's keys."""
         n_spins = check_integer("n_spins", n_spins, 2, _MOST_SPINS)
         first = BinaryPerceptron(n_spins, n_patterns=_at_load("first_alpha", first_alpha, n_spins), loss=loss, kappa=kappa)
