@@ -63,7 +63,7 @@ def dynamics(n_spins: int = 1001, trials: int = 10, epochs: int = 500, loads=(0.
             ax.axhline(_first(alpha).generalization_error, color=color, linestyle=":", linewidth=0.9)
             table[alpha] = _mean(run["error"][:, -1, 0])
         ax.set(xlabel="epoch", ylabel=r"$\epsilon_g$", title=f"SGD, N = {n_spins}, {trials} trials; dotted: RS, $\\beta$ = 20")
-        ax.legend()
+        ax.legend(loc="upper right", ncols=2)
     return figure, table
 
 
@@ -211,7 +211,7 @@ def second_task(kl: float = 1.0, n_spins: int = 501, trials: int = 5, epochs=(50
         axes = figure.subplots(1, 2)
         for number, (correlation, color) in enumerate(zip(_CORRELATIONS, COLORS, strict=False)):
             for alpha in loads:
-                run = learned(n_spins, [first_alpha, alpha], trials, list(epochs), every=epochs[1], kl=[first_kl, kl],
+                run = learned(n_spins, [first_alpha, alpha], trials, list(epochs), every=int(np.gcd(*epochs)), kl=[first_kl, kl],
                               teacher_correlation=correlation, learning_rate=[1e-3, 5e-3],
                               weight_decay=[0.0 if first_kl else 1e-3, 1e-3])
                 errors = run["error"][:, -1]
