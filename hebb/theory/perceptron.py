@@ -42,7 +42,7 @@ from .perceptron_first import FirstEquations, free_entropy
 from .perceptron_gibbs import gibbs, gibbs_second, gibbs_transition
 from .perceptron_maps import SecondTaskMap
 from .perceptron_records import FirstTask, SecondTask
-from .perceptron_saddle import Saddle, newton, residual
+from .perceptron_saddle import Saddle, follow, newton, residual
 from .perceptron_second import SecondEquations
 
 __all__ = ["FirstTask", "Perceptron", "SecondTask"]
@@ -50,7 +50,7 @@ __all__ = ["FirstTask", "Perceptron", "SecondTask"]
 BRANCHES = ("unique", "poor", "good")
 CONVERGED = 1e-10            # of the residual, with the finer quadrature too
 _FINER = 1.5                 # nodes of that quadrature
-_LARGEST = 1e4               # of alpha
+_LARGEST = 1e3              # of alpha: the fields grow like its square
 
 
 class Perceptron:
@@ -237,21 +237,12 @@ def _name(start) -> str:
 
 
 def _continued(equations, start, alpha: float) -> Saddle:
-    """The saddle at alpha on the branch of a record nearby: small steps in ln alpha, halved until Newton takes them."""
-    saddle, step, target = newton(equations, start.conjugates, start.alpha), 0.2, math.log(alpha)
-    while True:
-        here = math.log(saddle.alpha)
-        goal = target if abs(target - here) <= step else here + math.copysign(step, target - here)
-        found = newton(equations, saddle.c, math.exp(goal), slopes=saddle.slopes, iterations=15)
-        if found.error <= CONVERGED and found.crossing * saddle.crossing > 0:
-            if goal == target:
-                return found
-            saddle, step = found, 1.5 * step
-        elif step < 1e-4:
-            raise NoSolution(f"the {start.branch} branch continued from alpha = {start.alpha:.6g} does not reach {alpha:.6g}; "
-                             f"the nearest alpha where it was found is {saddle.alpha:.6g}")
-        else:
-            step = min(step, abs(target - here)) / 2
+    """The saddle at alpha on the branch of a record nearby."""
+    found = follow(equations, newton(equations, start.conjugates, start.alpha), alpha)
+    if found.alpha != alpha:
+        raise NoSolution(f"the {start.branch} branch continued from alpha = {start.alpha:.6g} does not reach {alpha:.6g}; the "
+                         f"nearest alpha where it was found is {found.alpha:.6g}")
+    return found
 
 
 def _imposed(equations, saddle: Saddle, alpha: float, qd: float) -> Saddle:

@@ -22,6 +22,7 @@ from .perceptron_saddle import (
     Saddle,
     conjugates,
     coordinates,
+    follow,
     moves,
     newton,
     sensitivity,
@@ -94,19 +95,19 @@ def _hermite(f0, f1, d0, d1) -> np.ndarray:
 
 
 def trace(equations: Equations, start: Saddle, rising: bool = True, least: float = 0.0) -> Curve:
-    """The branch through start, towards larger Q at first, until every larger load lies ahead.
+    """The branch through start, towards larger loads at first, until every larger load lies ahead.
 
     That is where r > 0.99 and Q grows like alpha^2 (`complete`). It also ends where it cannot be followed: without an upper
-    spinodal, as at very low temperature, a poor branch runs off to 1 - qd -> 0. rising = False: from large loads towards
-    smaller Q, through the lower spinodal and some way up behind it, or down to the load `least`; points are then reversed.
+    spinodal, as at very low temperature, a poor branch runs off to 1 - qd -> 0. rising = False: towards smaller loads,
+    through the lower spinodal and some way up behind it, or down to the load `least`; points are then reversed.
     Cost: 20-30 points of 7 coarse evaluations.
     """
     rows, s, step, lowest, complete = [], 0.0, 0.3, math.inf, False
     saddle = start._replace(slopes=sensitivity(equations, start.c))
-    ahead = np.array([1.0 if rising else -1.0, 0.0, 0.0])
+    ahead = None
     while True:
         along, dlog = tangent(saddle)
-        if along @ ahead < 0:
+        if (dlog > 0) != rising if ahead is None else along @ ahead < 0:
             along, dlog = -along, -dlog
         u, ahead = coordinates(saddle.c), along
         size, order = moves(u), saddle.point.site.order
@@ -150,7 +151,7 @@ class Branches:
     @cached_property
     def poor_curve(self) -> Curve:
         """The curve from small loads on: the whole one, if it is `complete`."""
-        return trace(self.equations, newton(self.equations, self._cold(self.begin), self.begin, nodes=COARSE, tolerance=1e-7))
+        return trace(self.equations, self._cold(self.begin))
 
     @cached_property
     def good_curve(self) -> Curve:
@@ -196,7 +197,8 @@ class Branches:
         self._check(alpha, branch)
         poor = branch == "poor" or (branch == "unique" and self.window is not None and alpha < self.window[1])
         if alpha < self.begin and (poor or self.window is None):
-            return newton(self.equations, self._cold(alpha), alpha)
+            found = self._cold(alpha)
+            return newton(self.equations, found.c, alpha, slopes=found.slopes)
         curve = self.poor_curve if poor else self.good_curve
         places = curve.crossings(alpha)
         if curve.folds:
@@ -212,9 +214,9 @@ class Branches:
 
     def _alone(self, alpha: float) -> Saddle | None:
         """The saddle without the curve, where plain updates from the teacher leave the neighbourhood of a good one for it."""
-        found = newton(self.equations, self._cold(alpha), alpha, nodes=COARSE, tolerance=1e-6)
+        found = newton(self.equations, self._settled(alpha), alpha, nodes=COARSE, tolerance=1e-6)
         r = found.point.site.order.r
-        if found.error > 1e-6 or r > 0.9 or found.crossing <= 0:
+        if not found.error <= 1e-6 or r > 0.9 or found.crossing <= 0:
             return None
         c = self._teacher(alpha)
         for _ in range(_PATIENCE):
@@ -228,7 +230,7 @@ class Branches:
         """The saddle without the curve, where plain updates from the teacher lead to one with a fold right below it."""
         c = settle(self.equations, self._teacher(alpha), alpha, steps=12)
         found = newton(self.equations, c, alpha, nodes=COARSE, tolerance=1e-6)
-        if found.error > 1e-6 or found.point.site.order.r < 0.9 or found.crossing <= 0:
+        if not found.error <= 1e-6 or found.point.site.order.r < 0.9 or found.crossing <= 0:
             return None
         if not trace(self.equations, found, rising=False, least=self.begin).folds:
             return None
@@ -261,8 +263,19 @@ class Branches:
         if branch == "good" and alpha < low:
             raise NoSolution(f"no good branch at {here}; the nearest {self.name} where it exists is {low_end}")
 
-    def _cold(self, alpha: float) -> Conjugates:
+    def _settled(self, alpha: float) -> Conjugates:
         return settle(self.equations, Conjugates(alpha, 0.0, 0.0), alpha, steps=12)
+
+    def _cold(self, alpha: float) -> Saddle:
+        """The coarse poor saddle at a small load; where plain updates do not settle, continued from a smaller one."""
+        begin = alpha
+        while True:
+            found = newton(self.equations, self._settled(begin), begin, nodes=COARSE, tolerance=1e-7)
+            if found.error <= 1e-6 and found.crossing > 0:
+                return found if begin == alpha else follow(self.equations, found, alpha, nodes=COARSE, tolerance=1e-6)
+            if begin < 1e-6 * alpha:
+                raise NoSolution(f"no saddle was found at small {self.name}, from {begin:.3g} to {alpha:.3g}")
+            begin /= 4
 
     def _teacher(self, alpha: float) -> Conjugates:
         slopes = energy(Order(0.999, 0.9994, 0.9992, 8e-4, 2e-4, 2e-4), self.equations.beta, COARSE).slopes

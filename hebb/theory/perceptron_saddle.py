@@ -18,7 +18,7 @@ from .perceptron_energy import Conjugates, Energy
 from .perceptron_site import Site
 
 __all__ = ["COARSE", "Equations", "Point", "Saddle", "conjugates", "coordinates", "moves", "newton", "residual",
-           "sensitivity", "settle", "tangent"]
+           "follow", "sensitivity", "settle", "tangent"]
 
 COARSE = 0.5               # nodes with which starts are improved: errors of 1e-8
 _MOVE = 1e-4               # of finite differences
@@ -63,6 +63,8 @@ def conjugates(u) -> Conjugates:
 
 def _quantities(point: Point) -> np.ndarray:
     """What the systems are made of: the slopes g as coordinates, and ln(1 - qd)."""
+    if math.isnan(point.energy.value):
+        return np.full(4, math.nan)
     return np.array([*coordinates(point.energy.slopes), math.log(point.site.order.rest)])
 
 
@@ -127,7 +129,7 @@ def newton(equations: Equations, c: Conjugates, alpha: float | None = None, *, p
         worse = worse + 1 if result is not None and error > 0.5 * result.error else 0
         if result is None or error < result.error:
             result = Saddle(conjugates(u), load, point, slopes, error)
-        if error <= tolerance or worse > 8:
+        if error <= tolerance or worse > 8 or not math.isfinite(error):
             break
         if worse in (3, 6):
             slopes = sensitivity(equations, conjugates(u), min(nodes, COARSE))
@@ -151,3 +153,18 @@ def settle(equations: Equations, c: Conjugates, alpha: float, *, steps: int = 8,
     for _ in range(steps):
         c = Conjugates(*(alpha * slope for slope in equations.point(c, nodes).energy.slopes))
     return c
+
+
+def follow(equations: Equations, saddle: Saddle, alpha: float, *, nodes: float = 1.0, tolerance: float = 1e-10) -> Saddle:
+    """The saddle continued to the load alpha in steps of ln alpha that Newton takes; where it ends, the last one reached."""
+    step, target = 0.2, math.log(alpha)
+    while saddle.alpha != alpha and step > 1e-4:
+        here = math.log(saddle.alpha)
+        last = abs(target - here) <= step
+        goal = alpha if last else math.exp(here + math.copysign(step, target - here))
+        found = newton(equations, saddle.c, goal, nodes=nodes, slopes=saddle.slopes, tolerance=tolerance / 10, iterations=15)
+        if found.error <= tolerance and found.crossing * saddle.crossing > 0:
+            saddle, step = found, 1.5 * step
+        else:
+            step = min(step, abs(target - here)) / 2
+    return saddle

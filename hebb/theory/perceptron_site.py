@@ -126,4 +126,5 @@ def site(law: Law, at: Spins) -> Site:
     rest, spread = float(both @ at.rest), float(both @ at.variance)
     gap = float(up @ (at.miss - short) ** 2 + down @ (2 - at.miss - short) ** 2)
     order = Order(float(both @ (m * m)), r, 1 - rest, rest, spread, gap)
-    return Site(order, float(up @ at.wrong + down @ (2 - at.wrong)), float(both @ at.log_z), float(both @ at.variance**2))
+    wrong = max(0.0, float(up @ at.wrong + down @ (2 - at.wrong)))
+    return Site(order, wrong, float(both @ at.log_z), float(both @ at.variance**2))
