@@ -190,6 +190,8 @@ def test_job_resumes_and_equals_simulate(tmp_path):
     here = simulate(model, 0.0, disorder=3, start="random", dynamics="gradient", thermalize=0, sweeps=60, measure_every=10,
                     seed=1, learning=plan.sampling["learning"])
     np.testing.assert_array_equal(here["error"].series(0), results["error"].series(1))
+    pytest.importorskip("xarray")
+    assert results.to_xarray()["alpha"].values.tolist() == ["[1.0, 0.5]"] * 2 + ["[2.0, 0.5]"] * 2
 
 
 @pytest.mark.parametrize("learning, words", [

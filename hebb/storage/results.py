@@ -146,6 +146,11 @@ class Table(list):
         return text + ("\n(?) chain too short for its autocorrelation time" if "(?)" in text else "")
 
 
+def _plain(value):
+    """A parameter as one value: sequences as text."""
+    return str(value) if isinstance(value, list) else value
+
+
 def _cell(value) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
@@ -327,7 +332,7 @@ class Results:
             inner = [f"{name}_{axis}" for axis in range(samples.ndim - 2)]
             variables[name] = (["point", "disorder", *inner], samples)
         variables["lost"] = (["point", "disorder"], self.lost_samples)
-        coordinates = {name: ("point", [point.get(name) for point in self.points]) for name in self.swept}
+        coordinates = {name: ("point", [_plain(point.get(name)) for point in self.points]) for name in self.swept}
         return xarray.Dataset(variables, coords=coordinates, attrs={"job": to_json(self.job)})
 
     def save(self, path) -> None:
