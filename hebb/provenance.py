@@ -64,7 +64,7 @@ def _software() -> dict:
         "hebb": __version__,
         "git": git_revision(),
         "python": platform.python_version(),
-        **{package: _version_of(package) for package in ("numpy", "scipy", "h5py", "mpi4py")},
+        **{package: _version_of(package) for package in ("numpy", "scipy", "h5py", "mpi4py", "torch")},
         "host": socket.gethostname(),
         "machine": f"{platform.system()} {platform.machine()}",
     }
