@@ -52,8 +52,8 @@ _PAPERS = (
     "arXiv:2111.12997 (2021)",
     "models.Multitask, theory.Multitask: E. Agliari and others, Parallel learning by multitasking neural networks, "
     "arXiv:2308.04106 (2023)",
-    "models.BinaryPerceptron, models.VariationalPerceptron, theory.Perceptron: C. Li and others, Statistical mechanics of "
-    "continual learning: variational principle and mean-field potential, arXiv:2212.02846 (2022)",
+    "models.BinaryPerceptron, models.VariationalPerceptron, models.VariationalNetwork, theory.Perceptron: C. Li and others, "
+    "Statistical mechanics of continual learning: variational principle and mean-field potential, arXiv:2212.02846 (2022)",
     "P = 2: D. J. Amit, H. Gutfreund and H. Sompolinsky, Statistical mechanics of neural networks near saturation, "
     "Annals of Physics 173, 30 (1987)",
 )
