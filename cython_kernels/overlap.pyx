@@ -262,7 +262,7 @@ def bends(tables):
     bent = np.flatnonzero((b != 0) | (a != a[0]) & (a != 0))
     if not len(bent):
         return (0, 1, 0) if not np.any(a) else None
-    first, end = bent[0], bent[-1] + 1
+    first, end = bent.min(), bent.max() + 1
     below = a[0] if first else 0
     fits = end - first <= HEBB_POINTS and np.all(a[:first] == below) and not np.any(a[end:])
     return (int(first), int(end - first), int(below)) if fits else None

@@ -209,6 +209,12 @@ def test_bad_tables(learning, words):
         hmc_settings(models.VariationalPerceptron(10, [1.0, 1.0], 0.0), learning)
 
 
+def test_a_table_is_checked_where_no_task_uses_it():
+    assert hmc_settings(models.VariationalPerceptron(10, 1.0), {"reference_sweeps": 5})["reference_sweeps"] == []
+    with pytest.raises(ParameterError, match="reference_sweeps = 'x' is not a whole number"):
+        hmc_settings(models.VariationalPerceptron(10, 1.0), {"reference_sweeps": "x"})
+
+
 def test_bad_settings():
     model = models.VariationalPerceptron(10, 1.0)
     for temperature in (0, -1.0, math.inf):

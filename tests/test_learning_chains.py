@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from conftest import SMALL, assert_z
 
+import hebb
 from hebb import models, simulate
 from hebb.comparison import normal_score
-from hebb.errors import HebbError, ParameterError
+from hebb.errors import HebbError, HebbWarning, ParameterError
 from hebb.runs.cost import seconds_of
 from hebb.runs.plan import Plan
 from hebb.runs.worker import compute, run_task
@@ -198,6 +199,7 @@ def test_job_resumes_and_equals_simulate(tmp_path):
     (None, "learning = None is not a table"),
     ({}, "must give epochs"),
     ({"epochs": 10, "loss": "hinge"}, "unknown key 'loss'"),
+    ({"epochs": np.array([10])}, r"epochs = array\(\[10\]\) has 1 entries for 2 tasks"),
     ({"epochs": [10]}, r"epochs = \[10\] has 1 entries for 2 tasks"),
     ({"epochs": 0}, "epochs = 0 is not a whole number"),
     ({"epochs": 10, "optimizer": "adamw"}, "optimizer = 'adamw' is not one of sgd, adam; did you mean 'adam'"),
@@ -231,8 +233,20 @@ def test_models_and_dynamics_that_do_not_fit():
         GradientChain.check(models.Dense(20, 2, n_patterns=2), temperature=0.0, learning=QUICK)
     with pytest.raises(ParameterError, match="variational_perceptron model has none; it takes dynamics = 'gradient' or 'hmc'"):
         simulate(TWO, 0.5, start="random")
-    with pytest.raises(ParameterError, match="learning = .* has no meaning with dynamics = 'metropolis'"):
+    with pytest.raises(ParameterError, match="'metropolis'; it belongs to 'gradient' and 'hmc' and 'backpropagation'; leave"):
         Plan.from_text(SMALL + "[sampling.learning]\nepochs = 3\n")
+
+
+def test_runs_that_never_reach_the_last_task_are_named():
+    settings = dict(start="random", dynamics="gradient", disorder=1, thermalize=1, learning={"epochs": [4, 2]})
+    with pytest.warns(HebbWarning, match="sweeps = 4 epochs end before the last of 2 tasks begins, after 4; raise sweeps"):
+        assert np.all(simulate(TWO, 0.0, sweeps=3, **settings)["forgetting"].samples == 0)
+    simulate(TWO, 0.0, sweeps=4, **settings)
+
+
+def test_samples_without_spins_are_refused():
+    with pytest.raises(ParameterError, match="sample draws spins, and a VariationalSample has none; use hebb.simulate"):
+        hebb.sample(TWO.draw(1), 0.5)
 
 
 def test_diverging_learning_says_so():

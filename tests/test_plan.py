@@ -8,7 +8,8 @@ import hebb
 from hebb import models
 from hebb.errors import HebbError, ParameterError
 from hebb.params import digest
-from hebb.runs.plan import Plan, sampling_settings
+from hebb.runs.plan import Plan
+from hebb.runs.settings import sampling_settings
 
 
 def test_lists_sweep_by_outer_product(job):

@@ -20,21 +20,23 @@ def test_how_long_a_sequence_is():
     assert VariationalPerceptron(100, 1.0, (0.3, -0.2, 1)).n_tasks == 4
     assert VariationalPerceptron(100, 1.0, 0.0, [0, 1, 1]).alpha == (1.0, 1.0, 1.0)
     assert VariationalPerceptron(100, [2.0], 0.3).n_tasks == 1                     # a swept key may vanish from one point
+    assert VariationalPerceptron(49, 1 / 49).n_examples == (1,)                     # 1/49 x 49 < 1 in floating point
     assert VariationalPerceptron(100, np.array([2.0, 0.124]), 0.3).n_examples == (200, 12)
     assert models.from_keys("variational_perceptron", {"n_spins": 10, "alpha": [1, 2], "teacher_correlation": 0.5}).n_tasks == 2
 
 
 @pytest.mark.parametrize("keys, words", [
     ({"n_spins": 0, "alpha": 1}, "n_spins = 0 is not a whole number from 1"),
-    ({"n_spins": 100, "alpha": 0.009}, "makes 0.9 examples"),
-    ({"n_spins": 100, "alpha": -1}, r"alpha = -1 is not a number in \[0, inf\["),
-    ({"n_spins": 100, "alpha": 1e9}, "lower alpha"),
+    ({"n_spins": 100, "alpha": 0.009}, "alpha = 0.009 on 100 spins is less than one example; give at least 0.01"),
+    ({"n_spins": 100, "alpha": -1}, r"alpha = -1 is not a number in \]0, 1e.07\]; it is the number of examples over"),
+    ({"n_spins": 100, "alpha": 1e9}, r"alpha = 1000000000.0 is not a number in \]0, 1e.07\]"),
     ({"n_spins": 100, "alpha": "2"}, "alpha = '2' is not a number"),
     ({"n_spins": 100, "alpha": [1, 1]}, "takes 1: one for each later task"),
     ({"n_spins": 100, "alpha": [1, 1], "teacher_correlation": 1.5}, r"teacher_correlation = 1.5 is not a number in \[-1, 1\]"),
     ({"n_spins": 100, "alpha": [1, 1], "teacher_correlation": [0.5, 0.5]}, r"has 2 entries and this sequence takes 3"),
     ({"n_spins": 100, "alpha": [1, 1], "teacher_correlation": 0, "kl": -1}, "kl = -1 is not a number"),
-    ({"n_spins": 100, "alpha": [], "teacher_correlation": 0}, "takes 2|has 0 entries"),
+    ({"n_spins": 100, "alpha": [1], "teacher_correlation": 7}, "teacher_correlation = 7 is not a number"),
+    ({"n_spins": 100, "alpha": [], "teacher_correlation": 0}, r"has 0 entries and this sequence takes 1: one for each task"),
     ({"n_spins": 100, "alpha": 1, "teacher_correlation": [0.1] * 1000}, "1001 tasks is longer than 1000"),
 ])
 def test_bad_input(keys, words):

@@ -129,6 +129,11 @@ class NetworkChain(SpinBySpin):
         """How many numbers one measurement takes, at most."""
         return 2 * model.n_tasks + 3
 
+    @staticmethod
+    def epochs(model: Model, learning: Mapping) -> list[int]:
+        """How many epochs this table gives to each task."""
+        return learning_settings(model, learning)["epochs"]
+
     @property
     def beta(self) -> float:
         """Inverse temperature of the fields in the epoch that was finished last (at the beginning: in the first)."""

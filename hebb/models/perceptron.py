@@ -26,7 +26,7 @@ from ..streams import Purpose, generator
 from .base import Instance, SpinModel, Tables, kernel_module, tabulate
 from .patterns import BitPatterns, as_numbers, pack
 
-__all__ = ["BinaryPerceptron", "PerceptronInstance", "SecondTask", "SecondTaskInstance", "labelled"]
+__all__ = ["BinaryPerceptron", "PerceptronInstance", "SecondTask", "SecondTaskInstance", "labelled", "number_at_load"]
 
 _MOST_SPINS = 10**7
 _MOST_EXAMPLES = 10**9
@@ -269,7 +269,8 @@ class SecondTask(BinaryPerceptron):
                   reference_sweeps=5000) -> SecondTask:
         """The model of a job file's keys."""
         n_spins = check_integer("n_spins", n_spins, 2, _MOST_SPINS)
-        first = BinaryPerceptron(n_spins, n_patterns=_at_load("first_alpha", first_alpha, n_spins), loss=loss, kappa=kappa)
+        number = number_at_load("first_alpha", first_alpha, n_spins)
+        first = BinaryPerceptron(n_spins, n_patterns=number, loss=loss, kappa=kappa)
         return cls(first, alpha, teacher_correlation, coupling, reference_sweeps=reference_sweeps)
 
     @property
@@ -336,8 +337,11 @@ def _signs(n: int, stream: np.random.Generator) -> np.ndarray:
 
 def _checked_signs(name: str, values, n_spins: int) -> np.ndarray:
     signs = as_numbers(name, values)
-    if signs.shape != (n_spins,) or not np.all(np.abs(signs) == 1):
-        raise ParameterError(f"{name} of shape {signs.shape} is not +-1 of shape ({n_spins},)")
+    if signs.shape != (n_spins,):
+        raise ParameterError(f"{name} of shape {signs.shape} is not +-1 of shape ({n_spins},); give one sign for each spin")
+    if not np.all(np.abs(signs) == 1):
+        wrong = int(np.flatnonzero(np.abs(signs) != 1)[0])
+        raise ParameterError(f"{name}[{wrong}] = {signs[wrong]:g} is not -1 or +1; give one sign for each spin")
     return signs.astype(np.int8)
 
 
@@ -347,12 +351,13 @@ def _number_of_examples(alpha, n_patterns, n_spins: int) -> int:
         raise ParameterError(f"{state} given; give exactly one of alpha (K/N) and n_patterns (a number)")
     if n_patterns is not None:
         return check_integer("n_patterns", n_patterns, 1, _MOST_EXAMPLES)
-    return _at_load("alpha", alpha, n_spins)
+    return number_at_load("alpha", alpha, n_spins)
 
 
-def _at_load(name: str, alpha, n_spins: int) -> int:
-    """The integer K nearest to alpha N >= 1."""
-    alpha = check_real(name, alpha, 0.0, _MOST_EXAMPLES / n_spins, open_low=True)
+def number_at_load(name: str, alpha, n_spins: int) -> int:
+    """The integer K nearest to alpha N >= 1. Raises ParameterError."""
+    alpha = check_real(name, alpha, 0.0, _MOST_EXAMPLES / n_spins, open_low=True, remedy="it is the number of examples over "
+                       "n_spins")
     if alpha * n_spins < 1 - 1e-9:
         raise ParameterError(f"{name} = {alpha:g} on {n_spins} spins is less than one example; give at least "
                              f"{1 / n_spins:.3g}, or a larger n_spins")

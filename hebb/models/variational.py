@@ -14,7 +14,7 @@ with (1/N) sum B_i = r_0. Tests are made with the weights sgn(m): error arccos(p
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +24,7 @@ from ..errors import HebbError, ParameterError
 from ..params import check_integer, check_real, digest, shown
 from ..streams import Purpose, generator
 from .base import Model, available_memory
-from .perceptron import labelled
+from .perceptron import labelled, number_at_load
 
 __all__ = ["VariationalPerceptron", "VariationalSample", "field_kernel"]
 
@@ -109,28 +109,24 @@ class VariationalPerceptron(Model):
         lengths = [len(values) for values in (alpha, kl) if isinstance(values, list)]
         if isinstance(teacher_correlation, list) or not isinstance(alpha, list):
             lengths.append(1 + (len(teacher_correlation) if isinstance(teacher_correlation, list) else 1))
-        self.n_tasks = max(lengths)
+        self.n_tasks = max(1, *lengths)
         if self.n_tasks > _MOST_TASKS:
             raise ParameterError(f"a sequence of {self.n_tasks} tasks is longer than {_MOST_TASKS}; give fewer")
-        alphas = self._one_per_task("alpha", alpha, self.n_tasks, 0.0, np.inf)
-        self.n_examples = tuple(self._rounded(value) for value in alphas)
-        self.teacher_correlation = self._one_per_task("teacher_correlation", teacher_correlation, self.n_tasks - 1, -1.0, 1.0)
-        self.kl = self._one_per_task("kl", kl, self.n_tasks, 0.0, 1e6)
+        self.n_examples = self._one_per_task("alpha", alpha, lambda name, value: number_at_load(name, value, self.n_spins))
+        self.teacher_correlation = self._one_per_task(
+            "teacher_correlation", teacher_correlation, lambda name, value: check_real(name, value, -1.0, 1.0), later=True)
+        self.kl = self._one_per_task("kl", kl, lambda name, value: check_real(name, value, 0.0, 1e6))
 
-    @staticmethod
-    def _one_per_task(name: str, values, number: int, low: float, high: float) -> tuple[float, ...]:
-        given = values if isinstance(values, list) else [values] * number
-        if len(given) != number:
-            raise ParameterError(f"{name} = {shown(values)} has {len(given)} entries and this sequence takes {number}: one for "
-                                 f"each {'later ' if name == 'teacher_correlation' else ''}task, or one number for all")
-        return tuple(check_real(name, value, low, high) for value in given)
-
-    def _rounded(self, alpha: float) -> int:
-        number = alpha * self.n_spins
-        if not 1 <= number < 2**31:
-            raise ParameterError(f"alpha = {alpha:g} on {self.n_spins} spins makes {number:.3g} examples, and a task has from "
-                                 f"1 to 2^31; {'raise' if number < 1 else 'lower'} alpha or n_spins")
-        return round(number)
+    def _one_per_task(self, name: str, values, checked: Callable, later: bool = False) -> tuple:
+        """What `checked` makes of the value of every (later: but the first) task; one for all is checked if none takes it."""
+        number = self.n_tasks - later
+        if not isinstance(values, list):
+            return (checked(name, values),) * number
+        if len(values) != number:
+            each = "each later task" if later else "each task"
+            raise ParameterError(f"{name} = {shown(values)} has {len(values)} entries and this sequence takes {number}: one "
+                                 f"for {each}, or one number for all")
+        return tuple(checked(name, value) for value in values)
 
     @property
     def alpha(self) -> tuple[float, ...]:

@@ -58,10 +58,12 @@ def simulate(
     "metropolis" | "glauber" | "zero_temperature" | "plefka" (mean-field magnetisations instead of spins, with `expansion` and
     `damping` as in `hebb.sampling.plefka.Plefka`; a sweep is one parallel update) | for multitasking networks of any size
     "lumped" (the dynamics `rule` of classes of spins: "metropolis" by default, or "glauber", which takes temperature 0 as well)
-    | "hubbard_stratonovich" (the same Boltzmann law, T > 0; see `hebb.sampling.lumped`) | for networks "backpropagation" (with
-    `learning` as in `hebb.deep.trainer`, replicas = 1, start = "random"; a sweep is an epoch). order: "random" | "sequential"
-    choice of spins. keep_spins: keep start and final configurations (and of images one example and the average) in
-    `Results.spins`.
+    | "hubbard_stratonovich" (the same Boltzmann law, T > 0; see `hebb.sampling.lumped`) | for variational perceptrons
+    "gradient" (temperature 0; a sweep is an epoch) | "hmc" (temperature 1/beta; a sweep is a trajectory), from "random" | for
+    networks "backpropagation" (replicas = 1, start = "random"; a sweep is an epoch). learning: the table of these three, a
+    mapping, see `hebb.sampling.learning`, `hebb.sampling.hmc` and `hebb.deep.trainer`; averages of "gradient" and
+    "backpropagation" are those of the last measurement. order: "random" | "sequential" choice of spins. keep_spins: keep start
+    and final configurations (and of images one example and the average) in `Results.spins`.
     tempering: the temperatures, at least two, form one ladder with replica exchange every `exchange_every` sweeps (default 1),
     for "metropolis" and "glauber" (`hebb.sampling.tempering.Ladder`): the same Boltzmann laws, reached across barriers that
     keep single chains. Cold configurations then leave the planted state by way of the hot ones, which `lost` counts as usual.

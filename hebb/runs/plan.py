@@ -4,7 +4,7 @@ anything is drawn.
     [job]       name, seed
     [model]     kind, the keywords of that model, temperature; a list sweeps its key, several lists give the outer
                 product (the first key varies slowest)
-    [sampling]  see SAMPLING
+    [sampling]  see `settings.SAMPLING`
     [run]       walltime, checkpoint_every as "HH:MM:SS"
 """
 
@@ -24,43 +24,21 @@ import numpy as np
 from .. import models
 from ..errors import HebbWarning, ParameterError, StorageError
 from ..models.base import available_memory, kernel_module
-from ..params import check_choice, check_integer, check_keys, check_real, digest, shown
+from ..params import check_integer, check_keys, check_real, digest, shown
 from ..sampling.accumulators import bin_length_for
 from ..sampling.chain import Chain, chain_class
 from ..sampling.lumped import GibbsChain, LumpedChain
-from ..sampling.options import CLASS_DYNAMICS, OPTIONS, TRAINING
+from ..sampling.options import OPTIONS, TRAINING
 from ..sampling.plefka import Plefka
 from ..sampling.starts import STARTS
 from ..sampling.tempering import Ladder
 from .cost import seconds_of, series_bytes
 from .executors import ranks_of_machine
+from .settings import MOST_TASKS, RUN, sampling_settings, seconds
 
-__all__ = ["MOST_TASKS", "SAMPLING", "Plan", "Task", "sampling_settings"]
+__all__ = ["Plan", "Task"]
 
-#: [sampling] keys and their defaults; ... marks a key that a job file must give.
-SAMPLING = {
-    "disorder": ...,  # disorder samples per point
-    "replicas": 2,  # chains on the same disorder sample
-    "start": "planted",  # planted | random | corrupted | example | hierarchical | parallel | teacher | reference (see Chain)
-    "corruption": None,  # share of flipped spins, for start = "corrupted"
-    "thermalize": ...,  # sweeps before the first measurement
-    "sweeps": ...,  # sweeps with measurements
-    "measure_every": 1,  # sweeps between measurements; sweeps // measure_every are taken
-    "dynamics": "metropolis",
-    "expansion": None,  # mean_field | tap, for dynamics = "plefka"
-    "damping": None,  # share of the old magnetisation kept, for dynamics = "plefka"
-    "rule": None,  # metropolis (default) | glauber, for dynamics = "lumped"
-    "learning": None,  # a table, see hebb.sampling.learning, hebb.sampling.hmc and hebb.deep.trainer
-    "order": "random",  # random | sequential choice of spins
-    "tempering": False,  # all temperatures of a model form one ladder, see hebb.sampling.tempering
-    "exchange_every": None,  # sweeps between exchanges (default 1), for tempering = true
-    "keep_spins": False,  # store start and final configurations
-}
 _OF_CHAINS = ("replicas", "corruption", "dynamics", "order", *OPTIONS)
-_RUN = {"walltime": None, "checkpoint_every": "00:05:00"}
-
-#: Every task is a file and a line of the plan.
-MOST_TASKS = 10**6
 
 #: A load that the integer number of patterns misses by more than this share is worth a word.
 _ROUNDED = 0.05
@@ -152,21 +130,21 @@ class Plan:
         for section, content in job.items():
             if not isinstance(content, dict):
                 raise ParameterError(f"{section} in {where} is a value, not a section; write [{section}]")
-        head, run = job.get("job", {}), {**_RUN, **job.get("run", {})}
+        head, run = job.get("job", {}), {**RUN, **job.get("run", {})}
         check_keys("[job]", head, ("name", "seed"))
-        check_keys("[run]", run, _RUN)
+        check_keys("[run]", run, RUN)
         name = head.get("name", Path(where).stem)
         if not isinstance(name, str) or not name.strip() or not name.isprintable() or set(name) & set("/\\") or name[0] == ".":
             raise ParameterError(f"[job] name = {shown(name)} is not usable as the name of a folder")
         sampling = sampling_settings(job["sampling"])
-        walltime = None if run["walltime"] is None else _seconds("walltime", run["walltime"])
+        walltime = None if run["walltime"] is None else seconds("walltime", run["walltime"])
         return cls.build(
             name=name,
             seed=head.get("seed", 1),
             points=_points(job["model"], MOST_TASKS // sampling["disorder"]),
             sampling=sampling,
             walltime=walltime,
-            checkpoint_every=_seconds("checkpoint_every", run["checkpoint_every"]),
+            checkpoint_every=seconds("checkpoint_every", run["checkpoint_every"]),
             text=text,
         )
 
@@ -228,7 +206,8 @@ class Plan:
         for model, temperature, _ in shares:
             kind.check(model, temperature=temperature, start=start, **settings)
             kind.memory_bytes(model, sampling["replicas"] * np.size(temperature))
-        for caution in dict.fromkeys(model.caution(start) for model, *_ in shares):
+        for caution in dict.fromkeys(text for model, *_ in shares
+                                     for text in (model.caution(start), _untrained(kind, model, sampling))):
             if caution:
                 warnings.warn(caution, HebbWarning, stacklevel=2)
         job = _job_digest(checked, seed, sampling)
@@ -321,6 +300,17 @@ def _shares(points: Sequence[tuple[object, float]], tempering: bool) -> list[tup
     return [(points[places[0]][0], tuple(points[place][1] for place in places), tuple(places)) for places in ladders.values()]
 
 
+def _untrained(kind: type, model, sampling: Mapping) -> str:
+    """A sentence where training ends before the last task of a sequence begins."""
+    if sampling["dynamics"] not in TRAINING:
+        return ""
+    before, epochs = sum(kind.epochs(model, sampling["learning"])[:-1]), sampling["thermalize"] + sampling["sweeps"]
+    if epochs > before:
+        return ""
+    return (f"thermalize + sweeps = {epochs} epochs end before the last of {model.n_tasks} tasks begins, after {before}; raise "
+            "sweeps, or lower the epochs of [sampling.learning]")
+
+
 def _plain_points(points: Iterable[tuple[object, float]]) -> list[dict]:
     return [{**model.parameters(), "temperature": temperature} for model, temperature in points]
 
@@ -332,39 +322,6 @@ def _job_digest(points, seed: int, sampling: Mapping) -> str:
     later = ("rule", "learning", "exchange_every")
     sampling = {key: value for key, value in sampling.items() if key not in later or value is not None}
     return digest({"points": _plain_points(points), "seed": seed, "sampling": sampling})
-
-
-def sampling_settings(given: Mapping) -> dict:
-    """[sampling] with defaults filled in and every value checked that does not need a model."""
-    check_keys("[sampling]", given, SAMPLING)
-    missing = [key for key, default in SAMPLING.items() if default is ... and key not in given]
-    if missing:
-        raise ParameterError(f"[sampling] must give {' and '.join(missing)}")
-    settings = {**SAMPLING, **given}
-    for key, low in (("disorder", 1), ("replicas", 1), ("thermalize", 0), ("sweeps", 1), ("measure_every", 1)):
-        settings[key] = check_integer(key, settings[key], low, MOST_TASKS if key == "disorder" else None)
-    if settings["measure_every"] > settings["sweeps"]:
-        raise ParameterError(
-            f"measure_every = {settings['measure_every']} is more than sweeps = {settings['sweeps']}: "
-            "nothing would be measured"
-        )
-    for key in ("tempering", "keep_spins"):
-        if not isinstance(settings[key], bool):
-            raise ParameterError(f"{key} = {shown(settings[key])} is not true or false")
-    if settings["exchange_every"] is not None and not settings["tempering"]:
-        raise ParameterError(f"exchange_every = {shown(settings['exchange_every'])} has no meaning without tempering = true; "
-                             "leave it out")
-    check_choice("order", settings["order"], ("random", "sequential"))
-    if isinstance(settings["start"], list) and any(isinstance(item, str) for item in settings["start"]):
-        raise ParameterError(f"start = {shown(settings['start'])} is a list, and a job has one start out of "
-                             f"{', '.join(STARTS)}; write a job for each")
-    if settings["keep_spins"] and settings["dynamics"] in (*CLASS_DYNAMICS, *TRAINING):
-        moves = "moves classes of spins" if settings["dynamics"] in CLASS_DYNAMICS else "trains weights"
-        raise ParameterError(
-            f"keep_spins = true with dynamics = {settings['dynamics']!r}: it {moves}, and there is no "
-            "configuration to keep; leave it out"
-        )
-    return settings
 
 
 def _points(section: Mapping, most: int) -> list[tuple[object, float]]:
@@ -393,8 +350,11 @@ def _points(section: Mapping, most: int) -> list[tuple[object, float]]:
         if name not in built:  # one model for all its temperatures: images are read once
             try:
                 built[name] = models.from_keys(kind, keys)
-            except TypeError as error:  # a key without default was left out
-                raise ParameterError(f"[model] is incomplete: {error}") from error
+            except TypeError as error:
+                if "missing" not in str(error):
+                    raise
+                missing = " and ".join(re.findall(r"'(\w+)'", str(error)))  # keys without defaults
+                raise ParameterError(f"[model] with kind = {kind!r} must give {missing}") from None
             loads = (load for load in built[name].loads if load in keys)
             rounded += [(load, keys[load], built[name]) for load in loads
                         if abs(getattr(built[name], load) / keys[load] - 1) > _ROUNDED]
@@ -410,12 +370,3 @@ def _points(section: Mapping, most: int) -> list[tuple[object, float]]:
             stacklevel=2,
         )
     return points
-
-
-def _seconds(name: str, text) -> float:
-    """Seconds of "HH:MM:SS"."""
-    found = re.fullmatch(r"([0-9]{1,6}):([0-5]?[0-9]):([0-5]?[0-9])", str(text))  # TOML has times, too
-    if not found:
-        raise ParameterError(f'{name} = {shown(text)} is not a time like "01:30:00" (hours:minutes:seconds)')
-    hours, minutes, seconds = map(int, found.groups())
-    return 3600.0 * hours + 60.0 * minutes + seconds

@@ -161,7 +161,10 @@ def sample(instance: Instance, temperature: float, n_samples: int = 1000, thin: 
     dynamics = "plefka" draws no configurations: the magnetisations (float64) of `Plefka` after the same numbers of updates.
     """
     if not isinstance(instance, Instance):
-        raise ParameterError(f"sample needs one disorder sample, not {type(instance).__name__}; give model.draw(seed)")
+        kind = type(instance).__name__
+        if isinstance(getattr(instance, "model", None), Model):
+            raise ParameterError(f"sample draws spins, and a {kind} has none; use hebb.simulate with its model")
+        raise ParameterError(f"sample needs one disorder sample, not {kind}; give model.draw(seed)")
     n_samples = check_integer("n_samples", n_samples, 1)
     thin = check_integer("thin", thin, 1)
     thermalize = check_integer("thermalize", thermalize, 0)

@@ -120,7 +120,7 @@ class FieldChain(SpinBySpin):
 
 def one_per_task(name: str, value, number: int) -> list:
     """A value for each of `number` tasks, from one for all or a list of them. Raises ParameterError."""
-    values = list(value) if isinstance(value, (list, tuple)) else [value] * number
+    values = list(value) if isinstance(value, (list, tuple, np.ndarray)) and np.ndim(value) else [value] * number
     if len(values) != number:
         raise ParameterError(f"{name} = {shown(value)} has {len(values)} entries for {number} tasks; give one for all, or one "
                              "per task")

@@ -50,13 +50,14 @@ def hmc_settings(model: VariationalPerceptron, learning) -> dict:
             raise ParameterError(f"tune_sweeps = {shown(given['tune_sweeps'])} beside step_size = {settings['step_size']:g}, "
                                  "which is then not tuned; leave one of them out")
         settings["tune_sweeps"] = 0
-    sweeps = one_per_task("reference_sweeps", settings["reference_sweeps"], model.n_tasks - 1)
+    earlier = model.n_tasks - 1
+    sweeps = one_per_task("reference_sweeps", settings["reference_sweeps"], max(1, earlier))  # checked where no task takes it
     return {
         "step_size": settings["step_size"],
         "steps": check_integer("steps", settings["steps"], 1, 10**6),
         "tune_sweeps": check_integer("tune_sweeps", settings["tune_sweeps"], 0 if fixed else 50, 10**9,
                                      remedy="" if fixed else "fewer trajectories find no step_size; give one instead"),
-        "reference_sweeps": [check_integer("reference_sweeps", number, 1, 10**9) for number in sweeps],
+        "reference_sweeps": [check_integer("reference_sweeps", number, 1, 10**9) for number in sweeps][:earlier],
     }
 
 

@@ -93,7 +93,7 @@ class GradientChain(FieldChain):
                    order=order, seed=seed, learning=learning, **options)
         super().__init__(instance, temperature, replicas, start, seed, point)
         self.settings = learning_settings(model, learning)
-        self._ends = np.cumsum([settings["epochs"] for settings in self.settings])
+        self._ends = np.cumsum(self.epochs(model, learning))
         self._state = np.zeros((replicas, 2, model.n_spins))
         self._powers = np.ones((replicas, 2))
         self._before, self._after = np.zeros((2, replicas, model.n_tasks))  # errors when each task began, and when it ended
@@ -108,6 +108,11 @@ class GradientChain(FieldChain):
         check_real("temperature", temperature, 0.0, 0.0, remedy="gradient descent minimises; set temperature = 0, or sample at "
                    "temperature = 1/beta with dynamics = 'hmc'")
         learning_settings(model, learning)
+
+    @staticmethod
+    def epochs(model: VariationalPerceptron, learning: Mapping) -> list[int]:
+        """How many epochs this table gives to each task."""
+        return [settings["epochs"] for settings in learning_settings(model, learning)]
 
     @property
     def task(self) -> int:

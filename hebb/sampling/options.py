@@ -14,8 +14,9 @@ __all__ = ["CLASS_DYNAMICS", "OPTIONS", "TRAINING", "SpinBySpin", "refuse_option
 CLASS_DYNAMICS = ("lumped", "hubbard_stratonovich")
 #: Dynamics that train: their series are learning curves, whose last entries are the result.
 TRAINING = ("gradient", "backpropagation")
-#: Options that one of the dynamics has alone, and which.
-OPTIONS = {"expansion": "plefka", "damping": "plefka", "rule": "lumped", "learning": "gradient"}
+#: Options that some dynamics have alone, and which.
+OPTIONS = {"expansion": ("plefka",), "damping": ("plefka",), "rule": ("lumped",),
+           "learning": ("gradient", "hmc", "backpropagation")}
 
 
 def refuse_options(dynamics: str, options: Mapping) -> None:
@@ -25,7 +26,7 @@ def refuse_options(dynamics: str, options: Mapping) -> None:
             raise TypeError(f"unexpected keyword {name!r}")
         if value is not None:
             raise ParameterError(f"{name} = {shown(value)} has no meaning with dynamics = {dynamics!r}; "
-                                 f"it belongs to {OPTIONS[name]!r}; leave it out")
+                                 f"it belongs to {' and '.join(map(repr, OPTIONS[name]))}; leave it out")
 
 
 def require_spins(model: Model, dynamics: str) -> None:

@@ -1,0 +1,80 @@
+"""Keys of a job file that need no model to be checked: [sampling], and the times of [run]."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from ..errors import ParameterError
+from ..params import check_choice, check_integer, check_keys, shown
+from ..sampling.options import CLASS_DYNAMICS, TRAINING
+from ..sampling.starts import STARTS
+
+__all__ = ["MOST_TASKS", "RUN", "SAMPLING", "sampling_settings", "seconds"]
+
+#: [sampling] keys and their defaults; ... marks a key that a job file must give.
+SAMPLING = {
+    "disorder": ...,  # disorder samples per point
+    "replicas": 2,  # chains on the same disorder sample
+    "start": "planted",  # planted | random | corrupted | example | hierarchical | parallel | teacher | reference (see Chain)
+    "corruption": None,  # share of flipped spins, for start = "corrupted"
+    "thermalize": ...,  # sweeps before the first measurement
+    "sweeps": ...,  # sweeps with measurements
+    "measure_every": 1,  # sweeps between measurements; sweeps // measure_every are taken
+    "dynamics": "metropolis",
+    "expansion": None,  # mean_field | tap, for dynamics = "plefka"
+    "damping": None,  # share of the old magnetisation kept, for dynamics = "plefka"
+    "rule": None,  # metropolis (default) | glauber, for dynamics = "lumped"
+    "learning": None,  # a table, see hebb.sampling.learning, hebb.sampling.hmc and hebb.deep.trainer
+    "order": "random",  # random | sequential choice of spins
+    "tempering": False,  # all temperatures of a model form one ladder, see hebb.sampling.tempering
+    "exchange_every": None,  # sweeps between exchanges (default 1), for tempering = true
+    "keep_spins": False,  # store start and final configurations
+}
+#: [run] keys and their defaults.
+RUN = {"walltime": None, "checkpoint_every": "00:05:00"}
+
+#: Every task is a file and a line of the plan.
+MOST_TASKS = 10**6
+
+
+def sampling_settings(given: Mapping) -> dict:
+    """[sampling] with defaults filled in and every value checked that does not need a model."""
+    check_keys("[sampling]", given, SAMPLING)
+    missing = [key for key, default in SAMPLING.items() if default is ... and key not in given]
+    if missing:
+        raise ParameterError(f"[sampling] must give {' and '.join(missing)}")
+    settings = {**SAMPLING, **given}
+    for key, low in (("disorder", 1), ("replicas", 1), ("thermalize", 0), ("sweeps", 1), ("measure_every", 1)):
+        settings[key] = check_integer(key, settings[key], low, MOST_TASKS if key == "disorder" else None)
+    if settings["measure_every"] > settings["sweeps"]:
+        raise ParameterError(
+            f"measure_every = {settings['measure_every']} is more than sweeps = {settings['sweeps']}: "
+            "nothing would be measured"
+        )
+    for key in ("tempering", "keep_spins"):
+        if not isinstance(settings[key], bool):
+            raise ParameterError(f"{key} = {shown(settings[key])} is not true or false")
+    if settings["exchange_every"] is not None and not settings["tempering"]:
+        raise ParameterError(f"exchange_every = {shown(settings['exchange_every'])} has no meaning without tempering = true; "
+                             "leave it out")
+    check_choice("order", settings["order"], ("random", "sequential"))
+    if isinstance(settings["start"], list) and any(isinstance(item, str) for item in settings["start"]):
+        raise ParameterError(f"start = {shown(settings['start'])} is a list, and a job has one start out of "
+                             f"{', '.join(STARTS)}; write a job for each")
+    if settings["keep_spins"] and settings["dynamics"] in (*CLASS_DYNAMICS, *TRAINING):
+        moves = "moves classes of spins" if settings["dynamics"] in CLASS_DYNAMICS else "trains weights"
+        raise ParameterError(
+            f"keep_spins = true with dynamics = {settings['dynamics']!r}: it {moves}, and there is no "
+            "configuration to keep; leave it out"
+        )
+    return settings
+
+
+def seconds(name: str, text) -> float:
+    """Seconds of "HH:MM:SS"."""
+    found = re.fullmatch(r"([0-9]{1,6}):([0-5]?[0-9]):([0-5]?[0-9])", str(text))  # TOML has times, too
+    if not found:
+        raise ParameterError(f'{name} = {shown(text)} is not a time like "01:30:00" (hours:minutes:seconds)')
+    hours, minutes, rest = map(int, found.groups())
+    return 3600.0 * hours + 60.0 * minutes + rest
