@@ -265,11 +265,13 @@ def test_the_figure_of_many_points(tmp_path):
 @pytest.mark.promise
 @pytest.mark.slow
 def test_many_points_of_the_gibbs_measure_agree():
-    """Three losses, T from 0.5 to 2, alpha from 0.5 to 2, N = 501 and 1001, with and without a margin."""
+    """Three losses, T from 0.5 to 2, alpha from 0.5 to 2, N = 501 and 1001, with and without a margin.
+
+    All points of a job share their samples, so that the mean of their z scatters like one or two of them."""
     found = [row for comparison in comparisons_of("perceptron_gibbs_hot", "perceptron_losses") for row in comparison.rows]
     z = {name: np.array([row.z for row in found if row.observable == name and math.isfinite(row.z)])
          for name in ("r", "q", "training_error", "energy")}
     for name, values in z.items():
         rms = math.sqrt(np.mean(values**2))
         print(f"{name}: {values.size} values, rms z {rms:.2f}, mean {values.mean():+.2f}, largest {np.abs(values).max():.2f}")
-        assert values.size >= 24 and 0.7 <= rms <= 1.4 and abs(values.mean()) <= 0.5
+        assert values.size >= 24 and 0.7 <= rms <= 1.4 and abs(values.mean()) <= 1.0
