@@ -211,8 +211,8 @@ def second_task(kl: float = 1.0, n_spins: int = 501, trials: int = 5, epochs=(50
         axes = figure.subplots(1, 2)
         for number, (correlation, color) in enumerate(zip(_CORRELATIONS, COLORS, strict=False)):
             for alpha in loads:
-                run = learned(n_spins, [first_alpha, alpha], trials, list(epochs), every=int(np.gcd(*epochs)), kl=[first_kl, kl],
-                              teacher_correlation=correlation, learning_rate=[1e-3, 5e-3],
+                run = learned(n_spins, [first_alpha, alpha], trials, list(epochs), every=int(np.gcd(*epochs)),
+                              kl=[first_kl, kl], teacher_correlation=correlation, learning_rate=[1e-3, 5e-3],
                               weight_decay=[0.0 if first_kl else 1e-3, 1e-3])
                 errors = run["error"][:, -1]
                 table[correlation, alpha] = _mean(errors[:, 0]) + _mean(errors[:, 1])
