@@ -131,19 +131,26 @@ def _first(theory, alpha: float, kl: float, branch: str | None) -> int:
 
 def _lines(theory, kl: float) -> None:
     """Spinodals, transition and AT line, as far as they exist."""
-    try:
+    def spinodals():
         lower, upper = theory.spinodals(kl)
-        print(f"spinodals: alpha = {lower.alpha:.10g} to {upper.alpha:.10g}, generalization_error = "
-              f"{lower.solution.generalization_error:.6g} (good), {upper.solution.generalization_error:.6g} (poor)")
+        return (f"alpha = {lower.alpha:.10g} to {upper.alpha:.10g}, generalization_error = "
+                f"{lower.solution.generalization_error:.6g} (good), {upper.solution.generalization_error:.6g} (poor)")
+
+    def transition():
         crossing = theory.transition(kl)
-        print(f"transition: alpha = {crossing.alpha:.10g}, generalization_error = "
-              f"{crossing.solution.generalization_error:.6g} to {crossing.other.generalization_error:.6g}")
-    except NoSolution as error:
-        print(f"transition: {error}")
-    try:
-        print(f"replica symmetry breaks: alpha = {theory.at_line(kl).alpha:.10g}")
-    except NoSolution as error:
-        print(f"replica symmetry: {error}")
+        return (f"alpha = {crossing.alpha:.10g}, generalization_error = {crossing.solution.generalization_error:.6g} to "
+                f"{crossing.other.generalization_error:.6g}")
+
+    lines = [("replica symmetry breaks", lambda: f"alpha = {theory.at_line(kl).alpha:.10g}")]
+    if theory.first_branches(kl).window is None:
+        print("transition: one smooth branch at all loads")
+    else:
+        lines = [("spinodals", spinodals), ("transition", transition), *lines]
+    for name, text in lines:
+        try:
+            print(f"{name}: {text()}")
+        except NoSolution as error:
+            print(f"{name.removesuffix(' breaks')}: {error}")
 
 
 def _second(theory, kl: float, options) -> int:

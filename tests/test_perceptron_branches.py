@@ -42,6 +42,7 @@ def test_where_branches_coexist():
         cold().at_line(branch="good")
 
 
+@pytest.mark.slow
 def test_branches_meet_at_the_spinodals():
     # poor and middle state, and middle and good one, approach each other as the root of the distance to the fold
     family = cold()._first_family(0.0)
@@ -77,6 +78,25 @@ def test_coexistence_with_a_divergence():
     assert (poor.replicon_ratio, good.replicon_ratio) == pytest.approx((0.17, 1.5e-5), rel=0.05)     # as printed
     with pytest.raises(NoSolution, match="replicon ratio of the poor branch does not pass 1; it is below 1"):
         theory.at_line(kl=1.0)
+
+
+@pytest.mark.parametrize(("beta", "kl"), [(20.0, 0.0), (100.0, 1.0),
+                                            pytest.param(300.0, 1.0, marks=pytest.mark.slow)])
+def test_followed_curves_know_their_folds(beta, kl):
+    # curves are followed with residuals of 1e-5, in steps so long that cubics alone miss folds by up to 1e-2
+    branches = Perceptron(beta).first_branches(kl)
+    assert branches.window == pytest.approx((branches.lower_spinodal.alpha, branches.upper_spinodal.alpha), rel=1e-5)
+    # a load just inside the window is not taken for a unique one
+    for alpha in (branches.lower_spinodal.alpha * (1 + 1e-6), branches.upper_spinodal.alpha * (1 - 1e-6)):
+        with pytest.raises(NoSolution, match="a poor and a good branch coexist"):
+            branches.saddle(alpha)
+
+
+def test_transition_between_states_whose_free_entropies_are_differences_of_large_numbers():
+    edge = Perceptron(300.0).transition(1.0)
+    assert edge.converged and edge.alpha == pytest.approx(1.8525078391, abs=1e-9)                    # computed here
+    # terms of 4e6 cancel in each free entropy: rounding leaves 1e-9
+    assert 1 < edge.other.q0_hat / 4e6 < 1.1 and edge.residual < 1e-9
 
 
 def test_one_smooth_branch():

@@ -25,6 +25,8 @@ def test_first_task_at_a_point(capsys):
     assert lines[4] == "replica symmetry breaks: alpha = 0.7289260461"
     lines = command(capsys, "--alpha", "1", "--beta", "5")
     assert lines[0].startswith("unique: q0 = 0.38298661") and "one smooth branch" in lines[1] and len(lines) == 3
+    cold = command(capsys, "--alpha", "1", "--beta", "300")                    # the poor branch has no end, but a crossing
+    assert "the poor one has no fold" in cold[2] and cold[3].startswith("transition: alpha = 2.267532")
     assert command(capsys, "--alpha", "1")[1].startswith("good: no good branch at alpha = 1")
 
 

@@ -200,6 +200,8 @@ def test_a_second_task_before_its_examples_and_in_strong_coupling():
     assert (start.r1, start.r2) == pytest.approx((first().r * math.tanh(0.8), 0.5 * first().r * math.tanh(0.8)), abs=1e-14)
     bound = gibbs_second(first(), 1e-3, 1.0, 15.0, 0.5)
     assert (bound.r1, bound.r2, bound.overlap_reference) == pytest.approx((first().r, first().r / 2, 1.0), abs=1e-9)
+    with pytest.raises(ParameterError, match=r"coupling = 16.0 .*\[-15, 15\]; stronger ones leave nothing but the reference"):
+        gibbs_second(first(), 1.0, 1.0, 16.0, 0.5)
 
 
 def test_cold_gibbs_learning_is_the_teacher_and_student_at_zero_temperature():

@@ -300,6 +300,7 @@ def test_teachers_that_agree_or_are_opposite():
     assert same.error_task1 < good().generalization_error + 1e-3 and opposite.error_task2 > 0.8
 
 
+@pytest.mark.slow
 def test_strong_divergence_pins_the_weights_to_the_reference():
     reference = first(20.0, 1.0)
     gaps = [abs(np.array([state.r1 - reference.r1, state.overlap1 - reference.overlap, state.qd - reference.qd]))

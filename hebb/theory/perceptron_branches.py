@@ -24,6 +24,8 @@ from .perceptron_saddle import COARSE, Saddle, conjugates, sensitivity, tangent
 __all__ = ["Family", "PerceptronCurve", "Spinodals", "at_line", "load_axis", "spinodals", "transition"]
 
 _EPS = np.finfo(float).eps
+_STEPS = 20              # of Newton's method, which takes about 6
+_ROUNDING = _EPS         # of a difference of two sums, relative to their largest terms
 _FLAT = 1e-5             # d ln alpha/d(arc) at a fold, which its place is known to
 QUANTITIES = ("q0", "r1", "qd", "overlap", "generalization_error", "free_entropy", "replicon_ratio", "residual")
 
@@ -89,8 +91,8 @@ def transition(family: Family) -> PerceptronBoundary:
     if family.branches.window is None:
         raise family.no_coexistence("transition")
     low, high = (end * (1 + side * 1e-3) for end, side in zip(family.ends(), (1, -1), strict=True))
-    alpha, step = (low + high) / 2, math.inf
-    while abs(step) > 1e-12 * alpha:                    # Newton on a difference that is nearly a straight line
+    alpha = (low + high) / 2
+    for _ in range(_STEPS):                             # Newton on a difference that is nearly a straight line
         saddles = [family.branches.saddle(alpha, name) for name in ("poor", "good")]
         poor, good = (family.state(saddle, name) for saddle, name in zip(saddles, ("poor", "good"), strict=True))
         gap, slope = good.free_entropy - poor.free_entropy, saddles[1].point.energy.value - saddles[0].point.energy.value
@@ -98,10 +100,17 @@ def transition(family: Family) -> PerceptronBoundary:
         if (alpha == low and step < 0) or (alpha == high and step > 0):
             raise NoSolution(f"{family.name}: the free entropies of the branches do not cross between alpha = {low:.6g} and "
                              f"{high:.6g}, where they coexist")
-        if abs(step) > 1e-12 * alpha:
-            alpha = min(max(alpha + step, low), high)
-    left, scale = abs(gap), 1 + abs(poor.free_entropy)
-    return PerceptronBoundary("transition", alpha, poor, left, poor.converged and good.converged and left < 1e-11 * scale, good)
+        left, rounding = abs(gap), _ROUNDING * max(_largest_term(poor), _largest_term(good))
+        if abs(step) <= 1e-12 * alpha or left <= rounding:
+            break
+        alpha = min(max(alpha + step, low), high)
+    return PerceptronBoundary("transition", poor.alpha, poor, left, poor.converged and good.converged and left <= 10 * rounding,
+                              good)
+
+
+def _largest_term(state) -> float:
+    """Size of the terms that nearly cancel in a free entropy."""
+    return 1 + abs(state.q0 * state.q0_hat) / 2 + abs(state.r1 * state.r1_hat) + abs(state.qd * state.qd_hat)
 
 
 def at_line(family: Family, branch: str = "poor") -> PerceptronBoundary:

@@ -36,7 +36,8 @@ _LONGEST, _SHORTEST = 0.8, 1e-4          # steps along the arc
 _TURN = 0.4                              # of the direction, in one step
 _TOLERANCE = 1e-5                        # of the points of a curve, which are starts
 _SATURATED = 2e-5                        # 1 - qd of a poor branch that is followed no further
-_CLOSE = 5e-3                            # of ln alpha: so near a fold its exact place is asked for
+_KNOWN = 1e-6                            # last change of ln alpha at a fold of a curve
+_CLOSE = 1e-3                            # of ln alpha: so near a fold its exact place is asked for
 _PATIENCE = 40                           # plain updates from the teacher that may fall to the poor saddle
 
 
@@ -88,6 +89,15 @@ class Curve:
         direction = np.array([3 * x * x, 2 * x, 1.0, 0.0]) @ cubics / h
         return np.array([x**3, x * x, x, 1.0]) @ cubics, direction, (1 - x) * self.slopes[k] + x * self.slopes[k + 1]
 
+    def inserted(self, place: float, saddle: Saddle, dlog: float, direction: np.ndarray) -> Curve:
+        """The curve with one more point at a place; dlog, direction: as `tangent` has them, along the curve."""
+        k = int(place)
+        u = coordinates(saddle.c)
+        new = (self.s[k] + (place - k) * (self.s[k + 1] - self.s[k]), math.log(saddle.alpha), u, dlog, moves(u) * direction,
+               saddle.slopes)
+        old = (self.s, self.log_alpha, self.u, self.dlog, self.du, self.slopes)
+        return Curve(*(np.insert(column, k + 1, value, axis=0) for column, value in zip(old, new, strict=True)), self.complete)
+
 
 def _hermite(f0, f1, d0, d1) -> np.ndarray:
     """Coefficients, highest first, of the cubic on [0, 1] with these values and slopes at its ends."""
@@ -134,7 +144,28 @@ def trace(equations: Equations, start: Saddle, rising: bool = True, least: float
     s, log_alpha, u, dlog, du, slopes = (np.array(column) for column in zip(*rows, strict=True))
     if not rising:
         s, log_alpha, u, dlog, du, slopes = (s[-1] - s[::-1], log_alpha[::-1], u[::-1], -dlog[::-1], -du[::-1], slopes[::-1])
-    return Curve(s, log_alpha, u, dlog, du, slopes, complete)
+    return _with_folds(equations, Curve(s, log_alpha, u, dlog, du, slopes, complete))
+
+
+def _with_folds(equations: Equations, curve: Curve) -> Curve:
+    """The curve with a point next to every fold, so near that ln alpha there is known to 1e-5."""
+    for fold in range(len(curve.folds)):
+        for _ in range(5):
+            if fold >= len(curve.folds):                   # a pair that the cubics only seemed to have
+                return curve
+            place, alpha = curve.folds[fold]
+            u, along, slopes = curve.at(place)
+            found = newton(equations, conjugates(u), plane=(along / moves(u) ** 2, u), nodes=COARSE, slopes=slopes,
+                           tolerance=_TOLERANCE / 10, iterations=15)
+            if not found.error <= _TOLERANCE:
+                break
+            found = found._replace(slopes=sensitivity(equations, found.c, COARSE, found.point))
+            direction, dlog = tangent(found)
+            ahead = math.copysign(1.0, direction @ (along / moves(u)))
+            curve = curve.inserted(place, found, ahead * dlog, ahead * direction)
+            if abs(math.log(found.alpha / alpha)) < _KNOWN:
+                break
+    return curve
 
 
 class Branches:
@@ -164,7 +195,9 @@ class Branches:
 
     @cached_property
     def window(self) -> tuple[float, float] | None:
-        """Loads (low, high) between which branches coexist, to 1e-4; None where there is one branch."""
+        """Loads (low, high) between which branches coexist, folds to 1e-5 (relative); None where there is one branch.
+
+        Where a branch has no fold that can be followed, its end is where following it stops."""
         folds = self.poor_curve.folds
         if self.poor_curve.complete:
             return (folds[-1][1], folds[0][1]) if folds else None
@@ -252,16 +285,17 @@ class Branches:
         wrong = {"unique": low <= alpha <= high, "poor": alpha > high, "good": alpha < low}[branch]
         if not wrong and min(abs(log_alpha - math.log(low)), abs(log_alpha - math.log(high))) > _CLOSE:
             return
-        low = self.lower_spinodal.alpha if self.lower_spinodal else low
-        high = self.upper_spinodal.alpha if self.upper_spinodal else high
+        lower, upper = self.lower_spinodal, self.upper_spinodal
+        low, begins = (lower.alpha, "exists") if lower else (low, "was found")
+        high, ends = (upper.alpha, "exists") if upper else (high, "was found")
         low_end, high_end, here = f"{low:.7g}", f"{high:.7g}", f"{self.name} = {alpha:.6g}"
         if branch == "unique" and low <= alpha <= high:
             raise NoSolution(f"{here} lies in the window from {low_end} to {high_end} where a poor and a good branch coexist; "
                              'choose branch="poor" or branch="good"')
         if branch == "poor" and alpha > high:
-            raise NoSolution(f"no poor branch at {here}; the nearest {self.name} where it exists is {high_end}")
+            raise NoSolution(f"no poor branch at {here}; the nearest {self.name} where it {ends} is {high_end}")
         if branch == "good" and alpha < low:
-            raise NoSolution(f"no good branch at {here}; the nearest {self.name} where it exists is {low_end}")
+            raise NoSolution(f"no good branch at {here}; the nearest {self.name} where it {begins} is {low_end}")
 
     def _settled(self, alpha: float) -> Conjugates:
         return settle(self.equations, Conjugates(alpha, 0.0, 0.0), alpha, steps=12)
