@@ -261,8 +261,8 @@ def _status(options) -> int:
         exchanged, trips = ([rungs[name] for rungs in ladders] for name in ("exchange_acceptance", "round_trips"))
         low, high = (end(end(values[:-1]) for values in exchanged) for end in (min, max))
         fewest, most = (end(values[0] for values in trips) for end in (min, max))
-        print(f"temperature ladders: neighbours exchange in {low:.2g} to {high:.2g} of the attempts; {fewest:g} to {most:g} round "
-              "trips per replica")
+        print(f"temperature ladders: neighbours exchange in {low:.2g} to {high:.2g} of the attempts; {fewest:g} to {most:g} "
+              "round trips per replica")
     for task_id, status in statuses.items():
         if status["status"] == "unfinished":
             print(f"  {task_id} checkpointed at sweep {status['sweeps_done']}")

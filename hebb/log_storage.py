@@ -31,7 +31,8 @@ from .params import check_integer, check_real
 from .pictures import COLORS, house_style
 from .sampling.chain import chain_class
 from .sampling.starts import entries_of_state
-from .storage.results import Results, Table
+from .storage.observable import Table
+from .storage.results import Results
 
 __all__ = ["Depth", "depths", "hierarchical_overlaps", "hierarchy_holds", "log_storage_figure", "log_storage_table",
            "stable_share"]

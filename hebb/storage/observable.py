@@ -1,0 +1,127 @@
+"""One observable of a job at every point, and tables of estimates."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from ..errors import ParameterError
+from ..statistics import Estimate, disorder_average, estimate
+
+__all__ = ["Observable", "Table"]
+
+
+class Observable:
+    """One observable at every point. Axes: points in job order (P), disorder samples (D), bins (B), chains (C) which
+    are replicas or pairs of replicas, then components. What is not done yet is nan. curve: the series are learning curves, and
+    not stationary: an average is that of their last entries, and there is no autocorrelation time.
+    """
+
+    def __init__(self, name: str, samples: np.ndarray, series: np.ndarray | None, done: np.ndarray, bin_length: int,
+                 curve: bool = False):
+        self.name = name
+        self.samples = samples  # (P, D, ...) means over bins and chains
+        self._series, self._done, self._bin_length, self._curve = series, done, bin_length, curve
+
+    @functools.cached_property
+    def _estimates(self) -> np.ndarray:
+        """(P, ...) Estimate objects."""
+        shape = (len(self.samples), *self.samples.shape[2:])
+        table = np.empty(shape, dtype=object)
+        for index in np.ndindex(shape):
+            point, component = index[0], index[1:]
+            done = self._done[point]
+            if self._series is None or self._curve:
+                table[index] = _of_samples(self.samples[(point, done, *component)])
+            elif np.isnan(self.samples[(point, done, *component)]).all():  # this point has fewer components than others
+                table[index] = Estimate(np.nan, np.nan, 0, np.nan, np.nan, 0, False)
+            else:
+                table[index] = estimate(
+                    self._series[(point, done, slice(None), slice(None), *component)], self._bin_length
+                )
+        return table
+
+    def _each(self, attribute: str, dtype: type = float) -> np.ndarray:
+        values = [getattr(item, attribute) for item in self._estimates.flat]
+        return np.array(values, dtype=dtype).reshape(self._estimates.shape)
+
+    @property
+    def mean(self) -> np.ndarray:
+        """(P, ...) averages over the disorder samples."""
+        return self._over_samples(lambda samples: samples.mean(axis=0) if len(samples) else np.nan)
+
+    @property
+    def error(self) -> np.ndarray:
+        """(P, ...) standard errors: scatter between disorder samples.
+
+        Raises ChainTooShort if the chains of any point were too short, ParameterError where there are fewer than 2
+        samples. `raw_error` gives the same numbers without asking (nan for fewer than 2 samples).
+        """
+        return self._each("error")
+
+    @property
+    def raw_error(self) -> np.ndarray:
+        return self._over_samples(lambda samples: disorder_average(samples)[1] if len(samples) > 1 else np.nan)
+
+    def _over_samples(self, function) -> np.ndarray:
+        """(P, ...) function(finished samples of a point)."""
+        values = np.empty((len(self.samples), *self.samples.shape[2:]))
+        for point, samples in enumerate(self.samples):
+            values[point] = function(samples[self._done[point]])
+        return values
+
+    @property
+    def tau(self) -> np.ndarray:
+        """(P, ...) autocorrelation times in measurements, 1 for white noise."""
+        return self._each("tau")
+
+    @property
+    def r_hat(self) -> np.ndarray:
+        """(P, ...) split R-hat of the worst disorder sample."""
+        return self._each("r_hat")
+
+    @property
+    def too_short(self) -> np.ndarray:
+        """(P, ...) whether the chains were too short for their autocorrelation time."""
+        return self._each("too_short", bool)
+
+    def estimate(self, point: int, component: tuple[int, ...] = ()) -> Estimate:
+        """Everything about one point (and component) in one record."""
+        return self._estimates[(point, *component)]
+
+    def series(self, point: int) -> np.ndarray:
+        """(n_done, B, C, ...) bin means of the finished disorder samples of one point."""
+        if self._series is None:
+            raise ParameterError(f"{self.name} is known only as one number per sample; it has no series")
+        return self._series[point][self._done[point]]
+
+    def __repr__(self):
+        return f"<{self.name}: {', '.join(str(item) for item in self._estimates.flat)}>"
+
+
+def _of_samples(samples: np.ndarray) -> Estimate:
+    """An estimate of something known once per sample, such as the acceptance."""
+    n = len(samples)
+    mean = samples.mean() if n else np.nan
+    error = samples.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan
+    return Estimate(float(mean), float(error), n, np.nan, np.nan, 0, False)
+
+
+class Table(list):
+    """A list of rows (dicts); str() aligns it."""
+
+    def __str__(self):
+        if not self:
+            return "(empty)"
+        columns = list(self[0])
+        cells = [columns, *[[_cell(row[column]) for column in columns] for row in self]]
+        widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
+        text = "\n".join(
+            "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells
+        )
+        return text + ("\n(?) chain too short for its autocorrelation time" if "(?)" in text else "")
+
+
+def _cell(value) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
