@@ -50,18 +50,19 @@ __all__ = ["FirstTask", "Perceptron", "SecondTask"]
 BRANCHES = ("unique", "poor", "good")
 CONVERGED = 1e-10            # of the residual, with the finer quadrature too
 _FINER = 1.5                 # nodes of that quadrature
+_COLDEST = 1e4              # beta up to which branches have been followed
 _LARGEST = 1e3              # of alpha: the fields grow like its square
 
 
 class Perceptron:
-    """Replica-symmetric saddle points at inverse temperature beta > 0 (of the loss and of the divergence alike).
+    """Replica-symmetric saddle points at inverse temperature beta in ]0, 1e4] (of the loss and of the divergence alike).
 
     Cost on one core: 10-20 ms a saddle of the first task, 30-60 ms one of the second; the first call for given beta and kl (for
     the second task: reference, teacher_correlation and kl) may follow the branches through their folds, 0.1-0.3 s (0.5 s).
     """
 
     def __init__(self, beta):
-        self.beta = check_real("beta", beta, 0.0, open_low=True, remedy="beta is an inverse temperature")
+        self.beta = check_real("beta", beta, 0.0, _COLDEST, open_low=True, remedy="beta is an inverse temperature")
 
     def __repr__(self) -> str:
         return f"Perceptron(beta={self.beta!r})"

@@ -21,6 +21,7 @@ __all__ = ["Conjugates", "Energy", "Order", "composite", "energy"]
 _REACH = 9.0            # of z: the normal density is 1e-18 there
 _FALL = 38.0            # nats below the maximum at which the integral over x stops
 _OUTER, _INNER = 14, 40
+_STEEP, _LAST = 3.0, 8.5     # of b, where one panel above the maximum gets too coarse; of u: h is 1e-16 there
 _LOG_ROOT_2PI = 0.5 * math.log(2 * math.pi)
 
 
@@ -127,9 +128,14 @@ def _tilted(field, b: float, beta: float, nodes: float):
             end -= move
             if np.all(np.abs(move) < 0.1 * np.abs(end - top)):
                 break
-        half = (end - top)[:, None] / 2
-        x.append(top[:, None] + half * (1 + share))
-        weight.append(np.abs(half) * share_weight)
+        panels = [(top, end)]
+        if b > _STEEP and side > 0:                        # h falls from u = 0 on in a small part of the range of x
+            knee = np.clip((_LAST - field) / b, top, end)
+            panels = [(top, knee), (knee, end)]
+        for begin, stop in panels:
+            half = (stop - begin)[:, None] / 2
+            x.append(begin[:, None] + half * (1 + share))
+            weight.append(np.abs(half) * share_weight)
     x, weight = np.concatenate(x, axis=1), np.concatenate(weight, axis=1)
     u = field[:, None] + b * x
     log_phi = log_ndtr(u)
