@@ -23,13 +23,13 @@ from pathlib import Path
 import numpy as np
 
 from . import models
-from .bench_baselines import annealer, numba_averages, numba_chain, pointwise
+from .bench_baselines import annealer, numba_averages, numba_chain, pointwise, random_integral
 from .bench_learning import learning_cases, torch_loops
 from .models.base import kernel_module
 from .models.classes import Classes
 from .runs.executors import MPIExecutor, launch_command
 from .sampling.chain import Chain
-from .theory import Dense
+from .theory import Dense, Perceptron
 
 __all__ = ["Row", "main", "run"]
 
@@ -94,6 +94,7 @@ def run() -> tuple[list[Row], list[str]]:
             rows.append(_row(what, "batches/s", size, ours, "torch with autograd" if autograd else "torch by hand",
                              loops and loops(*told, autograd=autograd), None if autograd else target))
     rows.append(_phase_diagram_row())
+    rows += _saddle_rows()
     rows += _optional(_mpi_rows, "mpi4py", missing) or []
     return rows, missing
 
@@ -257,3 +258,27 @@ def _phase_diagram_row(n_points: int = 100, sample: int = 24) -> Row:
 
     return _row("RS phase diagram P=4, 100 x 100 points with lines", "diagrams/s", 1.0, ours,
                 "scipy root + quad per point", theirs, 50)
+
+
+def _saddle_rows() -> list[Row]:
+    """Saddle points of continual learning from a cold start, against ten iterations (a usual number) with 2e8 random samples
+    each, of which a thousandth is timed; and the published curve, 200 loads with all branches."""
+    first = Perceptron(20.0).first_task(2.0, branch="good")
+
+    def curve():
+        Perceptron(20.0).curve(np.linspace(0.01, 2.0, 200))
+
+    def timed(work: Callable[[], object]) -> Callable[[], float]:
+        def once() -> float:
+            begin = time.perf_counter()
+            work()
+            return time.perf_counter() - begin
+
+        return once
+
+    cases = (("first-task saddle, beta=20, alpha=1", "saddles/s", lambda: Perceptron(20.0).first_task(1.0), 1),
+             ("second-task saddle after alpha=2, alpha=1, r_0=0, kl=1", "saddles/s",
+              lambda: Perceptron(20.0).second_task(first, 1.0, 0.0, 1.0), 1),
+             ("first task, 200 loads with all branches", "curves/s", curve, 200))
+    return [_row(what, unit, 1.0, timed(work), "2e8 random samples", lambda saddles=saddles: 1e4 * saddles *
+                 random_integral(200_000), None) for what, unit, work, saddles in cases]
