@@ -347,7 +347,6 @@ def test_a_ladder_is_one_task_and_its_points_are_as_usual(place, capsys):
     assert np.isnan(found["exchange_acceptance"].mean[:2]).all() and (found["exchange_acceptance"].mean[2:] > 0).all()
     row = found.to_table()[2]
     assert {"m", "q", "energy", "acceptance", "exchange_acceptance", "round_trips", "flow"} <= row.keys()
-    assert found.to_xarray()["flow"].dims == ("point", "disorder")
     assert len(compare_results(found).rows) >= 6
     code, out, _ = command(capsys, "check", place / "job.toml")
     assert code == 0 and "6 points in 2 temperature ladders x 2 disorder samples = 4 tasks" in out
@@ -355,6 +354,13 @@ def test_a_ladder_is_one_task_and_its_points_are_as_usual(place, capsys):
     assert code == 0 and "4 of 4 tasks done" in out and "temperature ladders: neighbours exchange in 0." in out
     code, out, _ = command(capsys, "merge", place / "one")
     assert code == 0 and "4 of 4 tasks are in" in out and "round_trips" in out
+
+
+def test_ladders_as_xarray():
+    pytest.importorskip("xarray")
+    model = models.BinaryPerceptron(9, 1.0)
+    ladder = hebb.simulate(model, [0.5, 1.0], disorder=2, sweeps=200, thermalize=0, start="random", tempering=True)
+    assert ladder.to_xarray()["flow"].dims == ("point", "disorder")
 
 
 def test_the_order_of_temperatures_only_orders_the_results():
