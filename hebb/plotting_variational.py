@@ -102,7 +102,9 @@ def _sampled(comparison: Comparison) -> Figure:
     for ax, (name, title) in zip(axes, _TITLES.items(), strict=False):
         _points(ax, [row for row in comparison.rows if row.observable.split("[")[0] == name], sweep, others, "theory")
         ax.set_ylabel(title)
-    axes[0].legend(fontsize="small")
+    for ax in axes[:4]:
+        if ax is axes[0] or any(row.observable.endswith("[1]") for row in comparison.rows) and ax is not axes[1]:
+            ax.legend(fontsize="x-small", ncols=2)
     draw_z(axes[4], comparison.rows, lambda row: _flat(row.point)[sweep])
     axes[4].set_xlabel(_symbol(sweep))
     return figure
@@ -112,11 +114,13 @@ def _ends(comparison: Comparison) -> Figure:
     sweep, *others = _varying(comparison.results)
     names = dict.fromkeys(row.observable for row in comparison.rows if row.observable.startswith("error["))
     last = [name for name in names if name.split()[-1] == list(names)[-1].split()[-1]]
-    figure = Figure(figsize=(1.2 + 4.2 * len(last), 3.8), layout="constrained")
+    figure = Figure(figsize=(1.2 + 4.2 * len(last), 4.2), layout="constrained")
     for ax, name in zip(figure.subplots(1, len(last), squeeze=False)[0], last, strict=True):
         _points(ax, [row for row in comparison.rows if row.observable == name], sweep, others, "infinite")
         ax.set(xlabel=_symbol(sweep), ylabel=r"test error $\arccos(p)/\pi$", title=name)
-    figure.axes[0].legend(fontsize="small")
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    labels = [label.removeprefix(last[0]).strip() for label in labels]
+    figure.legend(handles, labels, loc="outside lower center", fontsize="small", ncols=len(last))
     return figure
 
 
@@ -124,7 +128,9 @@ def _points(ax, rows: list[Row], sweep: str, others: list[str], theory: str) -> 
     curves: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         curves.setdefault((row.observable, _named(row.point, others)), []).append(row)
-    for (color, mark), ((name, label), here) in zip(itertools.cycle(zip(COLORS, "osD^v<", strict=True)), curves.items()):
+    for number, ((name, label), here) in enumerate(curves.items()):
+        round_, place = divmod(number, len(COLORS))
+        color, mark = COLORS[place], "osD^v<"[(place + round_) % 6]  # a pair of its own for each curve
         here = sorted(here, key=lambda row: _flat(row.point)[sweep])
         x = [_flat(row.point)[sweep] for row in here]
         for row, place in zip(here, x, strict=True):
