@@ -5,7 +5,6 @@ Loads: gamma = (P!/2) K/N^(P-1) for P >= 3 and alpha = K/N for P = 2, so that ga
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import math
@@ -16,6 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from .errors import ParameterError
+from .vocabulary import LOSSES as _LOSS_WORDS
+from .vocabulary import PROTOCOLS as _PROTOCOL_WORDS
+from .vocabulary import hint
 
 __all__ = ["DenseLaw", "MultitaskLaw", "PerceptronLaw", "check_choice", "check_integer", "check_keys", "check_real", "digest",
            "dilution_factor", "load", "patterns_at_load", "shown"]
@@ -73,26 +75,22 @@ def shown(value) -> str:
     return text if len(text) <= 60 else f"{text[:40]}... ({len(text)} characters)"
 
 
-def check_choice(name: str, value, choices: Iterable[str]) -> str:
-    """value if it is one of choices; otherwise ParameterError with the nearest choice."""
+def check_choice(name: str, value, choices: Iterable[str], instead: Mapping[str, str] | None = None) -> str:
+    """value if it is one of choices; otherwise ParameterError with the nearest choice, or with what to write instead of a word
+    that other fields or programs use (`hebb.vocabulary`)."""
     choices = tuple(choices)
     if not isinstance(value, str) or value not in choices:
-        raise ParameterError(f"{name} = {shown(value)} is not one of {', '.join(choices)}{_suggest(value, choices)}")
+        raise ParameterError(f"{name} = {shown(value)} is not one of {', '.join(choices)}{hint(value, instead or {}, choices)}")
     return value
 
 
-def check_keys(where: str, given: Iterable[str], allowed: Iterable[str]) -> None:
-    """Refuse unknown keys with the nearest known one."""
+def check_keys(where: str, given: Iterable[str], allowed: Iterable[str], instead: Mapping[str, str] | None = None) -> None:
+    """Refuse unknown keys with the nearest known one, or with what to write instead as in `check_choice`."""
     allowed = tuple(allowed)
     for key in given:
         if key not in allowed:
-            hint = _suggest(key, allowed) or f"; known keys: {', '.join(allowed)}"
-            raise ParameterError(f"unknown key {shown(key)} in {where}{hint}")
-
-
-def _suggest(value, choices: tuple[str, ...]) -> str:
-    near = difflib.get_close_matches(value, choices, n=1) if isinstance(value, str) else ()
-    return f"; did you mean {near[0]!r}?" if near else ""
+            clause = hint(key, instead or {}, allowed) or f"; known keys: {', '.join(allowed)}"
+            raise ParameterError(f"unknown key {shown(key)} in {where}{clause}")
 
 
 def _tail(remedy: str) -> str:
@@ -131,7 +129,7 @@ def _dataset(r, n_examples, rho, protocol, quality_needed: bool) -> tuple[str, f
     noiseless = r in (None, 1.0) and n_examples is None and rho in (None, 0.0)
     if protocol is None:
         protocol = "storage" if noiseless else "supervised"
-    if check_choice("protocol", protocol, PROTOCOLS) == "storage":
+    if check_choice("protocol", protocol, PROTOCOLS, _PROTOCOL_WORDS) == "storage":
         if not noiseless:
             raise ParameterError(f"r = {shown(r)}, n_examples = {shown(n_examples)}, rho = {shown(rho)} describe a noisy "
                                  "dataset, which protocol = 'storage' does not have; leave them out")
@@ -282,7 +280,7 @@ class PerceptronLaw:
     @classmethod
     def from_keywords(cls, loss="violations", kappa=0.0, labels="teacher") -> PerceptronLaw:
         """The record of the keywords that models and theory share. Raises ParameterError."""
-        return cls(check_choice("loss", loss, LOSSES), check_real("kappa", kappa, -10.0, 10.0),
+        return cls(check_choice("loss", loss, LOSSES, _LOSS_WORDS), check_real("kappa", kappa, -10.0, 10.0),
                    check_choice("labels", labels, LABELS))
 
     def cost(self, stability) -> np.ndarray:

@@ -14,6 +14,7 @@ FLOORS = {
     "_version": 0,
     "provenance": 0,
     "params": 1,
+    "vocabulary": 1,
     "streams": 1,
     "statistics": 1,
     "models": 2,

@@ -286,7 +286,7 @@ def test_instruction_sets_give_the_same_chain():
     ("dilution = 0.3", "dilution = 0.3\np_body = 2", r"unknown key 'p_body' in \[model\]"),
     ("dilution = 0.3", "", "dilution = None: give "),
     ('"unsupervised"', '"storage"', "describe a noisy dataset"),
-    ('"hierarchical"', '["hierarchical", "parallel"]', "is a list, and a job has one start out of .*; write a job for each"),
+    ('"hierarchical"', '["hierarchical", "parallel"]', "is a list, .*: a job has one start; write a job for each"),
     ('"hierarchical"', '"hierarchic"', "did you mean 'hierarchical'"),
     ('"glauber"', '"plefka"', "exists for dense networks"),
     ('"glauber"', '"glauber"\nrule = "glauber"', "rule = 'glauber' has no meaning with dynamics = 'glauber'; it belongs to"),

@@ -1,19 +1,8 @@
 """From a job file (or keywords) to tasks with stable names. Everything a user can get wrong is refused here, before
-anything is drawn.
-
-    [job]       name, seed
-    [model]     kind, the keywords of that model, temperature; a list sweeps its key, several lists give the outer
-                product (the first key varies slowest)
-    [sampling]  see `settings.SAMPLING`
-    [run]       walltime, checkpoint_every as "HH:MM:SS"
-"""
+anything is drawn. What a job file holds is said in `hebb.runs.job_file`."""
 
 from __future__ import annotations
 
-import itertools
-import math
-import re
-import tomllib
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from .. import models
-from ..errors import HebbWarning, ParameterError, StorageError
+from ..errors import HebbWarning, ParameterError
 from ..models.base import available_memory, kernel_module
-from ..params import check_integer, check_keys, check_real, digest, shown
+from ..params import check_integer, check_real, digest, shown
 from ..sampling.accumulators import bin_length_for
 from ..sampling.chain import Chain, chain_class
 from ..sampling.lumped import GibbsChain, LumpedChain
@@ -32,16 +21,14 @@ from ..sampling.options import OPTIONS, TRAINING
 from ..sampling.plefka import Plefka
 from ..sampling.starts import STARTS
 from ..sampling.tempering import Ladder
+from . import job_file
 from .cost import seconds_of, series_bytes
 from .executors import ranks_of_machine
-from .settings import MOST_TASKS, RUN, sampling_settings, seconds
+from .settings import sampling_settings
 
 __all__ = ["Plan", "Task"]
 
 _OF_CHAINS = ("replicas", "corruption", "dynamics", "order", *OPTIONS)
-
-#: A load that the integer number of patterns misses by more than this share is worth a word.
-_ROUNDED = 0.05
 
 
 @dataclass(frozen=True)
@@ -106,47 +93,14 @@ class Plan:
     @classmethod
     def from_toml(cls, path) -> Plan:
         """The plan of a job file; StorageError if there is none, ParameterError or DataError for its content."""
-        try:
-            text = Path(path).read_text(encoding="utf-8")
-        except OSError as error:
-            raise StorageError(f"cannot read the job file {path} ({error.strerror})") from error
-        except UnicodeDecodeError:
-            raise StorageError(f"cannot read the job file {path} (it is not UTF-8 text)") from None
-        plan = cls.from_text(text, str(path))
+        plan = cls.from_text(job_file.read(Path(path)), str(path))
         plan.require_memory()
         return plan
 
     @classmethod
     def from_text(cls, text: str, where: str = "the job file") -> Plan:
         """The plan of a job given as TOML text."""
-        try:
-            job = tomllib.loads(text)
-        except (ValueError, RecursionError) as error:  # ValueError also for integers of thousands of digits
-            raise ParameterError(f"{where} is not valid TOML: {error}") from None
-        check_keys(where, job, ("job", "model", "sampling", "run"))
-        for section in ("model", "sampling"):
-            if section not in job:
-                raise ParameterError(f"{where} has no section [{section}]")
-        for section, content in job.items():
-            if not isinstance(content, dict):
-                raise ParameterError(f"{section} in {where} is a value, not a section; write [{section}]")
-        head, run = job.get("job", {}), {**RUN, **job.get("run", {})}
-        check_keys("[job]", head, ("name", "seed"))
-        check_keys("[run]", run, RUN)
-        name = head.get("name", Path(where).stem)
-        if not isinstance(name, str) or not name.strip() or not name.isprintable() or set(name) & set("/\\") or name[0] == ".":
-            raise ParameterError(f"[job] name = {shown(name)} is not usable as the name of a folder")
-        sampling = sampling_settings(job["sampling"])
-        walltime = None if run["walltime"] is None else seconds("walltime", run["walltime"])
-        return cls.build(
-            name=name,
-            seed=head.get("seed", 1),
-            points=_points(job["model"], MOST_TASKS // sampling["disorder"]),
-            sampling=sampling,
-            walltime=walltime,
-            checkpoint_every=seconds("checkpoint_every", run["checkpoint_every"]),
-            text=text,
-        )
+        return cls.build(text=text, **job_file.settings(text, where))
 
     @classmethod
     def from_keywords(cls, model, temperature, seed: int = 1, start="planted", **sampling) -> Plan:
@@ -322,51 +276,3 @@ def _job_digest(points, seed: int, sampling: Mapping) -> str:
     later = ("rule", "learning", "exchange_every")
     sampling = {key: value for key, value in sampling.items() if key not in later or value is not None}
     return digest({"points": _plain_points(points), "seed": seed, "sampling": sampling})
-
-
-def _points(section: Mapping, most: int) -> list[tuple[object, float]]:
-    """(model, temperature) of every combination of the listed values in [model]; ParameterError for more than most."""
-    if "kind" not in section or isinstance(section["kind"], list):
-        raise ParameterError('[model] must name one kind, for example kind = "dense"')
-    known = models.keys(section["kind"])
-    check_keys("[model]", section, ("kind", "temperature", *known))
-    if "temperature" not in section:
-        raise ParameterError("[model] must give a temperature (one, or a list)")
-    for key, value in section.items():
-        if value == []:
-            raise ParameterError(f"[model] {key} is an empty list; give at least one value")
-    choices = [value if isinstance(value, list) else [value] for value in section.values()]
-    number = math.prod(map(len, choices))
-    if number > most:
-        raise ParameterError(
-            f"[model] spans {number} points, and with this many disorder samples a job holds at most {most} "
-            f"({MOST_TASKS} tasks); shorten a list or split the job"
-        )
-    points, built, rounded = [], {}, []
-    for combination in itertools.product(*choices):
-        keys = dict(zip(section, combination, strict=True))
-        kind, temperature = keys.pop("kind"), keys.pop("temperature")
-        name = repr(keys)
-        if name not in built:  # one model for all its temperatures: images are read once
-            try:
-                built[name] = models.from_keys(kind, keys)
-            except TypeError as error:
-                if "missing" not in str(error):
-                    raise
-                missing = " and ".join(re.findall(r"'(\w+)'", str(error)))  # keys without defaults
-                raise ParameterError(f"[model] with kind = {kind!r} must give {missing}") from None
-            loads = (load for load in built[name].loads if load in keys)
-            rounded += [(load, keys[load], built[name]) for load in loads
-                        if abs(getattr(built[name], load) / keys[load] - 1) > _ROUNDED]
-        points.append((built[name], temperature))
-    if rounded:
-        load, asked, model = rounded[0]
-        others = f"; models off by more than {_ROUNDED:.0%}: {len(rounded)}" if rounded[1:] else ""
-        number = load.replace("gamma", "n_patterns").replace("alpha", "n_patterns")
-        warnings.warn(
-            f"{load} = {asked:g} on {model.n_spins} spins rounds to {number} = {model.parameters()[number]}, a load of "
-            f"{getattr(model, load):.3g}{others}",
-            HebbWarning,
-            stacklevel=2,
-        )
-    return points

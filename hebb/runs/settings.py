@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping
 
-from ..errors import ParameterError
+from ..errors import HebbWarning, ParameterError
 from ..params import check_choice, check_integer, check_keys, shown
 from ..sampling.options import CLASS_DYNAMICS, TRAINING
-from ..sampling.starts import STARTS
+from ..vocabulary import SAMPLING_KEYS
 
 __all__ = ["MOST_TASKS", "RUN", "SAMPLING", "sampling_settings", "seconds"]
 
@@ -38,9 +39,14 @@ RUN = {"walltime": None, "checkpoint_every": "00:05:00"}
 MOST_TASKS = 10**6
 
 
-def sampling_settings(given: Mapping) -> dict:
-    """[sampling] with defaults filled in and every value checked that does not need a model."""
-    check_keys("[sampling]", given, SAMPLING)
+def sampling_settings(given: Mapping, elsewhere: Mapping[str, str] | None = None) -> dict:
+    """[sampling] with defaults filled in and every value checked that does not need a model. elsewhere: what to do with keys of
+    other sections."""
+    check_keys("[sampling]", given, SAMPLING, {**(elsewhere or {}), **SAMPLING_KEYS})
+    for key, value in given.items():
+        if isinstance(value, list) and (key != "start" or any(isinstance(item, str) for item in value)):
+            raise ParameterError(f"{key} = {shown(value)} is a list, and lists sweep the keys of [model] only: a job has one "
+                                 f"{key}; write a job for each")
     missing = [key for key, default in SAMPLING.items() if default is ... and key not in given]
     if missing:
         raise ParameterError(f"[sampling] must give {' and '.join(missing)}")
@@ -58,10 +64,9 @@ def sampling_settings(given: Mapping) -> dict:
     if settings["exchange_every"] is not None and not settings["tempering"]:
         raise ParameterError(f"exchange_every = {shown(settings['exchange_every'])} has no meaning without tempering = true; "
                              "leave it out")
+    if settings["exchange_every"] is not None:
+        _check_exchanges(settings)
     check_choice("order", settings["order"], ("random", "sequential"))
-    if isinstance(settings["start"], list) and any(isinstance(item, str) for item in settings["start"]):
-        raise ParameterError(f"start = {shown(settings['start'])} is a list, and a job has one start out of "
-                             f"{', '.join(STARTS)}; write a job for each")
     if settings["keep_spins"] and settings["dynamics"] in (*CLASS_DYNAMICS, *TRAINING):
         moves = "moves classes of spins" if settings["dynamics"] in CLASS_DYNAMICS else "trains weights"
         raise ParameterError(
@@ -71,10 +76,37 @@ def sampling_settings(given: Mapping) -> dict:
     return settings
 
 
-def seconds(name: str, text) -> float:
-    """Seconds of "HH:MM:SS"."""
+def _check_exchanges(settings: Mapping) -> None:
+    """Whether a temperature ladder exchanges anything in its time."""
+    every, sweeps = check_integer("exchange_every", settings["exchange_every"], 1), settings["sweeps"]
+    if every > settings["thermalize"] + sweeps:
+        raise ParameterError(f"exchange_every = {every} is more than thermalize + sweeps = {settings['thermalize'] + sweeps}: "
+                             "nothing would be exchanged; lower it, or raise sweeps")
+    if every > sweeps:
+        warnings.warn(f"exchange_every = {every} is more than sweeps = {sweeps}: nothing may be exchanged while the ladder is "
+                      "measured; lower it, or raise sweeps", HebbWarning, stacklevel=3)
+
+
+def seconds(name: str, text, low: float = 0.0) -> float:
+    """Seconds of "HH:MM:SS"; ParameterError below low."""
     found = re.fullmatch(r"([0-9]{1,6}):([0-5]?[0-9]):([0-5]?[0-9])", str(text))  # TOML has times, too
     if not found:
-        raise ParameterError(f'{name} = {shown(text)} is not a time like "01:30:00" (hours:minutes:seconds)')
+        raise ParameterError(f'{name} = {shown(text)} is not a time like "01:30:00" (hours:minutes:seconds){_as_time(text)}')
     hours, minutes, rest = map(int, found.groups())
-    return 3600.0 * hours + 60.0 * minutes + rest
+    total = 3600.0 * hours + 60.0 * minutes + rest
+    if total < low:
+        raise ParameterError(f'{name} = {shown(str(text))} leaves no time to compute; give at least "00:00:01", or leave it '
+                             "out for no limit")
+    return total
+
+
+def _as_time(value) -> str:
+    """What to write for a number, taken for seconds, and for Slurm's days-hours:minutes:seconds; "" for anything else."""
+    days = re.fullmatch(r"([0-9]{1,4})-([0-9]{1,2}):([0-5]?[0-9]):([0-5]?[0-9])", str(value))
+    if days:
+        hours = 24 * int(days[1]) + int(days[2])
+        return f'; write "{hours:02d}:{int(days[3]):02d}:{int(days[4]):02d}"'
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 1 <= value < 10**9:
+        return ""
+    minutes, rest = divmod(round(value), 60)
+    return f'; {value:g} seconds are "{minutes // 60:02d}:{minutes % 60:02d}:{rest:02d}"'

@@ -6,6 +6,7 @@ import importlib
 
 import numpy as np
 
+from .. import vocabulary
 from ..errors import ParameterError
 from ..models.base import Instance, Model, available_memory
 from ..params import check_choice, check_integer, check_real, digest
@@ -68,7 +69,7 @@ class Chain(SpinBySpin):
     def check(model: Model, *, temperature, replicas=2, start="planted", corruption=None, dynamics="metropolis",
               order="random", seed=0, **options) -> None:
         """Raise ParameterError for settings no chain of this model can have. Nothing is drawn."""
-        check_choice("dynamics", dynamics, RULES)
+        check_choice("dynamics", dynamics, RULES, vocabulary.DYNAMICS)
         require_spins(model, dynamics)
         refuse_options(dynamics, options)
         check_choice("order", order, ORDERS)
@@ -145,7 +146,7 @@ def chain_class(dynamics) -> type:
 
     All of them have, before anything is drawn, `check`, `memory_bytes` and `numbers`; `draw` gives what they are built on.
     """
-    check_choice("dynamics", dynamics, (*RULES, *_OTHERS, *_ELSEWHERE))
+    check_choice("dynamics", dynamics, (*RULES, *_OTHERS, *_ELSEWHERE), vocabulary.DYNAMICS)
     if dynamics in _ELSEWHERE:
         module, name = _ELSEWHERE[dynamics]
         return getattr(importlib.import_module(module), name)

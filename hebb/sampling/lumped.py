@@ -22,6 +22,7 @@ from ..models.classes import Classes
 from ..models.multitask import Multitask
 from ..params import check_choice, check_integer, check_real, digest
 from ..streams import Purpose, generator, go_on, positions
+from ..vocabulary import STARTS
 from .observables import MultitaskObserver, of_rows
 from .options import refuse_options
 from .starts import check_start, entries_of_state
@@ -86,7 +87,7 @@ class _ClassChain:
             raise ParameterError(f"start = an array with dynamics = {cls.name!r}: the classes of a random sample have no "
                                  f"sites; give one of {', '.join(_STARTS)}, or the patterns")
         if isinstance(start, str):
-            check_choice("start", start, _STARTS)
+            check_choice("start", start, _STARTS, STARTS)
         check_start(model, start, corruption, replicas)
         entry = model.law.n_examples if model.protocol == "supervised" else 1
         if cls._largest(model.n_spins, entry, model.n_stored) >= 2**62:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .. import vocabulary
 from ..errors import ParameterError
 from ..models.base import Instance, SpinModel
 from ..models.patterns import as_numbers
@@ -20,7 +21,7 @@ STARTS = ("planted", "random", "corrupted", "example", *_OF_MULTITASK, "teacher"
 def check_start(model: SpinModel, start, corruption, replicas: int) -> None:
     """Raise ParameterError for a start that R chains of this model cannot have."""
     if isinstance(start, str):
-        check_choice("start", start, STARTS)
+        check_choice("start", start, STARTS, vocabulary.STARTS)
     else:
         _given_start(start, model.n_spins, replicas)
     if isinstance(start, str) and start not in model.starts:
@@ -99,9 +100,16 @@ def _flipped(spins: np.ndarray, share: float, streams: list) -> np.ndarray:
 
 
 def _given_start(start, n_spins: int, replicas: int) -> np.ndarray:
-    spins = as_numbers("start", start)
+    name = "start" if isinstance(start, np.ndarray) else f"start = {shown(start)}"
+    try:
+        spins = as_numbers("start", start)
+    except ParameterError:
+        spins = np.empty(())
+    if not spins.ndim:
+        raise ParameterError(f"{name} is neither one of {', '.join(STARTS)} nor an array of +-1 of shape ({n_spins},) or "
+                             f"({replicas}, {n_spins})")
     if spins.shape == (n_spins,):
         spins = np.tile(spins, (replicas, 1))
     if spins.shape != (replicas, n_spins) or not np.all(np.isin(spins, (-1, 1))):
-        raise ParameterError(f"start of shape {spins.shape} is not +-1 of shape ({n_spins},) or ({replicas}, {n_spins})")
+        raise ParameterError(f"{name} of shape {spins.shape} is not +-1 of shape ({n_spins},) or ({replicas}, {n_spins})")
     return spins.astype(np.int8)

@@ -113,7 +113,7 @@ class RunFolder:
         job_file = path / schema.JOB_FILE
         try:
             there = job_file.exists()
-            if there and job_file.read_text(encoding="utf-8", errors="replace") != job_text:
+            if there and job_file.read_text(encoding="utf-8-sig", errors="replace") != job_text:
                 raise StorageError(
                     f"{path} holds another {schema.JOB_FILE}, which would be overwritten; choose another folder "
                     "with --out"
