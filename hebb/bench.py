@@ -25,6 +25,7 @@ import numpy as np
 from . import models
 from .bench_baselines import annealer, numba_averages, numba_chain, pointwise, random_integral
 from .bench_learning import learning_cases, torch_loops
+from .installation import install_command
 from .models.base import kernel_module
 from .models.classes import Classes
 from .runs.executors import MPIExecutor, launch_command
@@ -58,8 +59,8 @@ def main(json_path: str | None = None) -> list[Row]:
         beside = (f"   {row.baseline_name} {row.baseline:.4g}   ratio {row.ratio:.3g}{goal}" if math.isfinite(row.ratio)
                   else f"   {row.baseline_name} not measured")
         print(f"{row.what}\n    hebb {row.hebb:.4g} {row.unit}{beside}")
-    for name in missing:
-        print(f"\nnot measured: {name} is not installed; `pip install hebb[bench]` brings the baselines")
+    for name in dict.fromkeys(missing):  # numba is a baseline of several rows
+        print(f"\nnot measured: {name} is not installed; `{install_command(name)}` brings it")
     if json_path:
         Path(json_path).write_text(json.dumps([asdict(row) for row in rows], indent=1))
     return rows

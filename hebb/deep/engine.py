@@ -6,16 +6,20 @@ import functools
 import importlib.util
 
 from ..errors import EnvironmentMismatch
+from ..installation import install_command
 
 __all__ = ["load_torch", "require_torch"]
 
-_MISSING = "deep networks are trained by PyTorch, which is not installed; `pip install hebb[deep]` brings it"
+
+def _missing() -> EnvironmentMismatch:
+    return EnvironmentMismatch("deep networks are trained by PyTorch, which is not installed; "
+                               f"`{install_command('torch')}` brings it")
 
 
 def require_torch() -> None:
     """EnvironmentMismatch where PyTorch is not installed. It is not imported, which takes seconds."""
     if importlib.util.find_spec("torch") is None:
-        raise EnvironmentMismatch(_MISSING)
+        raise _missing()
 
 
 @functools.cache
@@ -25,7 +29,7 @@ def load_torch():
     try:
         import torch
     except ImportError:
-        raise EnvironmentMismatch(_MISSING) from None
+        raise _missing() from None
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     return torch

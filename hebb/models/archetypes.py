@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import DataError, EnvironmentMismatch, ParameterError
+from ..installation import install_command
 from ..params import digest
 from ..streams import Purpose, generator
 from .datasets import ImageSet
@@ -160,8 +161,8 @@ def _clusters(images: ImageSet, level, known: list, kept: list, each: int) -> tu
     try:
         from sklearn.cluster import KMeans
     except ImportError:
-        raise EnvironmentMismatch("archetypes = 'prototypes' needs scikit-learn; install hebb[images], or use archetypes = "
-                                  "'class'") from None
+        raise EnvironmentMismatch("archetypes = 'prototypes' needs scikit-learn; "
+                                  f"`{install_command('scikit-learn')}` brings it, or use archetypes = 'class'") from None
     training, testing = [], []
     for members, rest in zip(known, kept, strict=True):
         rows = images.binarised(level, members).astype(np.float32)

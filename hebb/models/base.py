@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import HebbError, ParameterError
+from ..installation import build_command
 from ..params import digest
 from .images import ImageSample
 from .patterns import BitPatterns, as_numbers
@@ -34,8 +35,7 @@ def kernel_module():
     try:
         from hebb.kernels import overlap
     except ImportError as error:
-        raise HebbError(f"the kernels are not compiled ({error}); run `make` or `pip install -e .` in the source "
-                        "tree") from None
+        raise HebbError(f"the kernels are not compiled ({error}); `{build_command()}` compiles them") from None
     return overlap
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError, EnvironmentMismatch, HebbWarning
+from ..installation import install_command
 
 __all__ = ["ImageSet", "load_images", "read_idx"]
 
@@ -152,7 +153,7 @@ def _digits() -> ImageSet:
     try:
         from sklearn.datasets import load_digits
     except ImportError:
-        raise EnvironmentMismatch("the 8x8 digits need scikit-learn; install hebb[images], or name a folder of IDX files by "
-                                  "--data or HEBB_DATA") from None
+        raise EnvironmentMismatch(f"the 8x8 digits need scikit-learn; `{install_command('scikit-learn')}` brings it, or name "
+                                  "a folder of IDX files by --data or HEBB_DATA") from None
     data = load_digits()
     return ImageSet("digits", data.images.astype(np.uint8), data.target, white=16)

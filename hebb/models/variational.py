@@ -21,6 +21,7 @@ import numpy as np
 from scipy.special import log_ndtr
 
 from ..errors import HebbError, ParameterError
+from ..installation import build_command
 from ..params import check_integer, check_real, digest, shown
 from ..streams import Purpose, generator
 from .base import Model, available_memory
@@ -38,8 +39,7 @@ def field_kernel():
     try:
         from hebb.kernels.field_learning import FieldKernel
     except ImportError as error:
-        raise HebbError(f"the kernels are not compiled ({error}); run `make` or `pip install -e .` in the source "
-                        "tree") from None
+        raise HebbError(f"the kernels are not compiled ({error}); `{build_command()}` compiles them") from None
     return FieldKernel
 
 

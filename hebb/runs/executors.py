@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import EnvironmentMismatch, HebbError
+from ..installation import install_command
 
 __all__ = [
     "Executor",
@@ -101,7 +102,8 @@ class MPIExecutor:
         except (ImportError, RuntimeError) as error:
             raise EnvironmentMismatch(
                 f"running on several ranks needs mpi4py and an MPI library ({error}); "
-                "`pip install hebb[mpi]` brings both"
+                f"`{install_command('mpi4py', 'mpich')}` brings both, and "
+                f"`{install_command('mpi4py', from_source=True)}` builds mpi4py on the MPI library of a cluster"
             ) from None
         self._mpi, self._comm = MPI, MPI.COMM_WORLD
         self.rank, self.size = self._comm.Get_rank(), self._comm.Get_size()
@@ -268,7 +270,7 @@ def launch_command(ranks: int) -> tuple[list[str], dict[str, str]]:
     if launcher is None:
         raise EnvironmentMismatch(
             f"--ranks {ranks} needs mpiexec, which is neither beside {sys.executable} nor on PATH; "
-            "`pip install hebb[mpi]` brings it"
+            f"`{install_command('mpi4py', 'mpich')}` brings one, with the MPI library that belongs to it"
         )
     # The number given here counts, not what a batch system allotted; Open MPI needs to be told that more ranks than
     # cores are meant.

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import EnvironmentMismatch, StorageError
+from ..installation import install_command
 from ..params import check_choice
 from ..sampling.options import TRAINING
 from . import schema
@@ -209,7 +210,7 @@ class Results:
         try:
             import xarray
         except ImportError:
-            raise EnvironmentMismatch("xarray is not installed; `pip install hebb[xarray]` brings it") from None
+            raise EnvironmentMismatch(f"xarray is not installed; `{install_command('xarray')}` brings it") from None
         variables = {}
         for name in self:
             samples = self[name].samples
