@@ -1,10 +1,11 @@
 """Networks that learn tasks in sequence: methods side by side. There is no theory, hence no z: accuracies after the last task,
 with errors between disorder samples, and how much was forgotten.
 
-average: accuracy on the test images, averaged over the tasks, at the end. gain: average less that of method "none" ("binary"
-for hidden weights) on the very same disorder samples. forgetting: accuracy of a task at the end of its own epochs less that
-at the end of all, averaged over the tasks but the last. new: accuracy of a task at the end of its own epochs, averaged over
-the tasks but the first. binary: average with the most probable binary weights. Joint training has no order to forget in.
+average: accuracy on the test images, averaged over the tasks, in the last measurement. gain: average less that of method
+"none" ("binary" for hidden weights) on the very same disorder samples. forgetting: accuracy of a task at the end of its own
+epochs less that at the end of all, averaged over the tasks but the last. new: accuracy of a task at the end of its own epochs,
+averaged over the tasks but the first. Both are known only where measurements fall on those very epochs, and nan elsewhere.
+binary: average with the most probable binary weights. Joint training has no order to forget in.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 
 from .comparison import aligned
 from .models.networks import METHODS
+from .sampling.stages import ends_of_training, entries_at, not_measured
 from .statistics import with_error
 from .storage.results import Results
 
@@ -46,8 +48,15 @@ class LearningTable:
                          *("-" if math.isnan(row[key][0]) else with_error(*row[key]) for key in quantities)])
         point, seconds = self.results.points[0], self.results.seconds
         epochs = self.results.job["sampling"]["learning"]["epochs"]
-        return aligned(body) + (f"\n\n{point['n_tasks']} tasks of {point['images']}: {point['n_train']} images for training, "
+        text = aligned(body) + (f"\n\n{point['n_tasks']} tasks of {point['images']}: {point['n_train']} images for training, "
                                 f"{point['n_test']} for testing, {epochs} epochs per task; {seconds:.0f} s of computing")
+        return "\n".join(dict.fromkeys((text, *filter(None, map(self._missing, self.results.points)))))
+
+    def _missing(self, point: dict) -> str:
+        """What the measurements of a point do not tell, and how they would."""
+        ends = stage_ends(self.results, point)
+        return not_measured(ends[-1:] if point["method"] == "joint" else ends, self.results.job["sampling"],
+                            self.results.bin_length)
 
     @property
     def _names(self) -> tuple[str, ...]:
@@ -76,14 +85,14 @@ def comparison(results: Results) -> LearningTable:
     curves = [_curves(results, i) for i in range(len(results.points))]
     rows = []
     for point, (samples, accuracy, signs) in zip(results.points, curves, strict=True):
-        ends = stage_ends(results, point)
         averages, found = accuracy[:, -1].mean(axis=1), {}
         found["average"] = averages
         found["gain"] = _gain(point, averages, samples, results.points, curves)
         found |= {"forgetting": None, "new": None}
-        if point["method"] != "joint" and point["n_tasks"] > 1 and accuracy.shape[1] > ends[-1]:
-            own = np.stack([accuracy[:, end, task] for task, end in enumerate(ends)], axis=1)
-            found["forgetting"] = (own - accuracy[:, -1])[:, :-1].mean(axis=1)
+        if point["method"] != "joint" and point["n_tasks"] > 1:
+            own = _at_ends(results, point, accuracy)
+            if results.sweeps[-1] >= stage_ends(results, point)[-1]:
+                found["forgetting"] = (own - accuracy[:, -1])[:, :-1].mean(axis=1)
             found["new"] = own[:, 1:].mean(axis=1)
         found["binary"] = signs[:, -1].mean(axis=1)
         found |= {f"task {task + 1}": accuracy[:, -1, task] for task in range(point["n_tasks"])}
@@ -93,13 +102,19 @@ def comparison(results: Results) -> LearningTable:
 
 
 def stage_ends(results: Results, point: dict) -> np.ndarray:
-    """(tasks,) the last epoch of each task, counted from 0."""
-    epochs = results.job["sampling"]["learning"]["epochs"]
-    return np.cumsum(epochs if isinstance(epochs, list) else [epochs] * point["n_tasks"]) - 1
+    """(tasks,) epochs that have been made when the training on each task ends."""
+    return ends_of_training(results.job["sampling"]["learning"]["epochs"], point["n_tasks"])
+
+
+def _at_ends(results: Results, point: dict, accuracy: np.ndarray) -> np.ndarray:
+    """(D, tasks) accuracies on each task when its own training ended; nan where that was not measured."""
+    entries = entries_at(stage_ends(results, point), results.job["sampling"], results.bin_length)
+    return np.stack([np.full(len(accuracy), np.nan) if entry is None else accuracy[:, entry, task]
+                     for task, entry in enumerate(entries)], axis=1)
 
 
 def _curves(results: Results, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Finished disorder samples (D,) of a point and their test accuracies (D, epochs, tasks), with mean and binary weights."""
+    """Finished disorder samples (D,) of a point and their test accuracies (D, entries, tasks), with mean and binary weights."""
     tasks = results.points[index]["n_tasks"]
     accuracy, signs = (results[name].series(index)[:, :, 0, :tasks] for name in ("accuracy", "accuracy_binary"))
     return np.flatnonzero(results.done[index]), accuracy, signs

@@ -8,7 +8,8 @@ share the load, start = "random" is compared with the poor one and "teacher" wit
 *gradient* minimises L and samples nothing: its end is set beside the theory, without a z. First tasks without a divergence
 have no minimum to converge to (fields grow for ever where the examples can be satisfied) and stand beside beta = 20, those
 with one beside beta = 100, later tasks beside beta = 20, the published choices; going on to beta = 1600 moves errors with a
-divergence of weight 1 by less than 0.007 (first task) and 0.0005 (second). The end of each task has rows of its own.
+divergence of weight 1 by less than 0.007 (first task) and 0.0005 (second). The end of each task has rows of its own, without a
+mean where no measurement falls on that epoch.
 
 Theory chains two tasks, and no more: later ones are listed without.
 """
@@ -22,6 +23,7 @@ import numpy as np
 
 from .comparison import FEWEST_SAMPLES, Row, normal_score
 from .errors import NoSolution, ParameterError
+from .sampling.stages import ends_of_training, entries_at, not_measured
 from .statistics import disorder_average
 from .storage.results import Results
 from .theory.perceptron import FirstTask, Perceptron, SecondTask
@@ -127,41 +129,49 @@ def _sampled(results: Results, index: int, theories: dict) -> Iterator[Row]:
 
 # ---- gradient descent ------------------------------------------------------------------------------------------------
 
-def stage_ends(results: Results, point: dict) -> list[int | None]:
-    """For each task the number of the last bin of a series that ends within its epochs; None if there is none."""
-    sampling, tasks = results.job["sampling"], len(point["alpha"])
-    epochs = sampling["learning"]["epochs"]
-    ends = np.cumsum(epochs if isinstance(epochs, Sequence) else [epochs] * tasks)
-    length, bins = sampling["measure_every"] * results.bin_length, results.data["qd"].shape[2]
-    last = [min(int(end - sampling["thermalize"]) // length, bins) - 1 for end in ends]
-    return [at if at >= 0 and sampling["thermalize"] + (at + 1) * length > begin else None
-            for at, begin in zip(last, [0, *ends[:-1]], strict=True)]
+def stage_ends(results: Results, point: dict) -> np.ndarray:
+    """(T,) epochs that have been made when the training on each task ends."""
+    return ends_of_training(results.job["sampling"]["learning"]["epochs"], len(point["alpha"]))
 
 
 def _learned(results: Results, index: int, theories: dict) -> Iterator[Row]:
-    point, found, reason = results.points[index], [], ""
+    """Rows of every task that was begun; their means are nan where its end was not measured."""
+    point, found, reason, sampling = results.points[index], [], "", results.job["sampling"]
+    if not results.done[index].any():
+        return
     try:
         found = theories[index,] = beside_gradient(point)
     except (NoSolution, ParameterError) as error:
         reason = str(error)
-    for stage, end in enumerate(stage_ends(results, point)):
-        if end is None or not results.done[index].any():
-            continue
+    ends = stage_ends(results, point)
+    entries = entries_at(ends, sampling, results.bin_length)
+    made = sampling["thermalize"] + sampling["sweeps"] // sampling["measure_every"] * sampling["measure_every"]
+    for stage, (begin, entry) in enumerate(zip([0, *ends[:-1]], entries, strict=True)):
+        if begin >= made:
+            break
         values = _values(found[:stage + 1]) if stage < len(found) else {}
         if stage < len(found):
             reason = _unstable(found[:stage + 1]) or "gradients minimise, no z"
         elif found:
             reason = "no theory beyond the second task"
+        if entry is None:
+            reason = not_measured(ends, sampling, results.bin_length)
         after = f" after task {stage + 1}" if len(point["alpha"]) > 1 else ""
         for name in _LEARNED:
             tasks = (None,) if name == "qd" else range(len(point["alpha"]) if name == "error" else stage + 1)
             for task in tasks:
-                series = results.data[name][index, results.done[index], end]  # (D, R) or (D, R, T)
-                samples = (series if task is None else series[..., task]).mean(axis=1)
-                mean, error = disorder_average(samples) if len(samples) > 1 else (samples[0], math.nan)
+                mean, error = (math.nan, math.nan) if entry is None else _at_entry(results, index, name, task, entry)
                 infinite = values.get((name, task), math.nan)
-                yield Row(point, _label(name, task) + after, float(mean), float(error), math.nan, infinite, math.nan, math.nan,
+                yield Row(point, _label(name, task) + after, mean, error, math.nan, infinite, math.nan, math.nan,
                           "", reason, (), _model_name(point, "gradient"))
+
+
+def _at_entry(results: Results, index: int, name: str, task: int | None, entry: int) -> tuple[float, float]:
+    """Mean and error of an entry of the series."""
+    series = results.data[name][index, results.done[index], entry]  # (D, R) or (D, R, T)
+    samples = (series if task is None else series[..., task]).mean(axis=1)
+    mean, error = disorder_average(samples) if len(samples) > 1 else (samples[0], math.nan)
+    return float(mean), float(error)
 
 
 def _model_name(point: dict, dynamics: str) -> str:

@@ -47,7 +47,7 @@ class Depth:
     m: mean overlaps. deviation: rms over samples and chains of m_k - p d^(k-1); shift: of m_k minus what the same sample had
     at the start; both in units of sqrt(p/N). A level stays if its shift is at most half its signal p d^(k-1); stays: the
     share of chains in which it does; levels: the share of levels that stay; errors of both: between samples. moving: rms
-    change of the overlaps from the first bin to the last, largest over levels, same units.
+    change of the overlaps from the first bin to the last, largest over levels, same units; nan of a single bin.
     """
 
     n_spins: int
@@ -109,7 +109,7 @@ def _depth(results: Results, index: int) -> Depth:
     levels, scatter = stays.mean(axis=1), math.sqrt(max(1, len(done) - 1))
     return Depth(n, k, d, len(done), m.mean(axis=(0, 1)), _rms(m - signal) / noise, _rms(m - begun) / noise,
                  stays.mean(axis=0), stays.std(axis=0) / scatter, float(levels.mean()), float(levels.std()) / scatter,
-                 float(_rms(m - series[:, 0]).max()) / noise)
+                 float(_rms(m - series[:, 0]).max()) / noise if series.shape[1] > 1 else math.nan)
 
 
 def _rms(values: np.ndarray) -> np.ndarray:

@@ -32,8 +32,8 @@ def learning_curves(results: Results) -> Figure:
             if not len(curves):
                 continue
             look = {"color": _TONES[point["method"]], "linestyle": "--" if point["method"] in _DASHED else "-"}
-            epochs = 1 + np.arange(curves.shape[1])
-            begun = 1 + np.searchsorted(ends, epochs - 1).clip(max=point["n_tasks"] - 1)
+            epochs = results.sweeps
+            begun = 1 + np.searchsorted(ends, epochs).clip(max=point["n_tasks"] - 1)
             if point["method"] == "joint":
                 begun[:] = point["n_tasks"]
             met = np.stack([curves[:, e, :number].mean(axis=1) for e, number in enumerate(begun)], axis=1)
@@ -44,7 +44,7 @@ def learning_curves(results: Results) -> Figure:
                           color=look["color"], markerfacecolor="white" if point["method"] in _DASHED else look["color"])
         for ax in (first, average):
             for end in ends[:-1]:
-                ax.axvline(end + 1.5, color="0.8", linewidth=0.8, zorder=0)
+                ax.axvline(end + 0.5, color="0.8", linewidth=0.8, zorder=0)
             ax.set_xlabel("epoch")
         first.set(ylabel="accuracy on the first task")
         average.set(ylabel="mean accuracy over the tasks begun")

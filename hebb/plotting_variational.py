@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from .compare_variational import stage_ends
@@ -47,11 +46,9 @@ def learning_curves(ax, results: Results, index: int, rows: list[Row]) -> None:
     """Test errors of a point on all of its tasks against the epoch: mean, band from the smallest to the largest replica.
 
     Dashed: replica symmetry at the end of the task that is learned; dotted: where the next task begins."""
-    point, sampling = results.points[index], results.job["sampling"]
+    point, epoch = results.points[index], results.sweeps
     series = results.data["error"][index, results.done[index]]  # (D, B, R, T)
-    length = sampling["measure_every"] * results.bin_length
-    epoch = sampling["thermalize"] + length * (np.arange(series.shape[1]) + 1)
-    ends = [None if end is None else epoch[end] for end in stage_ends(results, point)]
+    ends = stage_ends(results, point)
     for task, color in zip(range(series.shape[3]), itertools.cycle(COLORS)):
         curves = series[..., task].transpose(1, 0, 2).reshape(len(epoch), -1)
         ax.plot(epoch, curves.mean(axis=1), color=color, label=f"task {task + 1}")
@@ -59,10 +56,11 @@ def learning_curves(ax, results: Results, index: int, rows: list[Row]) -> None:
         for row in rows:
             stage = int(row.observable.split()[-1]) - 1 if " " in row.observable else 0
             if row.point == point and row.observable.split(" ")[0] == f"error[{task}]" and math.isfinite(row.infinite):
-                begin = ends[stage - 1] if stage and ends[stage - 1] is not None else epoch[0]
-                ax.plot([begin, ends[stage]], 2 * [row.infinite], "--", color=color, linewidth=1.0)
+                begin, end = max(ends[stage - 1] if stage else 0, epoch[0]), min(ends[stage], epoch[-1])
+                if begin < end:
+                    ax.plot([begin, end], 2 * [row.infinite], "--", color=color, linewidth=1.0)
     for end in ends[:-1]:
-        if end is not None:
+        if epoch[0] <= end < epoch[-1]:
             ax.axvline(end, color="0.5", linestyle=":", linewidth=0.9)
     ax.set(xlabel="epoch", ylim=(0, None))
 

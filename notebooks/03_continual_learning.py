@@ -59,10 +59,9 @@ for ax, kl in zip(axes, (1.0, 0.0), strict=True):
     run = simulate(model, 0.0, disorder=4, replicas=1, dynamics="gradient", start="random", thermalize=0, sweeps=1600,
                    measure_every=20, learning={"epochs": 800, "learning_rate": [5e-3, 1e-2]}, seed=4)
     errors = run.data["error"][0, :, :, 0].mean(axis=0)
-    epochs = 20 * (1 + np.arange(len(errors)))
     second = theory.second_task(first, alpha=1.0, teacher_correlation=0.0, kl=kl)
     for task, line in enumerate((second.error_task1, second.error_task2)):
-        ax.plot(epochs, errors[:, task], color=f"C{task}", label=f"task {task + 1}")
+        ax.plot(run.sweeps, errors[:, task], color=f"C{task}", label=f"task {task + 1}")
         ax.plot([800, 1600], [line, line], "--", color=f"C{task}")
     ax.set(xlabel="epoch", title=f"divergence x {kl:g}")
     ends[kl] = errors[-1]

@@ -33,7 +33,7 @@ def learned(n_spins: int, alpha, trials: int, epochs, every: int = 50, teacher_c
     total = int(np.sum(epochs))
     run = simulate(model, 0.0, disorder=trials, replicas=1, sweeps=total, thermalize=0, measure_every=every, start="random",
                    dynamics="gradient", seed=seed, learning={"epochs": list(np.atleast_1d(epochs)), **learning})
-    return {"epoch": every * (1 + np.arange(run.data["qd"].shape[2])), "error": run.data["error"][0, :, :, 0],
+    return {"epoch": run.sweeps, "error": run.data["error"][0, :, :, 0],
             "overlap": run.data["overlap"][0, :, :, 0], "qd": run.data["qd"][0, :, :, 0]}
 
 

@@ -11,7 +11,6 @@ from conftest import assert_z, comparisons_of
 from hebb import models, simulate
 from hebb.compare import compare_results
 from hebb.compare_perceptron import lattice_margin, of_sample
-from hebb.compare_variational import stage_ends
 from hebb.runs.plan import Plan
 from hebb.runs.worker import compute
 from hebb.storage.results import Results
@@ -206,14 +205,6 @@ def test_gradients_stand_beside_the_theory_without_a_z(runs):
     assert found["error[1] after task 2"].infinite == pytest.approx(expected.error_task2, abs=1e-10)
     assert found["error[1] after task 1"].mean == pytest.approx(runs(learned).data["error"][0, :, 11, :, 1].mean())
     assert comparison.worst == 0 and "gradients" in comparison.table()
-
-
-def test_ends_of_tasks_between_measurements():
-    results = learned(measure_every=7)
-    assert stage_ends(results, results.points[0]) == [7, 16]  # bins that end at epochs 56 and 119
-    late = learned(thermalize=80, sweeps=40)
-    assert stage_ends(late, late.points[0]) == [None, 7]
-    assert not any("after task 1" in row.observable for row in compare_results(late).rows)
 
 
 def test_sequences_have_a_theory_of_two_tasks():

@@ -103,7 +103,9 @@ def test_depth_of_quenched_hierarchies():
 def test_classes_are_quenched_as_well():
     depth, = depths(_quench(models.Multitask(20000, 3, 0.3), 2, dynamics="lumped", rule="glauber"))
     np.testing.assert_array_equal(depth.stays, 1)
-    assert np.all(depth.shift < 1e-12)
+    assert np.all(depth.shift < 1e-12) and depth.moving < 1e-12
+    once, = depths(_quench(models.Multitask(2000, 3, 0.3), 1, sweeps=1))
+    assert math.isnan(once.moving), "one measurement does not tell whether a state moves"
 
 
 @pytest.mark.parametrize("dilution, options", [

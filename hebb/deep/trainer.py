@@ -131,8 +131,9 @@ class NetworkChain(SpinBySpin):
 
     @staticmethod
     def epochs(model: Model, learning: Mapping) -> list[int]:
-        """How many epochs this table gives to each task."""
-        return learning_settings(model, learning)["epochs"]
+        """How many epochs this table gives to each task, one after the other; of joint training to all at once."""
+        epochs = learning_settings(model, learning)["epochs"]
+        return [sum(epochs)] if model.method == "joint" else epochs
 
     @property
     def beta(self) -> float:

@@ -62,8 +62,9 @@ def simulate(
     "gradient" (temperature 0; a sweep is an epoch) | "hmc" (temperature 1/beta; a sweep is a trajectory), from "random" | for
     networks "backpropagation" (replicas = 1, start = "random"; a sweep is an epoch). learning: the table of these three, a
     mapping, see `hebb.sampling.learning`, `hebb.sampling.hmc` and `hebb.deep.trainer`; averages of "gradient" and
-    "backpropagation" are those of the last measurement. order: "random" | "sequential" choice of spins. keep_spins: keep start
-    and final configurations (and of images one example and the average) in `Results.spins`.
+    "backpropagation" are those of the last entry of the series: the last measurement, unless there are more than 4096 of them.
+    order: "random" | "sequential" choice of spins. keep_spins: keep start and final configurations (and of images one example
+    and the average) in `Results.spins`.
     tempering: the temperatures, at least two, form one ladder with replica exchange every `exchange_every` sweeps (default 1),
     for "metropolis" and "glauber" (`hebb.sampling.tempering.Ladder`): the same Boltzmann laws, reached across barriers that
     keep single chains. Cold configurations then leave the planted state by way of the hot ones, which `lost` counts as usual.

@@ -19,6 +19,7 @@ from ..sampling.chain import Chain, chain_class
 from ..sampling.lumped import GibbsChain, LumpedChain
 from ..sampling.options import OPTIONS, TRAINING
 from ..sampling.plefka import Plefka
+from ..sampling.stages import ends_of_training, not_measured
 from ..sampling.starts import STARTS
 from ..sampling.tempering import Ladder
 from . import job_file
@@ -255,12 +256,14 @@ def _shares(points: Sequence[tuple[object, float]], tempering: bool) -> list[tup
 
 
 def _untrained(kind: type, model, sampling: Mapping) -> str:
-    """A sentence where training ends before the last task of a sequence begins."""
+    """A sentence where training ends before the last task of a sequence does, or what it had reached at the end of a task is
+    not measured."""
     if sampling["dynamics"] not in TRAINING:
         return ""
-    before, epochs = sum(kind.epochs(model, sampling["learning"])[:-1]), sampling["thermalize"] + sampling["sweeps"]
+    stages, epochs = kind.epochs(model, sampling["learning"]), sampling["thermalize"] + sampling["sweeps"]
+    before = sum(stages[:-1])
     if epochs > before:
-        return ""
+        return not_measured(ends_of_training(stages, len(stages)), sampling)
     return (f"thermalize + sweeps = {epochs} epochs end before the last of {model.n_tasks} tasks begins, after {before}; raise "
             "sweeps, or lower the epochs of [sampling.learning]")
 

@@ -14,6 +14,7 @@ from ..errors import EnvironmentMismatch, StorageError
 from ..installation import install_command
 from ..params import check_choice
 from ..sampling.options import TRAINING
+from ..sampling.stages import kept_sweeps
 from . import schema
 from .folder import RunFolder
 from .observable import Observable, Table
@@ -177,6 +178,12 @@ class Results:
     def n_disorder(self) -> np.ndarray:
         """(P,) number of finished disorder samples."""
         return self.done.sum(axis=1)
+
+    @property
+    def sweeps(self) -> np.ndarray:
+        """(B,) the axis of every series: sweeps (epochs of training, trajectories) that had been made at each entry, burn-in
+        included; of a bin of several measurements their mean."""
+        return kept_sweeps(self.job["sampling"], self.bin_length)
 
     def tasks_done(self, tasks: Iterable) -> int:
         """How many of the tasks of a plan are finished; a temperature ladder is one."""
