@@ -22,7 +22,9 @@ class Solution:
     free_energy: f = -(T/N) <log Z>; entropy: -df/dT; energy: f + T * entropy.
     replicon: smallest eigenvalue of the replica Hessian, in the normalisation of `hebb.theory.noise` (negative: the RS
     ansatz is unstable); -inf at T = 0 with gamma > 0.
-    stable: replicon > 0 and the saddle is an extremum of the right kind (not the far side of a fold).
+    example_response: unsupervised learning, x of `hebb.theory.example_response`: from 1 on the state is unstable, for spins
+    rather follow one example than all alike; 0 where there are no such directions.
+    stable: replicon > 0, example_response < 1 and the saddle is an extremum of the right kind (not the far side of a fold).
     residual: largest change that one application of the saddle-point equations makes, judged with a finer quadrature
     (1RSB: and largest derivative of f); converged: residual and the change under the finer quadrature are both below
     tolerance.
@@ -53,6 +55,7 @@ class Solution:
     theta: float = math.nan
     breaking_slope: float = math.nan
     complexity: float = math.nan
+    example_response: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..params import DenseLaw
 from .dataset import Dataset
+from .example_response import example_response
 from .hierarchy import hierarchy
 from .nested import nested_averages
 from .noise import noise_law
@@ -94,6 +95,7 @@ class Saddles(NamedTuple):
     shift: np.ndarray          # how far a Newton step with the finer quadrature moves the saddle, relative
     gradient: np.ndarray       # largest |df/d(nt, q, C, x)| of the unknowns, finer quadrature
     iterations: np.ndarray
+    example_response: np.ndarray   # x of `hebb.theory.example_response`, all states of a broken ensemble answering
 
 
 class Parisi:
@@ -296,7 +298,23 @@ class Parisi:
             collapsed |= q[:, 0] < _COLLAPSED
         return Saddles(point, q, values.m, point.nt / (1 + self.law.rho), values.free_energy, entropy,
                        values.free_energy + T * entropy, replicon, complexity, collapsed, residual, shift, gradient,
-                       count)
+                       count, self.example_response(point, values))
+
+    def example_response(self, point: Point, values: Values) -> np.ndarray:
+        """x, with dt/dh of t = <tanh>_0 in the field A u: E dt/dh = C + sum_j x_j (Q_j - Q_{j-1}) of the values at
+        the point, and E u^2 dt/dh, the derivative of E u t by A, from differences."""
+        law = self.law
+        if law.protocol != "unsupervised" or law.effective_examples <= 1:
+            return np.zeros(point.C.size)
+        step = 1e-5
+        low = np.where(point.nt > step, point.nt - step, -point.nt - step)            # E u t is odd in nt
+        up, down = (self._legal_values(point._replace(nt=np.abs(nt)), finer=True).nt * np.sign(nt)
+                    for nt in (point.nt + step, low))
+        slope = law.p_body * (law.p_body - 1) / 2 * law.signal * point.nt ** (law.p_body - 2)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            gain = (up - down) / (self.amplitude(point.nt + step) - self.amplitude(np.abs(low)) * np.sign(low))
+        response = values.C + np.sum(point.x * np.diff(values.Q, axis=1), axis=1)
+        return example_response(law, slope, response, gain)
 
 
 def _solve_all(matrices, vectors):

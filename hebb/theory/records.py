@@ -25,7 +25,7 @@ def solution(branch, states: States, *, marginal: bool = False) -> Solution:
     extremum, shift = bool(values.pop("extremum")), values.pop("shift")
     if branch == "paramagnet":
         values["q"] = 0.0                                   # 1 - T (1/T) may round
-    stable = extremum and values["replicon"] > 0 and not marginal
+    stable = extremum and values["replicon"] > 0 and values["example_response"] < 1 and not marginal
     converged = values["residual"] < TOLERANCE and (marginal or shift < SHIFT_TOLERANCE)
     return Solution(branch=branch, ansatz="RS", stable=stable, converged=converged, **values)
 
@@ -50,13 +50,14 @@ def broken_solution(branch, saddles: Saddles, *, marginal: bool = False) -> Solu
     point = saddles.point
     gamma, T, x = float(point.gamma[0]), float(point.temperature[0]), float(point.x[0, 0])
     replicon, residual = float(saddles.replicon[0]), float(max(saddles.residual[0], saddles.gradient[0]))
-    gap = float(saddles.q[0, 1] - saddles.q[0, 0])
+    gap, example_response = float(saddles.q[0, 1] - saddles.q[0, 0]), float(saddles.example_response[0])
     # where the levels are close, they and x are known to rounding over powers of their distance, which f does not mind:
     # it depends on the breaking in the third power of that distance
     allowed = SHIFT_TOLERANCE + 1e-11 / gap**2
     return Solution(branch, "1RSB", gamma, T, m=float(saddles.m[0]), n=float(saddles.n[0]), q=float(saddles.q[0, 1]),
                     C=float(point.C[0]), free_energy=float(saddles.free_energy[0]), entropy=float(saddles.entropy[0]),
-                    energy=float(saddles.energy[0]), replicon=replicon, stable=replicon > 0 and not marginal,
+                    energy=float(saddles.energy[0]), replicon=replicon,
+                    stable=replicon > 0 and example_response < 1 and not marginal,
                     converged=bool(residual < TOLERANCE * max(1, x) and (marginal or saddles.shift[0] < allowed)),
                     residual=residual, q0=float(saddles.q[0, 0]), q1=float(saddles.q[0, 1]), theta=x * T,
-                    breaking_slope=x, complexity=float(saddles.complexity[0]))
+                    breaking_slope=x, complexity=float(saddles.complexity[0]), example_response=example_response)

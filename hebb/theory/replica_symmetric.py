@@ -8,6 +8,7 @@ import numpy as np
 
 from ..params import DenseLaw
 from .dataset import Dataset
+from .example_response import example_response
 from .noise import noise_law
 
 __all__ = ["ReplicaSymmetric", "States"]
@@ -27,6 +28,7 @@ class States(NamedTuple):
     energy: np.ndarray
     replicon: np.ndarray
     extremum: np.ndarray           # True where the saddle is of the right kind in n and q (before the fold)
+    example_response: np.ndarray   # x of `hebb.theory.example_response`: from 1 on spins follow single examples
     residual: np.ndarray           # what one update changes, with the finer quadrature
     shift: np.ndarray              # how far a Newton step with the finer quadrature moves the saddle (large on a fold)
 
@@ -48,6 +50,7 @@ class ReplicaSymmetric:
     """
 
     def __init__(self, law: DenseLaw):
+        self.law = law
         self.p_body = law.p_body
         self.noise = noise_law(law)
         self.dataset = Dataset.of(law)
@@ -123,9 +126,10 @@ class ReplicaSymmetric:
             quiet, drop = self.noise.replicon_parts(C, temperature, gamma, average.D)
             replicon = np.where(gamma > 0, quiet - np.where(temperature > 0, drop / temperature, np.inf),
                                 np.where(free, 1.0, quiet))
+        x = example_response(self.law, self.amplitude_slope(n), average.C, average.gain)
         m = n if self.second_moment == 1 else np.where(n == 0, 0.0, average.m)     # exactly, where they are equal
         return States(gamma, temperature, m, n / self.second_moment, q, C, f, s, f + temperature * s, replicon,
-                      (determinant > 0) & (j22 < 0), np.maximum(np.abs(r_n) / size, np.abs(r_C) / scale),
+                      (determinant > 0) & (j22 < 0), x, np.maximum(np.abs(r_n) / size, np.abs(r_C) / scale),
                       np.abs(moved).max(axis=0))
 
 
