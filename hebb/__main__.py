@@ -7,18 +7,17 @@ for (one sentence on stderr); 3 stopped before the end, to be continued with --r
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import shlex
 import sys
 import traceback
-import warnings
 from collections import Counter
 from pathlib import Path
 
 from . import theory_command
 from ._version import __version__
-from .errors import HebbError, HebbWarning, ParameterError, StorageError
+from .command_line import Parser, first_of_launcher, one_line_warnings, steady_streams, whole
+from .errors import HebbError, ParameterError, StorageError
 
 __all__ = ["main"]
 
@@ -36,7 +35,7 @@ examples:
   hebb theory dense --p-body 4 --gamma 0.35 --temperature 0.1 --ansatz 1RSB
   hebb theory multitask --n-patterns 3 --dilution 0.02:0.98:60 --temperature 0:1:60 --plot out.png
   hebb theory perceptron --alpha 0.01:2:200 --plot out.png        a first task, all branches
-  hebb theory perceptron --alpha 2 --branch good --second-alpha 0.1:5:50 --teacher-correlation=-0.5:0.5:3 --save out.h5
+  hebb theory perceptron --alpha 2 --branch good --second-alpha 0.1:5:50 --teacher-correlation -0.5:0.5:3 --save out.h5
   hebb theory perceptron --alpha 1 --temperature 1                binary weights under the Gibbs measure
 """
 
@@ -61,59 +60,34 @@ _PAPERS = (
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; the process's exit code is returned."""
-    options = _parser().parse_args(arguments)
-    try:
-        with _one_line_warnings():
-            return options.command(options)
-    except HebbError as error:
-        return _complain(error)
-    except KeyboardInterrupt:
-        print("hebb: interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # `hebb ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    with steady_streams():
+        try:
+            options = _parser().parse_args(arguments)
+            with one_line_warnings():
+                code = options.command(options)
+            sys.stdout.flush()
+            return code
+        except HebbError as error:
+            return _complain(error)
+        except KeyboardInterrupt:
+            print("hebb: interrupted", file=sys.stderr)
+            return 130
 
 
 def _complain(error: Exception) -> int:
-    if _first_of_launcher():
+    if first_of_launcher():
         print(f"hebb: {error}", file=sys.stderr, flush=True)
     return 2
 
 
-@contextlib.contextmanager
-def _one_line_warnings():
-    """HebbWarnings like errors: one line, once, from one process."""
-    said = set()
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", HebbWarning)
-        usual = warnings.showwarning
-
-        def say(message, category, *where, **more):
-            if not issubclass(category, HebbWarning):
-                usual(message, category, *where, **more)
-            elif str(message) not in said and _first_of_launcher():
-                said.add(str(message))
-                print(f"hebb: {message}", file=sys.stderr, flush=True)
-
-        warnings.showwarning = say
-        yield
-
-
-def _first_of_launcher() -> bool:
-    """Whether this is the one process of a parallel start that speaks for all."""
-    ranks = [os.environ.get(name) for name in ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID")]
-    return next((rank for rank in ranks if rank), "0") == "0"
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="hebb",
         description="Statistical mechanics of learning machines.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"hebb {__version__}")
+    parser.add_argument("-v", "-V", "--version", action="version", version=f"hebb {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     def add(name, function, text):
@@ -129,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     add_data(check)
     run = add("run", _run, "Run a job and merge its results.")
     run.add_argument("job", metavar="JOB.toml")
-    run.add_argument("--ranks", type=int, metavar="N", help="number of processes on this machine (default 1)")
+    run.add_argument("--ranks", type=whole, metavar="N", help="number of processes on this machine (default 1)")
     run.add_argument("--out", metavar="DIR", help="run folder (default runs/<job name>)")
     run.add_argument("--resume", action="store_true", help="continue the run that is in the folder")
     add_data(run)

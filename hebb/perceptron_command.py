@@ -28,7 +28,7 @@ def add_arguments(models) -> None:
     add("--branch", choices=("unique", "poor", "good"), help="state of the first task that a second one follows")
     add("--second-alpha", metavar="A2", help="load of a second task; 0.5 or 0.1:5:50")
     add("--teacher-correlation", metavar="R0",
-        help="mean product of the two teachers (default 0); 0.5, or --teacher-correlation=-0.5:0.5:3")
+        help="mean product of the two teachers (default 0); 0.5 or -0.5:0.5:3")
     add("--second-kl", metavar="W", help="weight of the divergence from the first task (default 1); 1 or 0.1:1:4")
     add("--temperature", type=float, metavar="T", help="of binary weights under the Gibbs measure, instead of --beta")
     add("--loss", help="violations (default), hinge or quadratic; with --temperature")

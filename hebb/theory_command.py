@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 from . import perceptron_command
+from .command_line import whole
 from .errors import NoSolution, ParameterError, StorageError
 
 __all__ = ["add_arguments", "check_targets", "solve", "values_of", "write"]
@@ -19,20 +20,20 @@ def add_arguments(parser) -> None:
     """The options of `hebb theory`: those of each model, and those that all have."""
     models = parser.add_subparsers(title="models", dest="model", metavar="MODEL", required=True)
     dense = models.add_parser("dense", help="dense Hebbian networks", description="One point, or a phase diagram.")
-    dense.add_argument("--p-body", type=int, default=4, metavar="P", help="interaction order (default 4)")
+    dense.add_argument("--p-body", type=whole, default=4, metavar="P", help="interaction order (default 4)")
     dense.add_argument("--gamma", required=True, metavar="G", help="load; 0.1 or 0:0.5:100")
     dense.add_argument("--hamiltonian", default="distinct", help="distinct (default) or naive")
     dense.add_argument("--ansatz", default="RS", help="RS (default) or 1RSB")
     multitask = models.add_parser("multitask", help="multitasking Hopfield networks",
                                   description="All stable states of one point, or a phase diagram.")
-    multitask.add_argument("--n-patterns", type=int, default=3, metavar="K", help="number of patterns (default 3)")
+    multitask.add_argument("--n-patterns", type=whole, default=3, metavar="K", help="number of patterns (default 3)")
     multitask.add_argument("--dilution", required=True, metavar="D", help="share of zero entries; 0.3 or 0.02:0.98:60")
     multitask.add_argument("--normalize-dilution", action="store_true", help="H over 1 - d, so that T_c = 1")
     perceptron_command.add_arguments(models)
     for model in (dense, multitask):
         model.add_argument("--temperature", required=True, metavar="T", help="temperature; 0.3 or 0.01:1.2:100")
         model.add_argument("--r", type=float, metavar="R", help="quality of the examples, ]0, 1]")
-        model.add_argument("--n-examples", type=int, metavar="M", help="examples of each pattern")
+        model.add_argument("--n-examples", type=whole, metavar="M", help="examples of each pattern")
         model.add_argument("--rho", type=float, help="entropy of the dataset, the limit of many examples (no M)")
         model.add_argument("--protocol", help="storage (default), supervised (default with a dataset) or unsupervised")
         model.add_argument("--plot", metavar="FILE", help="draw the phase diagram")

@@ -8,8 +8,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 
-__all__ = ["DYNAMICS", "JOB_KEYS", "KINDS", "LOSSES", "PROTOCOLS", "RUN_KEYS", "SAMPLING_KEYS", "SECTIONS", "STARTS", "hint",
-           "model_keys", "nearest"]
+__all__ = ["COMMANDS", "DYNAMICS", "JOB_KEYS", "KINDS", "LOSSES", "OPTIONS", "PROTOCOLS", "RUN_KEYS", "SAMPLING_KEYS",
+           "SECTIONS", "STARTS", "THEORIES", "hint", "model_keys", "nearest"]
 
 
 def _spread(entries: Mapping[str, str]) -> dict[str, str]:
@@ -155,6 +155,65 @@ STARTS = _spread({
 PROTOCOLS = _spread({"hebb hebbian none standard clean": "write \"storage\"", "average averaged": "write \"supervised\""})
 LOSSES = _spread({"zero_one 0_1 gibbs error errors step theta": "write \"violations\"",
                   "square squared mse l2": "write \"quadratic\"", "relu perceptron linear svm": "write \"hinge\""})
+
+
+#: Commands, models of `hebb theory`, and options of each command.
+COMMANDS = _spread({
+    "simulate sim start execute submit launch sample train": "write hebb run",
+    "resume continue restart": "write hebb run JOB.toml --resume",
+    "plan validate dry_run lint estimate": "write hebb check",
+    "progress state list ls": "write hebb status",
+    "collect gather join combine": "write hebb merge",
+    "validate_theory agreement zscores": "write hebb compare",
+    "solve diagram phase_diagram dense multitask perceptron hopfield": "write hebb theory MODEL",
+    "benchmark speed": "write hebb bench",
+    "version": "write hebb --version",
+    "cite citation about": "write hebb info",
+    "help": "write hebb --help",
+})
+THEORIES = _spread({
+    "hopfield classic ags sk": "write hebb theory dense --p-body 2, whose load alpha is --gamma",
+    "p_spin pspin p_body": "write hebb theory dense --p-body P",
+    "multitasking diluted": "write hebb theory multitask",
+    "binary_perceptron variational variational_perceptron second_task continual": "write hebb theory perceptron",
+})
+_INFINITE = "leave it out: the theory is that of infinitely many spins"
+_RESULTS = _spread({"output out o file": "write --save FILE", "figure fig image": "write --plot FILE"})
+OPTIONS = {
+    "run": _spread({
+        "n np nproc cores processes workers j jobs threads": "write --ranks N",
+        "o output dir folder": "write --out DIR",
+        "restart continue c": "write --resume",
+        "v verbose q quiet progress log":
+            "leave it out: the course of a run is in its log.txt, and hebb status says how far it is",
+        "seed temperature sweeps disorder": "leave it out: it is a key of the job file",
+    }),
+    "dense": _RESULTS | _spread({
+        "alpha load": "write --gamma, which with --p-body 2 is alpha",
+        "beta": "write --temperature, which is 1/beta",
+        "t temp": "write --temperature",
+        "p order": "write --p-body",
+        "m": "write --n-examples",
+        "n n_spins k n_patterns": _INFINITE,
+        "rsb 1rsb": "write --ansatz 1RSB",
+    }),
+    "multitask": _RESULTS | _spread({
+        "beta": "write --temperature, which is 1/beta",
+        "t temp": "write --temperature",
+        "k p": "write --n-patterns",
+        "d": "write --dilution",
+        "m": "write --n-examples",
+        "n n_spins gamma alpha load": _INFINITE + " and finitely many patterns",
+    }),
+    "perceptron": _RESULTS | _spread({
+        "gamma load": "write --alpha",
+        "t temp": "write --temperature",
+        "n n_spins k n_patterns": _INFINITE,
+        "margin": "write --kappa",
+    }),
+    "compare": _spread({"output out o save table": "write --csv FILE", "figure fig": "write --plot FILE"}),
+    "bench": _spread({"output out o save": "write --json FILE"}),
+}
 
 
 def hint(word, instead: Mapping[str, str], choices: Iterable[str] = ()) -> str:

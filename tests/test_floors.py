@@ -39,6 +39,7 @@ FLOORS = {
     "plotting_multitask": 6,
     "plotting_perceptron": 6,
     "plotting_variational": 6,
+    "command_line": 7,
     "perceptron_command": 7,
     "theory_command": 7,
     "__main__": 7,

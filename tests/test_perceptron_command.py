@@ -42,8 +42,8 @@ def test_second_task(folder, capsys):
     lines = command(capsys, "--alpha", "2", "--branch", "good", "--second-alpha", "1")
     assert lines[0].startswith("first task: q0 = 0.9782378786") and lines[1].startswith("poor: q0 = 0.6231936483")
     assert "error_task1 = 0.1504518483" in lines[1] and lines[2].startswith("good: no good branch")
-    lines = command(capsys, "--alpha", "2", "--branch", "good", "--second-alpha", "0.5:1:2", "--teacher-correlation=-0.5:0:2",
-                    "--plot", "m.png", "--save", "m.h5")
+    lines = command(capsys, "--alpha", "2", "--branch", "good", "--second-alpha", "0.5:1:2",
+                    "--teacher-correlation", "-0.5:0:2", "--plot", "m.png", "--save", "m.h5")
     assert "kl = 1, teacher_correlation = 0, poor: 2 loads, alpha 0.5 to 1, error_task2 0.488226 to 0.468785" in lines
     assert SecondTaskMap.load("m.h5").error_task1.shape == (1, 2, 2, 2) and (folder / "m.png").stat().st_size > 5000
 

@@ -50,7 +50,7 @@ def test_advice_names_dynamics_there_are():
 @pytest.mark.parametrize(
     "old, new, message",
     [
-        ('"dense"', '"hopfield"', "kind = .hopfield. is not one of dense, .*; write kind = .dense. with p_body = 2, whose load alpha"),
+        ('"dense"', '"hopfield"', "kind = .hopfield. is not one of dense, .*; write kind = .dense. with p_body = 2, "),
         ('"dense"', '"Dense"', "did you mean 'dense'"),
         ('"dense"', '"SK"', 'write kind = "dense" with p_body = 2 and a large gamma'),
         ('"dense"', '"multitasking"', 'write kind = "multitask"'),

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -52,14 +53,18 @@ class StopRequest:
 
     @contextmanager
     def listening(self) -> Iterator[StopRequest]:
-        """Handle SIGINT and SIGTERM inside the block; the handlers before are put back afterwards."""
-        signals = (signal.SIGINT, signal.SIGTERM)
+        """Handle SIGINT and SIGTERM inside the block; the handlers before are put back afterwards.
+
+        Signals are those of the main thread. In another one only the time ends a run early.
+        """
+        here = threading.current_thread() is threading.main_thread()
+        signals = (signal.SIGINT, signal.SIGTERM) if here else ()
         before = [signal.signal(number, self._handle) for number in signals]
         try:
             yield self
         finally:
             for number, handler in zip(signals, before, strict=True):
-                signal.signal(number, handler)
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: not set from Python
 
     def _handle(self, number, frame):
         if self._since is None:
@@ -82,7 +87,7 @@ def configure_logging(rank: int = 0, size: int = 1, path: Path | None = None) ->
     screen.setFormatter(logging.Formatter(f"hebb: {who}%(message)s"))
     root.addHandler(screen)
     if path is not None and rank == 0:
-        file = logging.FileHandler(path, encoding="utf-8")
+        file = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
         file.setFormatter(logging.Formatter(f"%(asctime)s {who}%(levelname)s %(message)s"))
         root.addHandler(file)
 

@@ -12,7 +12,9 @@ from __future__ import annotations
 import codecs
 import itertools
 import math
+import os
 import re
+import sys
 import tomllib
 import warnings
 from collections.abc import Mapping
@@ -77,7 +79,12 @@ def _checked_name(name) -> str:
     """name, if a folder can have it."""
     if not isinstance(name, str) or not name.strip() or not name.isprintable() or set(name) & set("/\\") or name[0] == ".":
         raise ParameterError(f"[job] name = {shown(name)} is not usable as the name of a folder")
-    if len(name.encode()) > _LONGEST_NAME:
+    try:
+        encoded = os.fsencode(name)
+    except UnicodeEncodeError:
+        raise ParameterError(f"[job] name = {shown(name)} has letters that file names of this locale "
+                             f"({sys.getfilesystemencoding()}) lack; set LC_ALL=C.UTF-8, or give another name") from None
+    if len(encoded) > _LONGEST_NAME:
         raise ParameterError(f"[job] name = {shown(name)} is too long for the name of a folder; give at most {_LONGEST_NAME} "
                              "bytes")
     return name
