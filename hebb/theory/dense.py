@@ -20,14 +20,14 @@ from .base import Boundary, ComplexityCurve, Curve, Solution
 from .branches import Branches
 from .continuation import Fold, invert_line
 from .dense_rsb import DenseOneStep
+from .example_lines import ExampleLines
 from .phases import PhaseDiagram
 from .records import boundary, solution
-from .replica_symmetric import States
 from .solver import bracketed_root
 
 __all__ = ["Dense"]
 
-BRANCHES = ("retrieval", "glass", "paramagnet")
+BRANCHES = ("retrieval", "glass", "paramagnet", "example")
 _SMALLEST = 1e-290          # positive loads and temperatures below are refused
 
 _FREE_SPINS = Solution("paramagnet", "RS", gamma=0.0, temperature=0.0, m=0.0, n=0.0, q=0.0, C=math.inf, free_energy=0.0,
@@ -40,11 +40,12 @@ class Dense:
     p_body: P from 2 to 20. hamiltonian: "distinct" indices, or "naive" with coinciding ones, whose noise is the mixture
     g(q) of `hebb.theory.noise` (for P = 2 the two differ by a constant, left out). Noisy datasets: r and n_examples
     (exact for finite M) or rho (limit of many examples), protocol "supervised" or "unsupervised" (then r beside rho);
-    see `hebb.params.DenseLaw`. Unsupervised states are those that treat all examples of a pattern alike.
+    see `hebb.params.DenseLaw`. Unsupervised states are those that treat all examples of a pattern alike, and "example".
 
-    Branches: "retrieval" (n > 0, followed from gamma = 0), "glass" (n = 0 < q) and "paramagnet" (n = q = 0). For odd P
-    retrieval has n > 0 only. Odd naive P have a random-field term: no q = 0 state exists, every n = 0 state has q > 0
-    and is called glass; its replicon tells whether it is frozen.
+    Branches: "retrieval" (n > 0, followed from gamma = 0), "glass" (n = 0 < q), "paramagnet" (n = q = 0) and, RS for
+    unsupervised data, "example": spins follow one example of the pattern (`ExampleState`; lines: `Dense.examples`, an
+    `ExampleLines`). For odd P retrieval has n > 0 only. Odd naive P have a random-field term: no q = 0 state exists, every
+    n = 0 state has q > 0 and is called glass; its replicon tells whether it is frozen.
 
     Symbols, ranges and meanings: `hebb.theory.base.Solution`. Equations: `hebb.theory.replica_symmetric`. RS results
     are approximations where `replicon` < 0; at low temperature RS loads for P >= 3 are 10-20 % too low.
@@ -57,6 +58,8 @@ class Dense:
     def __init__(self, p_body=4, r=None, n_examples=None, rho=None, protocol=None, hamiltonian="distinct"):
         self.law = DenseLaw.from_keywords(p_body, r, n_examples, rho, protocol, hamiltonian)
         self.branches = Branches(self.law)
+        #: where spins follow single examples: spinodal, onset and crossing with retrieval
+        self.examples = ExampleLines(self.branches)
         self._folds: dict[float, Fold] = {}
 
     @cached_property
@@ -81,6 +84,8 @@ class Dense:
         """
         gamma, temperature = _check_point(gamma, temperature, ansatz)
         check_choice("branch", branch, BRANCHES)
+        if branch == "example":
+            return self.examples.solve(gamma, _symmetric(temperature, ansatz))
         if ansatz == "1RSB":
             return self._one_step.solve(gamma, temperature, branch)
         getattr(self, f"_require_{branch}")(gamma, temperature)
@@ -101,7 +106,9 @@ class Dense:
         check_choice("branch", branch, BRANCHES)
         points = check_integer("points", points, 2)
         start, end, folds = 0.0, math.inf, None
-        if branch == "retrieval":
+        if branch == "example":
+            end = self.examples.spinodal(_symmetric(temperature, ansatz)).gamma
+        elif branch == "retrieval":
             end, folds = self.spinodal(temperature, ansatz).gamma, self._fold(temperature).repeated(points)
         elif branch == "glass":
             glass = self.branches.glass if ansatz == "RS" else self._one_step.lines.glass
@@ -114,14 +121,15 @@ class Dense:
                                  "give a finite one")
         self.solve(end, temperature, ansatz, branch)
         share = np.linspace(0, 1, points)
-        gamma = start + (end - start) * (share * (2 - share) if branch == "retrieval" else share)
+        gamma = start + (end - start) * (share * (2 - share) if branch in ("retrieval", "example") else share)
         if ansatz == "1RSB" and branch != "paramagnet":
             return self._one_step.curve(temperature, branch, gamma[1:] if branch == "glass" else gamma)
-        states = self.branches.states(branch, gamma, np.full(points, temperature), folds)
+        states = (self.examples.states(gamma, np.full(points, temperature)) if branch == "example" else
+                  self.branches.states(branch, gamma, np.full(points, temperature), folds))
         kept = np.isfinite(states.C)              # the onset itself is not part of the glass
-        values = {name: getattr(states, name)[kept] for name in States._fields}
+        values = states._asdict()
         fields = ("gamma", "m", "n", "q", "C", "free_energy", "entropy", "energy", "replicon", "residual")
-        return Curve(branch, ansatz, temperature, **{name: values[name] for name in fields})
+        return Curve(branch, ansatz, temperature, **{name: values[name][kept] for name in fields})
 
     def complexity(self, gamma, temperature, x) -> ComplexityCurve:
         """Number of glassy (n = 0) states against their free energy, 1RSB, for prescribed x = theta/T (array, > 0).
@@ -364,6 +372,13 @@ def _check_point(gamma, temperature, ansatz) -> tuple[float, float]:
             raise ParameterError(f"{name} = {value!r} lies between 0 and {_SMALLEST:g}, where 1/{name} overflows; "
                                  "use 0.0")
     return gamma, temperature
+
+
+def _symmetric(temperature: float, ansatz: str) -> float:
+    if ansatz != "RS":
+        raise ParameterError(f"ansatz = {ansatz!r} with branch = 'example': states that follow one example are known "
+                             "replica-symmetric only; use ansatz = 'RS'")
+    return temperature
 
 
 def _check_axis(name: str, values) -> np.ndarray:
