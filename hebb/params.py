@@ -20,7 +20,7 @@ from .vocabulary import PROTOCOLS as _PROTOCOL_WORDS
 from .vocabulary import hint
 
 __all__ = ["DenseLaw", "MultitaskLaw", "PerceptronLaw", "check_choice", "check_integer", "check_keys", "check_real", "digest",
-           "dilution_factor", "load", "patterns_at_load", "shown"]
+           "dilution_factor", "float_array", "load", "patterns_at_load", "shown"]
 
 PROTOCOLS = ("storage", "supervised", "unsupervised")
 HAMILTONIANS = ("distinct", "naive")
@@ -51,9 +51,23 @@ def check_integer(name: str, value, low: int, high: int | None = None, *, remedy
     """value as an int in [low, high]; otherwise ParameterError. 3.0 is accepted, 3.5, "3" and True are not."""
     whole = _is_number(value) and value == value and abs(value) < 2**63 and int(value) == value
     if not whole or value < low or (high is not None and value > high):
-        allowed = f"at least {low}" if high is None else f"from {low} to {high}"
+        beyond = high is None and _is_number(value) and value >= 2**63
+        allowed = f"from {low} to 2^63 - 1" if beyond else f"at least {low}" if high is None else f"from {low} to {high}"
         raise ParameterError(f"{name} = {shown(value)} is not a whole number {allowed}{_one_number(value)}{_tail(remedy)}")
     return int(value)
+
+
+def float_array(values) -> np.ndarray:
+    """Real numbers as a new array of floats of their shape; an empty one where some are none or beyond the floats.
+
+    Strings and booleans are no numbers here, as in `check_real`.
+    """
+    try:
+        array = np.array(values)
+        numbers = array.dtype.kind in "iuf" or (array.dtype == object and all(map(_is_number, array.flat)))
+        return array.astype(float) if numbers else np.empty(0)
+    except (TypeError, ValueError, OverflowError):
+        return np.empty(0)
 
 
 def _is_number(value) -> bool:

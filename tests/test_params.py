@@ -1,6 +1,7 @@
 """Parameters: numbers are numbers, and everything else is refused in one sentence."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from hebb import models, theory
 from hebb.errors import ParameterError
-from hebb.params import DenseLaw, PerceptronLaw, check_choice, check_integer, check_real, load, patterns_at_load, shown
+from hebb.params import DenseLaw, PerceptronLaw, check_choice, check_integer, check_real, float_array, load, patterns_at_load, shown
 
 NOT_NUMBERS = [
     "0.5", b"1", None, True, np.True_, np.array(True), [1.0], (1.0,), {"a": 1}, 1j, math.nan, np.nan, math.inf, -math.inf,
@@ -42,10 +43,19 @@ def test_messages_say_what_is_allowed():
     assert refused(check_real, "T", math.inf, 0.0, open_low=True) == "T = inf is not a number in ]0, inf["
     assert refused(check_real, "r", 2, 0.0, 1.0) == "r = 2 is not a number in [0, 1]"
     assert refused(check_real, "r", np.array([0.5])).endswith("; give one number, not an array")
+    assert refused(check_integer, "n", 10**400, 1).endswith("characters) is not a whole number from 1 to 2^63 - 1")
     assert refused(check_integer, "n", 2.5, 1, 4) == "n = 2.5 is not a whole number from 1 to 4"
     assert refused(check_choice, "c", np.array(["a", "b"]), ("a", "b")).endswith("is not one of a, b")
     assert refused(check_choice, "c", "ab", ("abc", "xyz")).endswith("did you mean 'abc'?")
     assert len(shown(list(range(10**4)))) < 80 and shown(10**5000) == "an integer of thousands of digits"
+
+
+def test_arrays_hold_real_numbers_only():
+    for values in ("1", ["1"], [True], [1j], [None], [[1], [1, 2]], [10**400], 10**400, None, {}):
+        assert float_array(values).size == 0
+    for values in ([1, 2.0], np.array([1, 2], np.uint8), [np.float32(1), 2], [Fraction(1), 2]):
+        assert float_array(values).dtype == float and float_array(values).tolist() == [1, 2]
+    assert float_array(3).shape == () and np.isnan(float_array([math.nan])).all()
 
 
 @pytest.mark.parametrize("name", ["r", "n_examples", "rho", "protocol", "hamiltonian", "p_body"])

@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from ..errors import NoSolution, ParameterError
-from ..params import DenseLaw, check_choice, check_integer, check_real
+from ..params import DenseLaw, check_choice, check_integer, check_real, float_array, shown
 from .base import Boundary, ComplexityCurve, Curve, Solution
 from .branches import Branches
 from .continuation import Fold, invert_line
@@ -29,6 +29,8 @@ __all__ = ["Dense"]
 
 BRANCHES = ("retrieval", "glass", "paramagnet", "example")
 _SMALLEST = 1e-290          # positive loads and temperatures below are refused
+_LOST = 1e-4                # residual of a glass of which nothing is left; it happens below the next number
+_RESOLVED = 1e-20           # load of P = 2 at T <= 1
 
 _FREE_SPINS = Solution("paramagnet", "RS", gamma=0.0, temperature=0.0, m=0.0, n=0.0, q=0.0, C=math.inf, free_energy=0.0,
                        entropy=math.log(2), energy=0.0, replicon=1.0, stable=False, converged=True, residual=0.0)
@@ -94,7 +96,13 @@ class Dense:
         folds = self._fold(temperature) if branch == "retrieval" else None
         if branch == "retrieval" and gamma == folds.gamma[0]:
             return self.spinodal(temperature).solution
-        return solution(branch, self.branches.states(branch, np.array([gamma]), np.array([temperature]), folds))
+        states = self.branches.states(branch, np.array([gamma]), np.array([temperature]), folds)
+        if branch == "glass" and not states.residual[0] < _LOST:
+            raise NoSolution(f"gamma = {gamma:.10g}, temperature = {temperature:.10g}: the glass is lost in rounding, "
+                             + (f"as 1 - C ~ sqrt(gamma); take gamma > {_RESOLVED:g}" if self.law.p_body == 2 and temperature <= 1
+                                else "so close to its onset; take a temperature below "
+                                f"{self.branches.glass.onset_temperature(gamma) * (1 - 1e-6):.10g}"))
+        return solution(branch, states)
 
     def curve(self, temperature, branch="retrieval", ansatz="RS", points=200, gamma_max=None) -> Curve:
         """A branch at fixed temperature as arrays, for example m(gamma): `points` loads from its beginning to its end.
@@ -139,12 +147,9 @@ class Dense:
         line. Source: R. Monasson, Phys. Rev. Lett. 75 (1995) 2847. Cost: 0.02 s per x.
         """
         gamma, temperature = _check_point(gamma, temperature, "1RSB")
-        try:
-            values = np.atleast_1d(np.array(x, float))
-        except (TypeError, ValueError):
-            values = np.array([np.nan])
-        if values.ndim != 1 or not np.all(np.isfinite(values) & (values > 0)):
-            raise ParameterError(f"x = {x!r} is not an array of positive numbers; x = theta/T, for example "
+        values = np.atleast_1d(float_array(x))
+        if values.ndim != 1 or not values.size or not np.all(np.isfinite(values) & (values > 0)):
+            raise ParameterError(f"x = {shown(x)} is not an array of positive numbers; x = theta/T, for example "
                                  "numpy.linspace(0.5, 1, 20) times Dense.solve(...).breaking_slope")
         if gamma == 0:
             raise NoSolution("gamma = 0: there is no glass without load; take gamma > 0")
@@ -382,12 +387,9 @@ def _symmetric(temperature: float, ansatz: str) -> float:
 
 
 def _check_axis(name: str, values) -> np.ndarray:
-    try:
-        axis = np.array(values, float)
-    except (TypeError, ValueError):
-        axis = np.empty(0)
+    axis = float_array(values)
     good = axis.ndim == 1 and axis.size > 0 and bool(np.all(np.isfinite(axis)))
     if not good or axis[0] < 0 or axis[-1] > 1e6 or np.any(np.diff(axis) <= 0):
-        raise ParameterError(f"{name} = {values!r} is not a 1-d increasing array of numbers in [0, 1e6]; use for "
+        raise ParameterError(f"{name} = {shown(values)} is not a 1-d increasing array of numbers in [0, 1e6]; use for "
                              f"example {name} = numpy.linspace(0, 1, 100)")
     return axis

@@ -82,11 +82,17 @@ class GlassBranch:
         g, T = gamma[rows], temperature[rows]
         low, high = self._bracket(g, T)
 
-        def excess(sigma, index):
+        def excess(share, index):              # of the largest width, so that small ones are as exact
+            sigma = share * high[index]
             load = self._noise.load(sigma, field_averages(0.0, sigma, T[index]).C, T[index])
             return np.log(np.maximum(load, _TINY)) - np.log(g[index])
 
-        sigma = bracketed_root(excess, low, high)
+        share = bracketed_root(excess, low / high, 1.0)
+        missed = np.flatnonzero(np.isnan(share))           # at a jump the load is flat, and its sign there is rounding
+        if missed.size:
+            least = (low / high)[missed]
+            share[missed] = np.where(np.abs(excess(least, missed)) < 1e-13, least, np.nan)
+        sigma = share * high
         found = np.isfinite(sigma)
         # P = 2: C -> 1 as gamma -> 0; rounding must not put it there
         C[rows[found]] = np.minimum(field_averages(0.0, sigma[found], T[found]).C, self._largest_response)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import NoSolution, ParameterError
-from ..params import HAMILTONIANS, check_choice, check_integer, check_real, load, shown
+from ..params import HAMILTONIANS, check_choice, check_integer, check_real, float_array, load, shown
 from .base import Boundary
 from .dense import Dense
 from .solver import bracketed_root
@@ -121,10 +121,7 @@ def example_scaling(p_body, gamma, temperature, protocol="supervised", kind="spi
     `critical_examples`. Cost: 0.2 s per quality.
     """
     given = r
-    try:
-        r = np.sort(np.geomspace(0.02, 0.1, 8) if r is None else np.array(r, float).ravel())
-    except (TypeError, ValueError):
-        r = np.empty(0)
+    r = np.sort(np.geomspace(0.02, 0.1, 8) if r is None else float_array(r).ravel())
     if r.size < 4 or not np.all(np.diff(r) > 0):
         raise ParameterError(f"r = {shown(given)} does not hold 4 different qualities; a slope with its error needs 4")
     found = [critical_examples(p_body, gamma, temperature, float(x), protocol, kind, False, hamiltonian) for x in r]

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import NoSolution, ParameterError
-from ..params import MultitaskLaw, check_integer, check_real, shown
+from ..params import MultitaskLaw, check_integer, check_real, float_array, shown
 from .column_integral import ColumnIntegral
 from .frozen_columns import archetype_columns
 from .learning import smallest_whole
@@ -98,10 +98,10 @@ def one_step(law: MultitaskLaw, m0, temperature=0.0) -> np.ndarray:
     for a start that knows nothing of the noise of the examples: its fields are sum_mu etabar_mu r m0_mu, and T' is the
     temperature in units in which they are y.m0. Finite M: exact sums over its binomial law (ties of even M are 0).
     """
-    m0 = _numbers("m0", m0)
+    given, m0 = m0, float_array(m0)
     if m0.shape[-1:] != (law.n_patterns,) or not np.all(np.isfinite(m0)):
-        raise ParameterError(f"m0 = {shown(m0.tolist())} is not one finite overlap for each of {law.n_patterns} patterns")
-    return ColumnIntegral(law).archetype(m0, temperature)
+        raise ParameterError(f"m0 = {shown(given)} is not one finite overlap for each of {law.n_patterns} patterns")
+    return ColumnIntegral(law).archetype(m0, check_real("temperature", temperature, 0.0))
 
 
 def class_threshold(law: MultitaskLaw, r, m0=None, column=None, theta2=0.5) -> ClassThreshold:
@@ -113,14 +113,14 @@ def class_threshold(law: MultitaskLaw, r, m0=None, column=None, theta2=0.5) -> C
     k = law.n_patterns
     r = check_real("r", r, 1e-6, 1 - 1e-6, remedy="examples without noise need no threshold")
     theta2 = check_real("theta2", theta2, 0.0, open_low=True)
-    m0 = law.dilution ** np.arange(k) if m0 is None else _numbers("m0", m0)
+    given, m0 = m0, law.dilution ** np.arange(k) if m0 is None else float_array(m0)
     if m0.shape != (k,) or not np.any(m0) or not np.all(np.isfinite(m0)):
-        raise ParameterError(f"m0 = {shown(m0.tolist())} is not one overlap for each of {k} patterns, some of them not zero")
+        raise ParameterError(f"m0 = {shown(given)} is not one overlap for each of {k} patterns, some of them not zero")
     if column is None:
         columns, weights = archetype_columns(law)
         columns = columns[(weights > 0) & (columns**2 @ m0**2 > 0)]
     else:
-        columns = np.atleast_2d(_numbers("column", column))
+        columns = np.atleast_2d(float_array(column))
         if columns.shape != (1, k) or not set(columns.flat) <= {-1.0, 0.0, 1.0} or not columns**2 @ m0**2 > 0:
             raise ParameterError(f"column = {shown(column)} is not {k} entries 0, 1 or -1 that meet the patterns of m0")
     snr = np.abs(columns @ m0) / np.sqrt(columns**2 @ m0**2)
@@ -225,13 +225,6 @@ def example_crossing(n_patterns, dilution, temperature=0.0, r=None) -> ExampleCr
         rho = (1 - r * r) / (n_examples * r * r)
     left, example = compared(**dataset)
     return ExampleCrossing(k, d, temperature, rho, math.nan if r is None else r, n_examples, example, left)
-
-
-def _numbers(name: str, values) -> np.ndarray:
-    try:
-        return np.asarray(values, float)
-    except (TypeError, ValueError):
-        raise ParameterError(f"{name} = {shown(values)} is not a list of numbers, one for each pattern") from None
 
 
 def _parallel(law: MultitaskLaw, temperature: float) -> tuple[float, float]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import ParameterError
-from ..params import MultitaskLaw, shown
+from ..params import MultitaskLaw, float_array, shown
 from .multitask_lines import Family, Line, transitions
 from .multitask_stability import stability_edges
 from .multitask_states import Found, distinct, names, starts
@@ -170,10 +170,7 @@ def _storage():
 
 
 def _axis(name: str, values, end: float) -> np.ndarray:
-    try:
-        axis = np.array(values, float)
-    except (TypeError, ValueError):
-        axis = np.empty(0)
+    axis = float_array(values)
     good = axis.ndim == 1 and axis.size > 0 and bool(np.all(np.isfinite(axis)))
     if not good or axis[0] < 0 or axis[-1] >= end or np.any(np.diff(axis) <= 0):
         raise ParameterError(f"{name} = {shown(values)} is not a 1-d increasing array of numbers in [0, {end:g}[; use for "

@@ -15,7 +15,9 @@ from numpy.polynomial import polynomial as poly
 
 from ..params import DenseLaw
 
-__all__ = ["HopfieldNoise", "MixtureNoise", "log_remainder", "noise_law"]
+__all__ = ["HopfieldNoise", "MixtureNoise", "log_remainder", "noise_law", "overlap"]
+
+_ROUNDING = 4 * np.finfo(float).eps        # of 1 - T C
 
 
 def noise_law(law: DenseLaw):
@@ -42,6 +44,12 @@ def noise_law(law: DenseLaw):
             if law.protocol == "unsupervised":
                 covariance[k] *= _tuple_power(law, k) / _tuple_power(law, p)
     return MixtureNoise(tuple(covariance))
+
+
+def overlap(C, temperature):
+    """q = 1 - T C. What rounding leaves of q = 0 is 0: gamma/T^2 would blow it up."""
+    q = 1 - temperature * np.asarray(C)
+    return np.where(np.abs(q) > _ROUNDING, q, 0.0)
 
 
 def _tuple_power(law: DenseLaw, order: int) -> float:
@@ -87,32 +95,35 @@ class MixtureNoise:
         return math.inf
 
     def variance(self, C, temperature):
-        return self.g(1 - temperature * C, 1) / 2
+        return self.g(overlap(C, temperature), 1) / 2
 
     def variance_slope(self, C, temperature):
         """d(variance)/dC at fixed T."""
-        return -temperature * self.g(1 - temperature * C, 2) / 2
+        return -temperature * self.g(overlap(C, temperature), 2) / 2
 
     def free_energy(self, C, temperature):
-        return -temperature * self._bracket(C, temperature) / 4
+        return -temperature * C * (C * self._bracket(C, temperature)) / 4
 
     def entropy(self, C, temperature):
         """Contribution to the entropy, -d(free energy)/dT at fixed q, variance terms included."""
-        return -self._bracket(C, temperature) / 4
+        return -C * (C * self._bracket(C, temperature)) / 4
+
+    def heat(self, C, temperature):
+        """T times `entropy`, finite where that overflows."""
+        return self.free_energy(C, temperature)
 
     def replicon_parts(self, C, temperature, load, D):
         """(quiet, drop): replicon = quiet - drop/T, with D = E sech^4 / T; drop stays finite at T = 0."""
-        return np.ones_like(D), load * self.g(1 - temperature * C, 2) * D / 2
+        return np.ones_like(D), load * self.g(overlap(C, temperature), 2) * D / 2
 
     def load(self, sigma, C, temperature):
         """The gamma at which the field has standard deviation sigma."""
         return sigma**2 / self.variance(C, temperature)
 
     def _bracket(self, C, temperature):
-        """[g(1) - g(q) - (1-q) g'(q)]/T^2 as its Taylor series about q, whose terms are all positive."""
-        q = 1 - temperature * C
-        return sum(self.g(q, k) * temperature ** (k - 2) * C**k / math.factorial(k)
-                   for k in range(2, len(self.covariance)))
+        """[g(1) - g(q) - (1-q) g'(q)]/(1-q)^2 as its Taylor series about q, whose terms are all positive."""
+        q = overlap(C, temperature)
+        return sum(self.g(q, k) * (temperature * C) ** (k - 2) / math.factorial(k) for k in range(2, len(self.covariance)))
 
 
 @dataclass(frozen=True)
@@ -153,6 +164,10 @@ class HopfieldNoise:
     def entropy(self, C, temperature):
         """Contribution to the entropy, -d(free energy)/dT at fixed q, variance terms included."""
         return -sum(t * C * (log_remainder(s * C) + s * C / (1 - s * C)) for s, t in self._modes()) / 2
+
+    def heat(self, C, temperature):
+        """T times `entropy`."""
+        return temperature * self.entropy(C, temperature)
 
     def replicon_parts(self, C, temperature, load, D):
         """(quiet, drop): replicon = quiet - drop/T, with D = E sech^4 / T; drop stays finite at T = 0."""

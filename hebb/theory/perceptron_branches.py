@@ -15,7 +15,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from ..errors import NoSolution, ParameterError
-from ..params import shown
+from ..params import float_array, shown
 from .array_record import ArrayRecord
 from .perceptron_boundary import PerceptronBoundary
 from .perceptron_curve import Branches
@@ -151,10 +151,7 @@ def _ratio(branches: Branches, alpha: float, c) -> float:
 
 def load_axis(alpha) -> np.ndarray:
     """alpha as a 1-d increasing array of positive loads; ParameterError."""
-    try:
-        axis = np.array(alpha, float)
-    except (TypeError, ValueError):
-        axis = np.empty(0)
+    axis = float_array(alpha)
     if axis.ndim != 1 or axis.size == 0 or not np.all(np.isfinite(axis)) or axis[0] <= 0 or np.any(np.diff(axis) <= 0):
         raise ParameterError(f"alpha = {shown(alpha)} is not a 1-d increasing array of numbers > 0; use for example "
                              "alpha = numpy.linspace(0.01, 2, 200)")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import NoSolution, ParameterError
-from ..params import shown
+from ..params import float_array, shown
 from .array_record import ArrayRecord
 from .perceptron_branches import Family, load_axis
 
@@ -108,10 +108,7 @@ class SecondTaskMap(ArrayRecord):
 
 def _values(name: str, values, low: float, high: float) -> np.ndarray:
     """A number or a 1-d array of them in [low, high]; ParameterError."""
-    try:
-        axis = np.atleast_1d(np.array(values, float))
-    except (TypeError, ValueError):
-        axis = np.empty(0)
+    axis = np.atleast_1d(float_array(values))
     if axis.ndim != 1 or axis.size == 0 or not np.all(np.isfinite(axis)) or axis.min() < low or axis.max() > high:
         interval = f"[{low:g}, {high:g}{']' if high < math.inf else '['}"
         raise ParameterError(f"{name} = {shown(values)} is neither a number in {interval} nor a 1-d array of such numbers")

@@ -90,9 +90,10 @@ def _cold(a, sigma, temperature, finer):
     slope = density * w
     curvature = slope * w - density
     spread = w * (1 - tail) + 2 * density            # E |w + z|
-    # one division after the other: powers of a tiny sigma underflow, and the sums may be exactly 0
-    return (tail @ half, c / sigma, -(slope @ full) / sigma / sigma, (curvature @ full) / sigma / sigma / sigma,
-            d / sigma, sigma * (spread @ half), s * temperature / sigma)
+    with np.errstate(over="ignore"):
+        # one division after the other: powers of a tiny sigma underflow, and the sums may be exactly 0
+        return (tail @ half, c / sigma, -(slope @ full) / sigma / sigma, (curvature @ full) / sigma / sigma / sigma,
+                d / sigma, sigma * (spread @ half), s * temperature / sigma)
 
 
 def _warm(a, sigma, temperature, finer):
@@ -108,8 +109,9 @@ def _warm(a, sigma, temperature, finer):
                (loss, sech2, (1 - loss) * sech2, sech2 * (4 - 6 * sech2), sech2**2, log_cosh,
                 log_cosh - size + 2 * size * e * p)]
     loss, sech2, skew, curvature, sech4, log_cosh, entropy = average
-    return (loss, sech2 / temperature, -2 * skew / temperature / temperature,
-            curvature / temperature / temperature / temperature, sech4 / temperature, temperature * log_cosh, entropy)
+    with np.errstate(over="ignore"):
+        return (loss, sech2 / temperature, -2 * skew / temperature / temperature,
+                curvature / temperature / temperature / temperature, sech4 / temperature, temperature * log_cosh, entropy)
 
 
 def _frozen(a):

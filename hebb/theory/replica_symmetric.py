@@ -96,8 +96,9 @@ class ReplicaSymmetric:
     def _jacobian(self, average, n, C, gamma, temperature):
         rise = self.amplitude_slope(n)
         half_variance_slope = gamma * self.noise.variance_slope(_heard(C, gamma), temperature) / 2
-        return (average.gain * rise - 1, average.slope * half_variance_slope,
-                average.slope * rise, average.curvature * half_variance_slope - 1)
+        with np.errstate(over="ignore", invalid="ignore"):     # curvature ~ T^-3
+            bend = np.where(half_variance_slope == 0, 0.0, average.curvature * half_variance_slope)
+        return average.gain * rise - 1, average.slope * half_variance_slope, average.slope * rise, bend - 1
 
     def determinant(self, average, n, C, gamma, temperature):
         """Determinant of the Jacobian: positive on a branch that starts at gamma = 0, zero on its fold.
@@ -114,12 +115,14 @@ class ReplicaSymmetric:
         average = self.averages(n, C, gamma, temperature, finer=True)
         heard = _heard(C, gamma)
         f = self._condensed(n) + gamma * self.noise.free_energy(heard, temperature) - average.L
-        s = average.S + gamma * self.noise.entropy(heard, temperature)
+        with np.errstate(over="ignore"):           # of the paramagnet, ~ gamma/T^2
+            s = average.S + gamma * self.noise.entropy(heard, temperature)
+        heat = temperature * average.S + gamma * self.noise.heat(heard, temperature)
         j11, j12, j21, j22 = self._jacobian(average, n, C, gamma, temperature)
         determinant = j11 * j22 - j12 * j21
         scale, size = np.maximum(1, C), max(1.0, self.mean_size)
         free = np.isinf(C)                         # T = gamma = 0 with undecided spins, u = 0
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             r_n, r_C = self.mean_size - average.loss - n, np.where(free, 0.0, average.C - C)
             q = np.where(free, 1 - self.dataset.undecided, 1 - temperature * C)
             moved = np.stack([(j12 * r_C - j22 * r_n) / size, (j21 * r_n - j11 * r_C) / scale]) / determinant
@@ -128,7 +131,7 @@ class ReplicaSymmetric:
                                 np.where(free, 1.0, quiet))
         x = example_response(self.law, self.amplitude_slope(n), average.C, average.gain)
         m = n if self.second_moment == 1 else np.where(n == 0, 0.0, average.m)     # exactly, where they are equal
-        return States(gamma, temperature, m, n / self.second_moment, q, C, f, s, f + temperature * s, replicon,
+        return States(gamma, temperature, m, n / self.second_moment, q, C, f, s, f + heat, replicon,
                       (determinant > 0) & (j22 < 0), x, np.maximum(np.abs(r_n) / size, np.abs(r_C) / scale),
                       np.abs(moved).max(axis=0))
 
