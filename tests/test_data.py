@@ -103,10 +103,10 @@ def test_a_folder_of_images(tmp_path, zipped):
 def test_several_files_are_joined_in_alphabetical_order(tmp_path):
     for name, seed in (("train", 2), ("t10k", 1)):
         write(tmp_path, f"{name}-images-idx3-ubyte", idx(pictures(seed=seed)))
-        write(tmp_path, f"{name}-labels.idx1-ubyte", idx([seed] * 6))
+        write(tmp_path, f"{name}-labels-idx1-ubyte", idx([seed] * 6))
     found = load_images(str(tmp_path))
     np.testing.assert_array_equal(found.pixels, np.concatenate([pictures(seed=1), pictures(seed=2)]))
-    assert found.labels is None, "labels of another spelling belong to no image file"
+    np.testing.assert_array_equal(found.labels, [1] * 6 + [2] * 6)
 
 
 def test_a_file_beside_its_own_archive_counts_once(tmp_path):
@@ -118,7 +118,9 @@ def test_a_file_beside_its_own_archive_counts_once(tmp_path):
 
 
 def test_broken_folders_say_what_is_wrong(tmp_path):
-    refused(str(tmp_path / "absent"), "data folder .*absent' does not exist; give --data or HEBB_DATA")
+    refused(str(tmp_path / "absent"), "patterns = .*absent' is neither a set of images .* nor a folder .* .it does not exist")
+    refused("mnist", "data folder .*nowhere' does not exist; give --data or HEBB_DATA",
+            lambda name: load_images(name, str(tmp_path / "nowhere")))
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "notes.txt").write_text("nothing")
     refused(str(tmp_path / "empty"), "holds no IDX images")
@@ -127,7 +129,7 @@ def test_broken_folders_say_what_is_wrong(tmp_path):
     refused(str(tmp_path / "sizes"), r"unequal sizes \[\(4, 5\), \(5, 5\)\]; keep one size per folder")
     write(tmp_path / "labels", "a-images-idx3-ubyte", idx(pictures()))
     write(tmp_path / "labels", "a-labels-idx1-ubyte", idx(np.arange(5)))
-    refused(str(tmp_path / "labels"), "holds 6 images and 5 labels; copy the files again")
+    refused(str(tmp_path / "labels"), "holds 6 images and .*a-labels-idx1-ubyte 5 labels; copy the files")
     write(tmp_path / "swapped", "a-images-idx3-ubyte", idx(np.arange(6)))
     refused(str(tmp_path / "swapped"), "1 axes where images have 3")
     write(tmp_path / "none", "a-images-idx3-ubyte", idx(pictures(n=0)))
@@ -253,8 +255,12 @@ def test_what_images_cannot_be(keys, words):
 
 
 def test_a_misspelt_set_is_a_missing_folder():
-    with pytest.raises(HebbError, match="data folder 'mnits' does not exist"):
-        models.Dense(patterns="mnits", n_patterns=3)
+    for word, words in (("mnits", "did you mean 'mnist'"), ("MNIST", "did you mean 'mnist'"), ("cifar", "give one of them"),
+                        ("", "give one of them")):
+        with pytest.raises(HebbError, match=f"patterns = '{word}' is neither .* .it does not exist.; {words}"):
+            models.Dense(patterns=word, n_patterns=3)
+    with pytest.raises(HebbError, match="images = 'mnits' is neither"):
+        models.VariationalNetwork([64, 10], images="mnits", n_tasks=1)
 
 
 @pytest.mark.skipif("HEBB_DATA" not in os.environ, reason="HEBB_DATA names no folder of IDX files")

@@ -127,9 +127,9 @@ def test_centred_rows_have_the_energy_of_the_formula(keys, p_body, hamiltonian):
     np.testing.assert_allclose(kernel.energy, expected, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("threshold", [0.5, 1.0])
+@pytest.mark.parametrize("threshold", [0.5, 0.0])
 def test_centred_single_images_have_mean_square_one(threshold):
-    """Over all images of the set, also where no pixel ever changes (threshold 1) and what is left is small."""
+    """Over all images of the set, pixels that never change included."""
     model = models.Dense(patterns="digits", n_patterns=1797, threshold=threshold, remedy="centred")
     left = load_images("digits").binarised(threshold) - model.images.mean_image
     assert model.images.centred_moment(model.law) == pytest.approx(np.mean(left**2), rel=1e-9)

@@ -243,6 +243,21 @@ def test_zero_temperature_descends_and_stops():
     np.testing.assert_array_equal(chain.spins, frozen)
 
 
+@pytest.mark.parametrize("model", [
+    small_model(3, "distinct", True, True), small_model(4, "naive", False, False), models.Multitask(10, 3, 0.3),
+    models.Dense(10, 2, n_patterns=4, r=0.7, n_examples=3), models.BinaryPerceptron(10, n_patterns=7)])
+def test_unstable_counts_the_flips_that_lower_the_energy(model):
+    """One by one, from energies computed from scratch."""
+    instance = model.draw(3)
+    spins = np.random.default_rng(1).choice([-1, 1], size=(6, 10))
+    flipped = spins[:, None] * np.where(np.eye(10), -1, 1)
+    lower = np.array([instance.energy(row) for row in flipped]) < instance.energy(spins)[:, None] - 1e-9
+    np.testing.assert_array_equal(instance.unstable(spins), lower.sum(axis=1))
+    assert instance.unstable(spins[0]).shape == (1,)
+    with pytest.raises(ParameterError, match="not .-1 of shape .R, 10."):
+        instance.unstable(spins[:, :9])
+
+
 @pytest.mark.parametrize("settings_, words", [
     (dict(temperature=0.0), "temperature = 0.0"),
     (dict(temperature=math.nan), "temperature = nan"),

@@ -137,7 +137,7 @@ def find_archetypes(images: ImageSet, kind: str, threshold, held_out: float, n_a
     """
     if images.labels is None:
         raise DataError(f"archetypes = {kind!r} needs to know the classes, and the images of {images.name!r} have no labels "
-                        "(*-labels-idx1-ubyte beside every image file); add them, or leave archetypes out")
+                        f"({images.unlabelled_files}); add them, or leave archetypes out")
     classes = [np.flatnonzero(images.labels == label) for label in np.unique(images.labels)]
     split = generator(_SPLIT, Purpose.DISORDER, digest({"images_sha256": images.sha256, "split": "held out"}))
     shuffled = [split.permutation(members) for members in classes]

@@ -187,12 +187,23 @@ class Instance:
 
     def energy(self, spins) -> np.ndarray:
         """Total energies (R,) of spins (R, N) (or (N,)), from scratch: no table, no cache. Cost O(R N K)."""
+        spins, potential = self._configurations(spins), self._potential()
+        return np.array([potential(s) - self.fields @ s for s in spins])
+
+    def unstable(self, spins) -> np.ndarray:
+        """How many single flips would lower the energy of spins (R, N) (or (N,)), (R,) int: 0 at a fixed point of
+        zero-temperature dynamics, at which a quench of so many sweeps need not have arrived. Cost: that of R sweeps."""
+        spins, kernel = self._configurations(spins), self.kernel()
+        kernel.load(spins.astype(np.int8))
+        return np.array([np.count_nonzero(kernel.costs(replica) < 0) for replica in range(len(spins))])
+
+    def _configurations(self, spins) -> np.ndarray:
+        """(R, N) of +-1, from the same or (N,)."""
         spins = as_numbers("spins", spins)
         spins = spins[None] if spins.ndim == 1 else spins
         if spins.ndim != 2 or spins.shape[1] != self.n_spins or not np.all(np.abs(spins) == 1):
             raise ParameterError(f"spins of shape {spins.shape} are not +-1 of shape (R, {self.n_spins})")
-        potential = self._potential()
-        return np.array([potential(s) - self.fields @ s for s in spins])
+        return spins
 
     def _potential(self) -> Callable[[np.ndarray], float]:
         """The energy of one configuration without the field, the slow reference."""

@@ -1,15 +1,15 @@
-"""Real images as patterns: IDX files (MNIST and its relatives) or the 8x8 digits that scikit-learn ships."""
+"""Real images as patterns: sets of IDX files (MNIST and its relatives) or the 8x8 digits that scikit-learn ships.
+
+Which files of a folder form a set is said in `image_files`.
+"""
 
 from __future__ import annotations
 
+import difflib
 import functools
-import gzip
 import hashlib
-import math
 import os
-import struct
 import warnings
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +17,13 @@ import numpy as np
 
 from ..errors import DataError, EnvironmentMismatch, HebbWarning
 from ..installation import install_command
+from ..params import shown
+from .image_files import LIKE, ImageFile, find_folder, read_idx, read_labels
 
-__all__ = ["ImageSet", "load_images", "read_idx"]
+__all__ = ["NAMED", "ImageSet", "load_images", "read_idx"]
 
 NAMED = ("mnist", "fashion-mnist")
+_REPEATED = 0.01  # share of images that repeat others above which a set is warned about
 _CHUNK = 1000  # images at a time in floating point
 
 
@@ -28,13 +31,14 @@ _CHUNK = 1000  # images at a time in floating point
 class ImageSet:
     """pixels: (n, rows, columns) uint8 from 0 to `white`; the grey level of a pixel is pixel/white in [0, 1].
     labels: (n,) int or None. name and sha256 (of the grey levels as float64) identify the set in results. files: names of the
-    files and how many images each holds, in their order."""
+    files and how many images each holds, in their order. unlabelled: those of them without a file of labels."""
 
     name: str
     pixels: np.ndarray
     labels: np.ndarray | None
     white: int = 255
     files: tuple[tuple[str, int], ...] = ()
+    unlabelled: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -43,6 +47,11 @@ class ImageSet:
     def n_pixels(self) -> int:
         """Pixels of one image."""
         return self.pixels[0].size
+
+    @property
+    def unlabelled_files(self) -> str:
+        """Which labels are missing, for messages."""
+        return f"*-labels-idx1-ubyte beside {' and '.join(map(repr, self.unlabelled[:2])) or 'every image file'}"
 
     @functools.cached_property
     def sha256(self) -> str:
@@ -60,10 +69,19 @@ class ImageSet:
         """Indices of the training and of the test images of a set that came in files train-* and t10k-* or test-*."""
         parts, first = {}, 0
         for file, number in self.files:
-            parts[file.split("-")[0]] = np.arange(first, first + number)
+            part = file.split("-")[0]
+            parts[part] = np.concatenate([parts.get(part, np.empty(0, int)), np.arange(first, first + number)])
             first += number
         test = parts.get("t10k", parts.get("test"))
         return None if test is None or "train" not in parts else (parts["train"], test)
+
+    def blank(self, threshold, chosen=slice(None)) -> np.ndarray:
+        """(n,) whether all pixels of the chosen images fall on one side of threshold, a number or one per pixel."""
+        pixels = self.pixels[chosen]
+        pixels = pixels.reshape(len(pixels), -1)
+        if np.ndim(threshold) == 0:
+            return (pixels.max(axis=1) / float(self.white) <= threshold) | (pixels.min(axis=1) / float(self.white) > threshold)
+        return np.abs(self.binarised(threshold, chosen).sum(axis=1, dtype=int)) == self.n_pixels
 
     def median(self, chosen=slice(None)) -> np.ndarray:
         """(rows * columns,) median grey level of every pixel over the chosen images."""
@@ -81,71 +99,90 @@ class ImageSet:
         return signs
 
 
-def read_idx(path: Path) -> np.ndarray:
-    """An IDX file, gzipped or not. Raises DataError if it is not one or is cut short."""
-    try:
-        raw = path.read_bytes()
-        data = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read ({error}); copy it again") from None
-    if len(data) < 4 or data[:3] != b"\0\0\x08":
-        raise DataError(f"{path} is not an IDX file of bytes (it starts with {data[:4].hex()}); give the original file")
-    axes = data[3]
-    header = 4 + 4 * axes
-    if len(data) < header:
-        raise DataError(f"{path} ends within its header, after {len(data)} of {header} bytes; copy it again")
-    shape = struct.unpack(f">{axes}I", data[4:header])
-    promised = math.prod(shape)
-    if len(data) - header != promised:
-        raise DataError(f"{path} holds {len(data) - header} bytes where its header promises {promised}; copy it again")
-    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
-
-
-def load_images(source: str, folder: str | None = None) -> ImageSet:
+def load_images(source: str, folder: str | None = None, key: str = "patterns") -> ImageSet:
     """The images called source: "mnist", "fashion-mnist", "digits", or a folder of IDX files.
 
-    Named sets are looked for in folder (else in $HEBB_DATA): in a subfolder of that name, then in it itself. With neither
-    given, the scikit-learn digits stand in for a named set, with a warning; the results say which images were used.
-    Several image files in one folder are joined in alphabetical order.
+    Named sets are looked for in folder (else in $HEBB_DATA): in a subfolder of that name (also MNIST, FashionMNIST), then in it
+    itself. A folder without images of its own may have them further down, in one place (`image_files.find_folder`). With
+    neither given, the scikit-learn digits stand in for a named set, with a warning; the results say which images were used.
+    Several image files in one folder are joined in alphabetical order. key: what the source is called in messages.
+    Raises DataError; a HebbWarning tells of copies that were left out.
     """
     if source == "digits":
         return _digits()
-    if source not in NAMED:
-        return _folder(Path(source), Path(source).name)
+    named = source in NAMED
     folder = folder or os.environ.get("HEBB_DATA")
-    if not folder:
+    if named and not folder:
         warnings.warn(f"no data folder given for {source!r}: using scikit-learn's 8x8 digits; name a folder of IDX files by "
                       "--data or HEBB_DATA for the real set", HebbWarning, stacklevel=2)
         return _digits()
-    root = Path(folder)
-    return _folder(root / source if (root / source).is_dir() else root, source)
+    root = Path(os.path.expanduser(folder if named else source))
+    if not os.path.isdir(root) or not source:
+        absent = "is a file, not a folder" if os.path.isfile(root) else "does not exist"
+        if named:
+            raise DataError(f"data folder {str(root)!r} {absent}; give --data or HEBB_DATA a folder with IDX files ({LIKE}), "
+                            f"or use {key} = 'digits'")
+        near = difflib.get_close_matches(source.lower(), (*NAMED, "digits"), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "give one of them, or in Python the array itself"
+        given = repr(source) if len(source) < 200 else shown(source)
+        raise DataError(f"{key} = {given} is neither a set of images (mnist, fashion-mnist, digits) nor a folder of "
+                        f"IDX files (it {absent}); {hint}")
+    place, files, notes = find_folder(root, source if named else None, NAMED, f"give another folder or use {key} = 'digits'")
+    found, more = _read(str(place), source if named else root.name, tuple(files))
+    for note in (*notes, *more):
+        warnings.warn(note, HebbWarning, stacklevel=2)
+    return found
 
 
 @functools.lru_cache(maxsize=4)
-def _folder(root: Path, name: str) -> ImageSet:
-    if not root.is_dir():
-        raise DataError(f"data folder {str(root)!r} does not exist; give --data or HEBB_DATA a folder with IDX files "
-                        "(*-images-idx3-ubyte or .gz), or use patterns = 'digits'")
-    files = sorted(p for p in root.iterdir() if "images-idx3" in p.name or "images.idx3" in p.name)
-    if not files:
-        raise DataError(f"data folder {str(root)!r} holds no IDX images (*-images-idx3-ubyte or .gz); give another folder "
-                        "or use patterns = 'digits'")
-    files = [p for p in files if p.suffix != ".gz" or p.with_suffix("") not in files]  # an archive beside its content
-    stacks = [read_idx(p) for p in files]
-    for path, stack in zip(files, stacks, strict=True):
+def _read(folder: str, name: str, files: tuple[ImageFile, ...]) -> tuple[ImageSet, list[str]]:
+    """The set that these files hold, and what is remarkable about it. A file that changes is read again."""
+    stacks, labels, kept, notes = [], [], [], []
+    known: dict[bytes, str] = {}
+    for file in files:
+        stack = read_idx(file.path)
         if stack.ndim != 3:
-            raise DataError(f"{path} has {stack.ndim} axes where images have 3; give the original file")
+            raise DataError(f"{file.path} has {stack.ndim} axes where images have 3; give the original file")
+        content = hashlib.sha256(repr(stack.shape).encode() + stack.tobytes()).digest()
+        if content in known and len(stack):
+            notes.append(f"{file.path} holds the same images as {known[content]} and is left out; remove one of them")
+            continue
+        known[content] = file.path.name
+        kept.append(file)
+        stacks.append(stack)
+        labels.append(None if file.labels is None else read_labels(file.labels, file.path, len(stack)))
     shapes = {stack.shape[1:] for stack in stacks}
     if len(shapes) > 1:
-        raise DataError(f"the images in {str(root)!r} have unequal sizes {sorted(shapes)}; keep one size per folder")
-    if not sum(map(len, stacks)):
-        raise DataError(f"the IDX files of {str(root)!r} have no images in them; give another folder")
-    labels = [p.with_name(p.name.replace("images", "labels").replace("idx3", "idx1")) for p in files]
-    known = np.concatenate([read_idx(p) for p in labels]) if all(p.exists() for p in labels) else None
+        raise DataError(f"the images in {folder!r} have unequal sizes {sorted(shapes)}; keep one size per folder")
     images = np.concatenate(stacks)
-    if known is not None and len(known) != len(images):
-        raise DataError(f"{str(root)!r} holds {len(images)} images and {len(known)} labels; copy the files again")
-    return ImageSet(name, images, known, files=tuple((p.name, len(stack)) for p, stack in zip(files, stacks, strict=True)))
+    if not images.size:
+        raise DataError(f"the IDX files of {folder!r} have no images in them; give another folder")
+    notes += _repeated(stacks, kept, folder)
+    unlabelled = tuple(file.path.name for file, found in zip(kept, labels, strict=True) if found is None)
+    everything = None if unlabelled else np.concatenate(labels)
+    return ImageSet(name, images, everything, files=tuple((file.path.name, len(stack)) for file, stack in
+                                                          zip(kept, stacks, strict=True)), unlabelled=unlabelled), notes
+
+
+def _repeated(stacks: list[np.ndarray], files: list[ImageFile], folder: str) -> list[str]:
+    """A sentence where more than a few images repeat earlier ones; DataError where two files have most of one in common."""
+    first: dict[int, int] = {}  # where an image was met first, by its hash
+    again, total = 0, sum(map(len, stacks))
+    for number, stack in enumerate(stacks):
+        common = np.zeros(len(stacks), int)
+        for image in stack:
+            place = first.setdefault(hash(image.tobytes()), number)
+            common[place] += 1
+        common[number] -= sum(place == number for place in first.values())
+        again += int(common.sum())
+        for other in range(number):
+            if common[other] > min(len(stack), len(stacks[other])) / 2:
+                raise DataError(f"{files[number].path} and {files[other].path.name} have {common[other]} images in common, so "
+                                "that images for training would serve for testing; keep one of the two files")
+    if again <= _REPEATED * total:
+        return []
+    return [f"{again} of the {total} images in {folder!r} repeat others, so that images for training serve for testing as "
+            "well; keep each once"]
 
 
 @functools.cache

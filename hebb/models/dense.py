@@ -29,7 +29,7 @@ from .base import Instance, SpinModel, Tables, tabulate, uniform_mean
 from .datasets import load_images
 from .images import ImageModel, ImageSample, law_of_archetypes, threshold_of
 from .learning import AveragedInstance, Averages, GivenExamples
-from .patterns import BitPatterns, noisy_copies, pack, rademacher
+from .patterns import BitPatterns, noisy_copies, pack, rademacher, warn_of_bits
 from .remedies import REMEDIES, whitened
 
 __all__ = ["Dense"]
@@ -108,6 +108,8 @@ class Dense(SpinModel):
         self.fields = None if fields is None else self._checked_fields(fields)
         self._check_stored()
         self.memory_bytes()
+        if given_bits is not None:
+            warn_of_bits(given_bits)
 
     def _check_stored(self) -> None:
         """Refuse what cannot be stored under this protocol and remedy."""

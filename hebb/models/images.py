@@ -9,11 +9,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import ParameterError
+from ..errors import DataError, HebbWarning, ParameterError
 from ..params import DenseLaw, check_choice, check_real, shown
 from .archetypes import ARCHETYPES, Archetypes, find_archetypes
 from .datasets import ImageSet
@@ -50,6 +51,7 @@ class ImageModel:
         if archetypes is None:
             if held_out is not None:
                 raise ParameterError(f"held_out = {held_out!r} has no meaning for single images; give archetypes = 'class'")
+            _require_contrast(images, self.threshold, self.level)
             if n_patterns > len(images):
                 raise ParameterError(f"n_patterns = {n_patterns} exceeds the {len(images)} images of {images.name!r}; lower it "
                                      "or give more images")
@@ -60,6 +62,7 @@ class ImageModel:
         number = n_patterns if archetypes == "prototypes" else None
         self.archetypes = find_archetypes(images, archetypes, self.threshold, self.held_out, number)
         self.archetypes.require(n_patterns, n_examples or 1, order)
+        _require_contrast(images, self.threshold, self.level)
 
     @property
     def level(self) -> float | np.ndarray:
@@ -154,6 +157,22 @@ class ImageModel:
 @functools.lru_cache(maxsize=4)
 def _level(images: ImageSet, threshold) -> float | np.ndarray:
     return images.median() if threshold == "median" else threshold
+
+
+def _require_contrast(images: ImageSet, threshold, level) -> None:
+    """Raise DataError where binarised images are all uniform, and warn of those that are."""
+    blank = int(np.count_nonzero(images.blank(level)))
+    if not blank:
+        return
+    low, high = (float(found) / images.white for found in (images.pixels.min(), images.pixels.max()))
+    if blank < len(images):
+        warnings.warn(f"{blank} of the {len(images)} images of {images.name!r} are uniform at threshold = {shown(threshold)}, "
+                      "and patterns made of them say nothing; remove them, or change threshold", HebbWarning, stacklevel=2)
+    elif low < high:
+        raise DataError(f"at threshold = {shown(threshold)} every image of {images.name!r} is uniform, its grey levels being "
+                        f"from {low:.3g} to {high:.3g}; set threshold between them, for example {(low + high) / 2:.3g}")
+    else:
+        raise DataError(f"all pixels of all images of {images.name!r} have the same grey level, {low:.3g}; give other images")
 
 
 @functools.lru_cache(maxsize=4)

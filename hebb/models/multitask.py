@@ -24,7 +24,7 @@ from ..streams import Purpose, generator
 from .base import Instance, SpinModel, Tables, available_memory, quadratic
 from .classes import Classes
 from .learning import AveragedInstance, Averages
-from .patterns import BitPatterns, diluted, noisy_copies, pack
+from .patterns import BitPatterns, diluted, noisy_copies, pack, warn_of_bits
 
 __all__ = ["Multitask"]
 
@@ -88,6 +88,8 @@ class Multitask(SpinModel):
         self.n_spins = n_spins
         self.has_zeros = self.law.dilution > 0 if self._given is None else self._given.nonzero is not None
         self.fields = None if fields is None else self._checked_fields(fields)
+        if self._given is not None:
+            warn_of_bits(self._given)
 
     @property
     def gamma(self) -> float:

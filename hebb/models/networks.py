@@ -98,7 +98,7 @@ class VariationalNetwork(Model):
             if self.strength is None:
                 raise ParameterError(f"strength = {shown(strength)} has no meaning with method = {method!r}; leave it out")
             self.strength = check_real("strength", strength, 0.0, 1e12)
-        self.sets = tuple(load_images(name) for name in names)
+        self.sets = tuple(load_images(name, key="images") for name in names)
         self._require_fit()
         self.splits = tuple(_Split.of(found, *(_one_per_set(key, value, number, len(self.sets)) for key, value in
                                                (("n_train", n_train), ("n_test", n_test))))
@@ -107,7 +107,9 @@ class VariationalNetwork(Model):
     def _require_fit(self) -> None:
         for found in self.sets:
             if found.labels is None:
-                raise DataError(f"the images of {found.name!r} have no labels (*-labels-idx1-ubyte); add them")
+                raise DataError(f"the images of {found.name!r} have no labels ({found.unlabelled_files}); add them")
+            if found.pixels.min() == found.pixels.max():
+                raise DataError(f"the images of {found.name!r} have pixels of one grey level only; give others")
             classes = int(found.labels.max()) + 1
             if self.layers[0] != found.n_pixels or self.layers[-1] < classes:
                 raise ParameterError(f"layers = {list(self.layers)} do not fit {found.name!r}: its images have "

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import ParameterError
+from ..errors import HebbWarning, ParameterError
 
-__all__ = ["BitPatterns", "as_numbers", "diluted", "noisy_copies", "pack", "rademacher", "random_bits"]
+__all__ = ["BitPatterns", "as_numbers", "diluted", "noisy_copies", "pack", "rademacher", "random_bits",
+           "warn_of_bits"]
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,8 @@ def as_numbers(name: str, values) -> np.ndarray:
         array = np.empty(0, object)
     if array.dtype.kind not in "iuf" or np.ma.is_masked(values):
         kind = "ragged or masked values" if array.dtype == object or np.ma.is_masked(values) else f"type {array.dtype}"
-        raise ParameterError(f"{name} of {kind} are not a plain array of real numbers")
+        remedy = f"; give 2*{name}.astype(int) - 1" if array.dtype.kind == "b" else ""
+        raise ParameterError(f"{name} of {kind} are not a plain array of real numbers{remedy}")
     return array.astype(float)
 
 
@@ -155,3 +158,10 @@ def pack(patterns) -> BitPatterns:
     columns = np.ascontiguousarray(array.T)
     nonzero = columns != 0
     return BitPatterns(_plane(columns < 0), None if nonzero.all() else _plane(nonzero), array.shape[0])
+
+
+def warn_of_bits(given: BitPatterns) -> None:
+    """A HebbWarning where given patterns have zeros and no -1, which may be bits."""
+    if given.nonzero is not None and not given.minus.any():
+        warnings.warn("the patterns have entries 0 and +1 and none of -1, and entries 0 count as missing (diluted patterns); "
+                      "give 2*patterns - 1 if 0 and 1 are the two values of a bit", HebbWarning, stacklevel=3)

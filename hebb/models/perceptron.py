@@ -121,7 +121,8 @@ class BinaryPerceptron(SpinModel):
         if patterns is not None:
             self._given = pack(patterns)
             if self._given.nonzero is not None:
-                raise ParameterError("patterns of a perceptron are rows y xi of +-1, and these have zeros; give signs")
+                raise ParameterError("patterns of a perceptron are rows y xi of +-1, and these have zeros; give signs, for "
+                                     "example 2*patterns - 1 of bits")
             self.array = self._given.unpack()
             if labels == "teacher" and teacher is None:
                 raise ParameterError("patterns without their teacher; give it as an array (N,) of +-1, or labels = 'random'")
