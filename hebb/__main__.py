@@ -42,6 +42,9 @@ examples:
 #: A comparison is off when a deviation exceeds this many standard errors.
 _WORST_Z = 5.0
 
+#: Processes that are started on one machine, for each of its cores.
+_MOST_RANKS = 4
+
 #: As CITATION.cff has it, which an installed copy does not.
 _TITLE = "hebb: statistical mechanics of learning machines, simulated and solved side by side"
 _PAPERS = (
@@ -95,18 +98,14 @@ def _parser() -> Parser:
         command.set_defaults(command=function)
         return command
 
-    def add_data(command):
-        command.add_argument("--data", metavar="DIR", help="folder of image data sets (sets HEBB_DATA)")
-
-    check = add("check", _check, "Check a job: points, tasks, memory and time. Nothing is run.")
-    check.add_argument("job", metavar="JOB.toml")
-    add_data(check)
+    check = add("check", _check, "Check a job as run would: points, tasks, memory and time. Nothing is run.")
     run = add("run", _run, "Run a job and merge its results.")
-    run.add_argument("job", metavar="JOB.toml")
-    run.add_argument("--ranks", type=whole, metavar="N", help="number of processes on this machine (default 1)")
-    run.add_argument("--out", metavar="DIR", help="run folder (default runs/<job name>)")
+    for command in (check, run):
+        command.add_argument("job", metavar="JOB.toml")
+        command.add_argument("--ranks", type=whole, metavar="N", help="number of processes on this machine (default 1)")
+        command.add_argument("--out", metavar="DIR", help="run folder (default runs/<job name>)")
+        command.add_argument("--data", metavar="DIR", help="folder of image data sets (sets HEBB_DATA)")
     run.add_argument("--resume", action="store_true", help="continue the run that is in the folder")
-    add_data(run)
     for name, function, text in (
         ("status", _status, "Say how far a run is, at any time."),
         ("merge", _merge, "Write what is finished into DIR/results.h5, at any time."),
@@ -125,10 +124,13 @@ def _parser() -> Parser:
 
 
 def _check(options) -> int:
+    from .runs.job import survey
     from .runs.plan import Plan
 
     _use_data(options)
-    plan = Plan.from_toml(options.job)
+    _ranks_command(options)
+    plan = Plan.from_toml(options.job, options.ranks)
+    found = survey(plan, options.job, options.out)
     total = sum(task.cost for task in plan.tasks)
     longest = max(task.cost for task in plan.tasks)
     points = f"{len(plan.points)} points"
@@ -146,24 +148,19 @@ def _check(options) -> int:
     for text in dict.fromkeys(model.summary() for model, _ in plan.points):
         if text:
             print(text)
+    if found:
+        print(found)
     return 0
 
 
 def _run(options) -> int:
     from .runs.environment import configure_logging
-    from .runs.executors import launched_ranks, make_executor
+    from .runs.executors import make_executor
     from .runs.job import run_job
 
     _use_data(options)
-    if options.ranks is not None and options.ranks < 1:
-        raise ParameterError(f"--ranks {options.ranks} is not at least 1")
-    if options.ranks is not None and options.ranks > 1:
-        if "PMI_SIZE" in os.environ or "OMPI_COMM_WORLD_SIZE" in os.environ:
-            raise ParameterError(
-                f"--ranks {options.ranks} under a launcher that has already started {launched_ranks()}; "
-                "give the number of ranks once"
-            )
-        _start_ranks(options)
+    if start := _ranks_command(options):
+        _start_ranks(*start, options)
     executor = make_executor()
     try:
         summary = run_job(options.job, executor, options.out, options.resume, log=configure_logging)
@@ -204,11 +201,29 @@ def _report(summary, executor, options) -> int:
     return code
 
 
-def _start_ranks(options) -> None:
-    """Become mpiexec with the same command on options.ranks processes. Does not return."""
-    from .runs.executors import launch_command
+def _ranks_command(options) -> tuple[list[str], dict[str, str]] | None:
+    """The beginning of the command that starts --ranks, and its environment; None if this process is enough."""
+    from .runs.executors import launch_command, launched_ranks
 
-    command, environment = launch_command(options.ranks)
+    if options.ranks is None:
+        return None
+    if options.ranks < 1:
+        raise ParameterError(f"--ranks {options.ranks} is not at least 1")
+    if options.ranks > (most := max(64, _MOST_RANKS * (os.cpu_count() or 1))):
+        raise ParameterError(f"--ranks {options.ranks} is more than {most} processes, the most that are started on a machine "
+                             f"of {os.cpu_count()} cores; lower it, or start more machines with mpirun -n N python -m hebb run")
+    if options.ranks == 1:
+        return None
+    if "PMI_SIZE" in os.environ or "OMPI_COMM_WORLD_SIZE" in os.environ:
+        raise ParameterError(
+            f"--ranks {options.ranks} under a launcher that has already started {launched_ranks()}; "
+            "give the number of ranks once"
+        )
+    return launch_command(options.ranks)
+
+
+def _start_ranks(command: list[str], environment: dict[str, str], options) -> None:
+    """Become mpiexec with the same command on options.ranks processes. Does not return."""
     command += ["-m", "hebb", "run", options.job]
     command += ["--out", options.out] if options.out else []
     command += ["--resume"] if options.resume else []

@@ -1,9 +1,13 @@
 """The job file: its text, its times, its loads; what a run refuses, a check refuses in the same words."""
 
+import os
+
 import pytest
 from conftest import TINY, hebb, refused
 
-from hebb.errors import HebbWarning, ParameterError
+from hebb.__main__ import main
+from hebb.errors import EnvironmentMismatch, HebbWarning, ParameterError
+from hebb.runs import executors, plan
 from hebb.runs.plan import Plan
 
 
@@ -110,8 +114,100 @@ def test_lists_sweep_the_model_alone():
         Plan.from_text(changed("sweeps = 400", "sweeps = [100, 200]"))
 
 
+def refused_alike(capsys, *options):
+    """The one sentence with which check and run refuse, the latter with and without --resume."""
+    sentences = {refused(capsys, *command, "tiny.toml", *options) for command in (["check"], ["run"], ["run", "--resume"])}
+    assert len(sentences) == 1, sentences
+    return sentences.pop()
+
+
 @pytest.mark.parametrize("name", [300 * "x", 100 * "ß" + 100 * "x", "/", "a/b", "..", "", "\\u0000"])
 def test_names_no_folder_can_have(folder, capsys, name):
     (folder / "tiny.toml").write_text(changed('"tiny"', f'"{name}"'))
-    assert refused(capsys, "check", "tiny.toml") == refused(capsys, "run", "tiny.toml")
+    refused_alike(capsys)
     assert not (folder / "runs").exists()
+
+
+def _other_job(folder):
+    (folder / "other.toml").write_text(TINY.replace("seed = 5", "seed = 6"))
+    assert main(["run", "other.toml", "--out", "runs/tiny"]) == 0
+
+
+def _write(name, text="x"):
+    def make(folder):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "prepare, options, message",
+    [
+        (_write("runs"), (), "cannot write the run folder runs/tiny (Not a directory)"),
+        (_write("runs/tiny"), (), "cannot write the run folder runs/tiny (File exists)"),
+        (_write("runs/tiny/job.toml"), (), "holds another job.toml"),
+        (_write("runs/tiny/tasks/a.h5"), (), "holds files of a run whose plan.json is missing"),
+        (_write("runs/tiny/plan.json", "{}"), (), "is not a plan of hebb"),
+        (_write("runs/tiny/log.txt/x"), (), "runs/tiny/log.txt is a folder, and a run writes a file of this name"),
+        (_write("runs/tiny/results.h5/x"), (), "runs/tiny/results.h5 is a folder, and a run writes a file of this name"),
+        (_other_job, (), "holds a different job than tiny.toml"),
+        (_write("x"), ("--out", "x/run"), "cannot write the run folder x/run (Not a directory)"),
+        (_write("x"), ("--out", 300 * "y"), "(File name too long)"),
+        (_write("x"), ("--out", "a\0b"), "null"),
+        (_write("x"), ("--ranks", "0"), "--ranks 0 is not at least 1"),
+        (_write("x"), ("--ranks", "10000"), "--ranks 10000 is more than"),
+        (_write("x"), ("--data", "nowhere"), ""),
+    ],
+)  # fmt: skip
+def test_what_a_run_refuses_a_check_refuses(folder, capsys, prepare, options, message):
+    if "--data" in options:
+        text = changed("n_patterns = 2", 'n_patterns = 2\npatterns = "mnist"')
+        (folder / "tiny.toml").write_text(text.replace("n_spins = 16", ""))
+    prepare(folder)
+    capsys.readouterr()  # of a run that made it
+    before = sorted(path for path in folder.rglob("*") if path.name != "tasks")
+    assert message in refused_alike(capsys, *options)
+    after = sorted(path for path in folder.rglob("*") if path.name not in ("tasks", "tiny"))
+    assert set(after) <= set(before), "nothing is left behind but folders"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_place(folder, capsys):
+    (folder / "there").mkdir(mode=0o555)
+    assert "cannot write the run folder there/run (Permission denied)" in refused_alike(capsys, "--out", "there/run")
+
+
+def test_a_place_that_may_not_be_written(folder, capsys, monkeypatch):
+    """The same by the system's word, which root is not told."""
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert "cannot write the run folder runs/tiny (Permission denied)" in refused(capsys, "check", "tiny.toml")
+
+
+def test_a_check_tells_of_the_run_that_is_there(folder, capsys):
+    assert hebb(capsys, "run", "tiny.toml")[0] == 0
+    for command in (["check", "tiny.toml"], ["check", "tiny.toml", "--out", "runs/tiny"]):
+        code, out, err = hebb(capsys, *command)
+        assert code == 0 and err == ""
+        assert out.endswith("\nruns/tiny holds a run of this job, 4 of 4 tasks done; --resume continues it\n")
+    assert "holds a run" not in hebb(capsys, "check", "tiny.toml", "--out", "new")[1] and not (folder / "new").exists()
+    task = sorted((folder / "runs/tiny/tasks").iterdir())[0]
+    task.write_bytes(task.read_bytes()[:1000])
+    assert refused(capsys, "check", "tiny.toml") == refused(capsys, "run", "tiny.toml", "--resume")
+
+
+def test_ranks_share_the_memory(folder, capsys, monkeypatch):
+    (folder / "tiny.toml").write_text(changed("disorder = 2", "disorder = 1").replace("[0.5, 0.8]", "0.5"))
+    tiny = Plan.from_toml(folder / "tiny.toml")
+    monkeypatch.setattr(plan, "available_memory", lambda: 3 * tiny.bytes_per_rank - 1)
+    assert hebb(capsys, "check", "tiny.toml", "--ranks", "1")[0] == 0
+    assert hebb(capsys, "check", "tiny.toml")[0] == 0
+    monkeypatch.setattr(executors, "launch_command", lambda ranks: ([], {}))
+    assert "the tasks of 3 rank(s) need" in refused(capsys, "check", "tiny.toml", "--ranks", "3")
+
+
+def test_ranks_need_mpi4py(monkeypatch):
+    monkeypatch.setattr(executors.shutil, "which", lambda name: "/bin/mpiexec")
+    monkeypatch.setattr(executors.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(EnvironmentMismatch, match="needs mpi4py and an MPI library .mpi4py is not installed"):
+        executors.launch_command(2)

@@ -8,6 +8,7 @@ libraries spin in blocking calls and would take the processor from a rank that s
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -100,11 +101,7 @@ class MPIExecutor:
                 warnings.simplefilter("ignore", RuntimeWarning)  # a foreign launcher: check_launcher refuses it below
                 from mpi4py import MPI
         except (ImportError, RuntimeError) as error:
-            raise EnvironmentMismatch(
-                f"running on several ranks needs mpi4py and an MPI library ({error}); "
-                f"`{install_command('mpi4py', 'mpich')}` brings both, and "
-                f"`{install_command('mpi4py', from_source=True)}` builds mpi4py on the MPI library of a cluster"
-            ) from None
+            raise _without_mpi(error) from None
         self._mpi, self._comm = MPI, MPI.COMM_WORLD
         self.rank, self.size = self._comm.Get_rank(), self._comm.Get_size()
         check_launcher(self.size)
@@ -272,6 +269,8 @@ def launch_command(ranks: int) -> tuple[list[str], dict[str, str]]:
             f"--ranks {ranks} needs mpiexec, which is neither beside {sys.executable} nor on PATH; "
             f"`{install_command('mpi4py', 'mpich')}` brings one, with the MPI library that belongs to it"
         )
+    if importlib.util.find_spec("mpi4py") is None:
+        raise _without_mpi("mpi4py is not installed")
     # The number given here counts, not what a batch system allotted; Open MPI needs to be told that more ranks than
     # cores are meant.
     environment = {name: value for name, value in os.environ.items() if name != "SLURM_NTASKS"}
@@ -282,6 +281,14 @@ def launch_command(ranks: int) -> tuple[list[str], dict[str, str]]:
         "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
     }
     return [launcher, "-n", str(ranks), sys.executable], environment
+
+
+def _without_mpi(reason) -> EnvironmentMismatch:
+    return EnvironmentMismatch(
+        f"running on several ranks needs mpi4py and an MPI library ({reason}); "
+        f"`{install_command('mpi4py', 'mpich')}` brings both, and "
+        f"`{install_command('mpi4py', from_source=True)}` builds mpi4py on the MPI library of a cluster"
+    )
 
 
 def make_executor() -> Executor:

@@ -19,7 +19,7 @@ from .executors import Executor
 from .plan import Plan
 from .worker import compute, run_task
 
-__all__ = ["Outcome", "Summary", "run_job", "simulate"]
+__all__ = ["Outcome", "Summary", "run_job", "simulate", "survey"]
 
 _log = logging.getLogger("hebb")
 
@@ -170,24 +170,52 @@ def _prepare(
 ) -> tuple[str, Path, list[str], float | None]:
     """Check the job and its folder, whose lock is left in held: (text, folder, task ids still to do, deadline)."""
     plan = Plan.from_toml(job_file)
-    path = Path(out) if out is not None else Path("runs") / plan.name
-    index = plan.index()
+    path = _folder_of(plan, out)
     held.enter_context(lock(path, _PATIENCE if resume else 0.0))
-    if (path / schema.PLAN_FILE).exists():
-        folder = RunFolder.open(path)
-        if folder.plan["digest"] != index["digest"]:
-            raise StorageError(f"{path} holds a different job than {job_file}; choose another folder with --out")
+    folder = _run_of(plan, path, job_file)
+    if folder is not None:
         if not resume:
             raise StorageError(
                 f"{path} already holds a run of this job; continue it with --resume or choose another folder with --out"
             )
     else:
-        folder = RunFolder.create(path, index, plan.text)
+        folder = RunFolder.create(path, plan.index(), plan.text)
     folder.require_writable()
     folder.clear_leftovers()
     statuses = folder.statuses()
     left = [task.task_id for task in plan.tasks if statuses.get(task.task_id, {}).get("status") != "done"]
     return plan.text, path, left, deadline(plan.walltime)
+
+
+def survey(plan: Plan, job_file, out=None) -> str:
+    """A sentence about what is in the folder of a run that has not begun, "" if nothing is. Nothing is written.
+
+    Raises StorageError where `run_job` would, with resume or without.
+    """
+    path = _folder_of(plan, out)
+    folder = _run_of(plan, path, job_file)
+    if folder is None:
+        RunFolder.require_free(path, plan.text)
+        return ""
+    done = sum(status["status"] == "done" for status in folder.statuses().values())
+    return f"{path} holds a run of this job, {done} of {len(plan.tasks)} tasks done; --resume continues it"
+
+
+def _folder_of(plan: Plan, out) -> Path:
+    return Path(out) if out is not None else Path("runs") / plan.name
+
+
+def _run_of(plan: Plan, path: Path, job_file) -> RunFolder | None:
+    """The run in a folder, None if there is none; StorageError if it is another job's."""
+    try:
+        if not (path / schema.PLAN_FILE).exists():
+            return None
+    except OSError:  # who makes the folder is told what is wrong with it
+        return None
+    folder = RunFolder.open(path)
+    if folder.plan["digest"] != plan.index()["digest"]:
+        raise StorageError(f"{path} holds a different job than {job_file}; choose another folder with --out")
+    return folder
 
 
 class _Ledger:

@@ -92,10 +92,11 @@ class Plan:
     text: str = ""  # the job file
 
     @classmethod
-    def from_toml(cls, path) -> Plan:
-        """The plan of a job file; StorageError if there is none, ParameterError or DataError for its content."""
+    def from_toml(cls, path, ranks: int | None = None) -> Plan:
+        """The plan of a job file; StorageError if there is none, ParameterError or DataError for its content. ranks: how many
+        share this machine's memory (default: as many as a launcher started)."""
         plan = cls.from_text(job_file.read(Path(path)), str(path))
-        plan.require_memory()
+        plan.require_memory(ranks)
         return plan
 
     @classmethod
@@ -200,9 +201,9 @@ class Plan:
         held = ((1 + (model.kind == "multitask")) * series_bytes(model, self.sampling) for model, _ in self.points)
         return self.sampling["disorder"] * sum(held)
 
-    def require_memory(self) -> None:
+    def require_memory(self, ranks: int | None = None) -> None:
         """ParameterError where this machine's memory cannot hold the tasks of its ranks, or the results."""
-        free, ranks = available_memory(), ranks_of_machine()
+        free, ranks = available_memory(), ranks or ranks_of_machine()
         for needed, what, remedy in (
             (ranks * self.bytes_per_rank, f"the tasks of {ranks} rank(s)", "lower replicas or the ranks per machine"),
             (self.bytes_of_results, f"the results of {len(self.tasks)} tasks", "lower disorder, replicas or the points"),

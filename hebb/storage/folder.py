@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import socket
+import stat
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -39,10 +40,8 @@ def lock(path: Path, patience: float = 0.0) -> Iterator[None]:
                     "--resume, or choose another folder with --out"
                 )
             time.sleep(0.05)
-    except OSError as error:
-        raise StorageError(
-            f"cannot write the run folder {path} ({error.strerror or error}); choose another with --out"
-        ) from error
+    except (OSError, ValueError) as error:  # ValueError: a null character
+        raise _unwritable(path, error) from error
     try:
         with contextlib.suppress(OSError):  # a full disk is noticed where it matters
             os.truncate(descriptor, 0)
@@ -52,6 +51,36 @@ def lock(path: Path, patience: float = 0.0) -> Iterator[None]:
         with contextlib.suppress(OSError):
             (path / schema.LOCK_FILE).unlink()
         os.close(descriptor)
+
+
+def _unwritable(path: Path, error: Exception) -> StorageError:
+    return StorageError(
+        f"cannot write the run folder {path} ({getattr(error, 'strerror', None) or error}); choose another with --out"
+    )
+
+
+def _require_place(path: Path) -> None:
+    """OSError, as making it would raise, if the folder path can neither be written in nor made. Nothing is tried."""
+    for there in (path, *path.absolute().parents):
+        with contextlib.suppress(FileNotFoundError):
+            if not stat.S_ISDIR(there.stat().st_mode):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+            if not os.access(there, os.W_OK | os.X_OK):
+                number = errno.EROFS if os.statvfs(there).f_flag & os.ST_RDONLY else errno.EACCES
+                raise PermissionError(number, os.strerror(number))
+            return
+
+
+def _require_files(path: Path) -> None:
+    """StorageError if something is in the way of the files that a run writes."""
+    for name in (schema.LOG_FILE, schema.RESULTS_FILE):
+        file = path / name
+        if file.is_dir():
+            raise StorageError(f"{file} is a folder, and a run writes a file of this name; move it away or choose another "
+                               "folder with --out")
+        if file.exists() and not os.access(file, os.W_OK):
+            raise StorageError(f"cannot write {file} (Permission denied); check its permissions or choose another folder "
+                               "with --out")
 
 
 def _try_lock(file: Path) -> int | None:
@@ -100,35 +129,44 @@ class RunFolder:
     def create(cls, path: Path, plan: Mapping, job_text: str) -> RunFolder:
         """A new run folder. StorageError if it exists with a plan or cannot be written."""
         path = Path(path)
-        if (path / schema.PLAN_FILE).exists():
-            raise StorageError(
-                f"{path} already holds a run; continue it with --resume or choose another folder with --out"
-            )
-        tasks = path / schema.TASK_FOLDER
-        if tasks.is_dir() and any(tasks.iterdir()):
-            raise StorageError(
-                f"{tasks} holds files of a run whose {schema.PLAN_FILE} is missing; move them away or choose another "
-                "folder with --out"
-            )
         job_file = path / schema.JOB_FILE
+        cls.require_free(path, job_text)
         try:
-            there = job_file.exists()
-            if there and job_file.read_text(encoding="utf-8-sig", errors="replace") != job_text:
-                raise StorageError(
-                    f"{path} holds another {schema.JOB_FILE}, which would be overwritten; choose another folder "
-                    "with --out"
-                )
-            tasks.mkdir(parents=True, exist_ok=True)
-            if not there:  # a run may live beside its own job file
+            (path / schema.TASK_FOLDER).mkdir(parents=True, exist_ok=True)
+            if not job_file.exists():  # a run may live beside its own job file
                 job_file.write_text(job_text, encoding="utf-8")
             temporary = temporary_beside(path / schema.PLAN_FILE)
             temporary.write_text(to_json({"hebb_schema": schema.SCHEMA_VERSION, **plan}), encoding="utf-8")
             os.replace(temporary, path / schema.PLAN_FILE)
         except OSError as error:
-            raise StorageError(
-                f"cannot write the run folder {path} ({error.strerror or error}); choose another with --out"
-            ) from error
+            raise _unwritable(path, error) from error
         return cls.open(path)
+
+    @classmethod
+    def require_free(cls, path: Path, job_text: str) -> None:
+        """StorageError if a run of this job cannot begin in this folder, which need not exist. Nothing is written."""
+        path = Path(path)
+        try:
+            _require_place(path)
+            if (path / schema.PLAN_FILE).exists():
+                raise StorageError(
+                    f"{path} already holds a run; continue it with --resume or choose another folder with --out"
+                )
+            tasks = path / schema.TASK_FOLDER
+            if tasks.is_dir() and any(tasks.iterdir()):
+                raise StorageError(
+                    f"{tasks} holds files of a run whose {schema.PLAN_FILE} is missing; move them away or choose another "
+                    "folder with --out"
+                )
+            job_file = path / schema.JOB_FILE
+            if job_file.exists() and job_file.read_text(encoding="utf-8-sig", errors="replace") != job_text:
+                raise StorageError(
+                    f"{path} holds another {schema.JOB_FILE}, which would be overwritten; choose another folder "
+                    "with --out"
+                )
+        except (OSError, ValueError) as error:  # ValueError: a null character
+            raise _unwritable(path, error) from error
+        _require_files(path)
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
@@ -157,6 +195,7 @@ class RunFolder:
 
     def require_writable(self) -> None:
         """StorageError now rather than after the first hour. A missing folder of tasks is made."""
+        _require_files(self.path)
         with contextlib.suppress(OSError):  # the probe says what is wrong
             (self.path / schema.TASK_FOLDER).mkdir(exist_ok=True)
         for folder in (self.path, self.path / schema.TASK_FOLDER):
