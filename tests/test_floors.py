@@ -16,6 +16,7 @@ FLOORS = {
     "provenance": 0,
     "params": 1,
     "vocabulary": 1,
+    "quantities": 1,
     "streams": 1,
     "statistics": 1,
     "models": 2,

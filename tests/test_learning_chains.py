@@ -192,7 +192,8 @@ def test_job_resumes_and_equals_simulate(tmp_path):
                     seed=1, learning=plan.sampling["learning"])
     np.testing.assert_array_equal(here["error"].series(0), results["error"].series(1))
     pytest.importorskip("xarray")
-    assert results.to_xarray()["alpha"].values.tolist() == ["[1.0, 0.5]"] * 2 + ["[2.0, 0.5]"] * 2
+    data = results.to_xarray()
+    assert data["alpha"].values.tolist() == ["[1.0, 0.5]", "[2.0, 0.5]"] and data["error"].dims[-1] == "task"
 
 
 @pytest.mark.parametrize("learning, words", [

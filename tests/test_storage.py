@@ -296,9 +296,9 @@ def test_files_explain_themselves(tmp_path):
 
 def test_xarray(tmp_path):
     pytest.importorskip("xarray")
-    data = merge(made_folder(tmp_path / "run").path).to_xarray()
-    assert data["m"].dims == ("point", "disorder") and data["temperature"].values.tolist() == [0.5, 0.7]
-    assert data["m"].sel(point=1).shape == (3,) and int(data["lost"].sum()) == 2
+    data = merge(made_folder(tmp_path / "run").path).to_xarray(samples=True)
+    assert data["m"].dims == ("temperature",) and data["temperature"].values.tolist() == [0.5, 0.7]
+    assert data["m_samples"].sel(temperature=0.7).shape == (3,) and int(data["lost"].sum()) == 2
 
 
 def test_arrays_and_attributes(tmp_path):

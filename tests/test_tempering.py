@@ -360,7 +360,7 @@ def test_ladders_as_xarray():
     pytest.importorskip("xarray")
     model = models.BinaryPerceptron(9, 1.0)
     ladder = hebb.simulate(model, [0.5, 1.0], disorder=2, sweeps=200, thermalize=0, start="random", tempering=True)
-    assert ladder.to_xarray()["flow"].dims == ("point", "disorder")
+    assert ladder.to_xarray()["flow"].dims == ("temperature",)
 
 
 def test_the_order_of_temperatures_only_orders_the_results():

@@ -1,6 +1,7 @@
 """Models: what is simulated. Each has patterns, a potential and a slow reference energy; see `hebb.models.base`."""
 
 import functools
+from collections.abc import Mapping
 
 from ..params import check_choice, check_keys
 from ..vocabulary import KINDS, model_keys
@@ -12,7 +13,7 @@ from .perceptron import BinaryPerceptron, SecondTask
 from .variational import VariationalPerceptron
 
 __all__ = ["BinaryPerceptron", "Dense", "Instance", "Model", "Multitask", "SecondTask", "SpinModel", "VariationalNetwork",
-           "VariationalPerceptron", "from_keys", "instead_of_keys", "keys"]
+           "VariationalPerceptron", "from_keys", "instead_of_keys", "keys", "loads_of"]
 
 _KINDS = {"dense": Dense, "multitask": Multitask, "perceptron": BinaryPerceptron, "second_task": SecondTask,
           "network": VariationalNetwork, "variational_perceptron": VariationalPerceptron}
@@ -35,4 +36,14 @@ def instead_of_keys(kind: str) -> dict[str, str]:
 def from_keys(kind: str, given: dict) -> Model:
     """The model of a job file's keys. Raises ParameterError on unknown keys, with the nearest known one."""
     check_keys(f"a {kind} model", given, keys(kind), instead_of_keys(kind))
-    return _KINDS[kind].from_keys(**given)
+    model = _KINDS[kind].from_keys(**given)
+    model.asked = dict(given)
+    return model
+
+
+def loads_of(parameters: Mapping) -> dict[str, float]:
+    """The loads of a point, `Model.loads_of`; {} where its kind of model, or a parameter that it needs, is not known."""
+    try:
+        return _KINDS[parameters["kind"]].loads_of(parameters)
+    except KeyError:
+        return {}

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import abc
 import functools
+import inspect
 import math
+import numbers
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -214,7 +217,9 @@ class Instance:
 class Model(abc.ABC):
     """The contract of everything a task can run on. A model is immutable; its identity is `digest`, the name of its parameters.
 
-    draw gives one disorder sample; which dynamics run on it is said by their `check`.
+    draw gives one disorder sample; which dynamics run on it is said by their `check`. asked: the keywords as they were
+    written. `parameters` knows what became of them (of gamma = 0.1 an integer number of patterns), and they are no part of the
+    identity.
     """
 
     kind: str
@@ -222,6 +227,19 @@ class Model(abc.ABC):
     dynamics: tuple[str, ...]  # those that run on it, where it has no spins
     loads: tuple[str, ...] = ()  # keys of loads that an integer number of patterns is rounded from, attributes as well
     preparation_pairs: float = 0.0  # spin-pattern pairs that a chain costs before its first sweep
+    asked: Mapping = MappingProxyType({})
+
+    def __new__(cls, *arguments, **keywords):
+        model = super().__new__(cls)
+        names = [*inspect.signature(cls.__init__).parameters][1:]
+        given = dict(zip(names, arguments, strict=False)) | keywords
+        model.asked = {name: value for name, value in given.items() if _is_plain(value)}
+        return model
+
+    @classmethod
+    def loads_of(cls, parameters: Mapping) -> dict[str, float]:
+        """The loads of these `parameters`, by the key that a job file gives each: those of the integer numbers of patterns."""
+        return {}
 
     @classmethod
     def from_keys(cls, **keys) -> Model:
@@ -335,6 +353,13 @@ class SpinModel(Model):
     @property
     def _of_examples(self) -> str:
         return f" with {self.n_stored // self.n_patterns} examples each" if self.n_stored > self.n_patterns else ""
+
+
+def _is_plain(value) -> bool:
+    """Whether a keyword's value is a number, a word, or a list of them; arrays and objects are not."""
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_plain, value))
+    return isinstance(value, (str, numbers.Real, np.bool_))
 
 
 def available_memory() -> int:

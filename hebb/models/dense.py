@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 from fractions import Fraction
 
 import numpy as np
@@ -145,6 +146,10 @@ class Dense(SpinModel):
     def gamma(self) -> float:
         """The load of the integer number of patterns (alpha = K/N for P = 2)."""
         return load(self.n_patterns, self.n_spins, self.p_body)
+
+    @classmethod
+    def loads_of(cls, parameters: Mapping) -> dict[str, float]:
+        return {"gamma": load(parameters["n_patterns"], parameters["n_spins"], parameters["p_body"])}
 
     @property
     def measured(self) -> dict[str, float]:

@@ -15,6 +15,7 @@ Sources: Agliari and others, arXiv:2308.04106; Agliari, Barra, Galluzzi, Guerra 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -95,6 +96,10 @@ class Multitask(SpinModel):
     def gamma(self) -> float:
         """K/ln N of the integer number of patterns."""
         return self.n_patterns / math.log(self.n_spins)
+
+    @classmethod
+    def loads_of(cls, parameters: Mapping) -> dict[str, float]:
+        return {"gamma": parameters["n_patterns"] / math.log(parameters["n_spins"])}
 
     def parameters(self) -> dict:
         law = self.law

@@ -16,6 +16,7 @@ Sources: Gardner and Derrida, J. Phys. A 21, 271 (1988); Gyorgyi, Phys. Rev. A 4
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from fractions import Fraction
 
 import numpy as np
@@ -152,6 +153,10 @@ class BinaryPerceptron(SpinModel):
         """K/N of the integer number of examples."""
         return self.n_patterns / self.n_spins
 
+    @classmethod
+    def loads_of(cls, parameters: Mapping) -> dict[str, float]:
+        return {"alpha": parameters["n_patterns"] / parameters["n_spins"]}
+
     @property
     def starts(self) -> tuple[str, ...]:
         return ("planted", "teacher", "random", "corrupted") if self.labels == "teacher" else ("random",)
@@ -278,6 +283,10 @@ class SecondTask(BinaryPerceptron):
     def first_alpha(self) -> float:
         """K/N of the first task."""
         return self.first.alpha
+
+    @classmethod
+    def loads_of(cls, parameters: Mapping) -> dict[str, float]:
+        return {"first_alpha": parameters["first_n_patterns"] / parameters["n_spins"], **super().loads_of(parameters)}
 
     def parameters(self) -> dict:
         known = super().parameters() | {"teacher_correlation": self.teacher_correlation, "coupling": self.coupling,

@@ -225,6 +225,7 @@ class Plan:
             "job": self.job,
             "points": [point | ({"measured": model.measured} if model.measured else {})
                        for point, (model, _) in zip(_plain_points(self.points), self.points, strict=True)],
+            "asked": [model.asked for model, _ in self.points],
             "tasks": [[task.task_id, task.point, task.disorder] for task in self.tasks],
         }
 

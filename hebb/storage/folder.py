@@ -118,8 +118,9 @@ class RunFolder:
     """Paths and the plan of one run. The plan is a plain dict:
 
     {"digest": hex name of the job, "job": {"name", "seed", "sampling"}, "points": [parameters, ...],
-     "tasks": [[task id, index of its point, disorder], ...]} with points and tasks in job order. A task that is a
-    temperature ladder has a list of points, the lowest temperature first.
+     "asked": [model keys as written, ...], "tasks": [[task id, index of its point, disorder], ...]} with points, asked and
+    tasks in job order; the first plans lack "asked". A task that is a temperature ladder has a list of points, the lowest
+    temperature first.
     """
 
     path: Path
@@ -268,7 +269,8 @@ def _is_plan(plan) -> bool:
             and isinstance(job["sampling"], dict)
             and "seed" in job
             and bool(points and tasks)
-            and all(isinstance(point, dict) for point in points)
+            and all(isinstance(point, dict) for point in (*points, *plan.get("asked", [])))
+            and len(plan.get("asked", points)) == len(points)
             and all(isinstance(name, str) and disorder >= 0 for name, _, disorder in tasks)
             and all(0 <= at < len(points) for _, places, _ in tasks
                     for at in (places if isinstance(places, list) else [places]))

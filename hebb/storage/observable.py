@@ -86,6 +86,16 @@ class Observable:
         """(P, ...) whether the chains were too short for their autocorrelation time."""
         return self._each("too_short", bool)
 
+    @property
+    def stationary(self) -> bool:
+        """Whether there are chains with an autocorrelation time: not for learning curves and what is known once per sample."""
+        return self._series is not None and not self._curve
+
+    @property
+    def chains(self) -> np.ndarray | None:
+        """(P, D, B, C, ...) bin means, nan where not done; None for what is known once per sample."""
+        return self._series
+
     def estimate(self, point: int, component: tuple[int, ...] = ()) -> Estimate:
         """Everything about one point (and component) in one record."""
         return self._estimates[(point, *component)]

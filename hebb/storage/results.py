@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import EnvironmentMismatch, StorageError
-from ..installation import install_command
+from ..errors import StorageError
 from ..params import check_choice
 from ..sampling.options import TRAINING
 from ..sampling.stages import kept_sweeps
-from . import schema
+from . import export, schema
+from .coordinates import Coordinates, is_number
 from .folder import RunFolder
 from .observable import Observable, Table
 from .taskfile import TaskRecord, open_file, replace_file, to_json
@@ -36,11 +36,6 @@ def _by_size(series: np.ndarray) -> np.ndarray:
     return ordered
 
 
-def _plain(value):
-    """A parameter as one value: sequences as text."""
-    return str(value) if isinstance(value, list) else value
-
-
 @dataclass(repr=False)
 class Results:
     """Everything a job measured. `res["m"]` is an Observable; iterating gives the names.
@@ -48,7 +43,8 @@ class Results:
     Where m has a component for every pattern, "m_sorted" has those of each chain by descending |time average|, with positive
     averages; at points with fewer patterns than others both end in nan.
 
-    points: parameters of each point, in job order. job: name, seed and sampling settings. done, lost: (P, D) bool.
+    points: parameters of each point, in job order. asked: the model keys of each as they were written ([] where that is not
+    known); `coordinates` has both side by side. job: name, seed and sampling settings. done, lost: (P, D) bool.
     acceptance: (P, D), nan where not done. data: name -> (P, D, B, C, ...) bin means. spins: (point, disorder) -> name
     -> int8 array, where they were kept. seconds: computing time of all tasks together. exchange: of temperature ladders
     "exchange_acceptance", "round_trips" and "flow" (P, D), see `sampling.tempering.Ladder.rungs`; observables as well.
@@ -65,6 +61,7 @@ class Results:
     seconds: float = 0.0
     provenance: dict = field(default_factory=dict)
     exchange: dict[str, np.ndarray] = field(default_factory=dict)
+    asked: list[dict] = field(default_factory=list)
 
     @classmethod
     def from_records(cls, plan: Mapping, records: Iterable[TaskRecord]) -> Results:
@@ -73,6 +70,7 @@ class Results:
         shape = (len(plan["points"]), 1 + max(disorder for _, disorder in place.values()))
         results = cls(
             points=json.loads(to_json(plan["points"])),
+            asked=json.loads(to_json(plan.get("asked", []))),
             job=json.loads(to_json(plan["job"])),
             done=np.zeros(shape, bool),
             lost_samples=np.zeros(shape, bool),
@@ -198,11 +196,16 @@ class Results:
         )
         return different or ("temperature",)
 
+    @functools.cached_property
+    def coordinates(self) -> Coordinates:
+        """The keys that tell the points apart as they were written, beside what became of them."""
+        return Coordinates(self.points, self.asked)
+
     def to_table(self) -> Table:
-        """One row per point: the swept parameters, samples, lost ones, and an Estimate for every observable."""
+        """One row per point: its coordinates, samples, lost ones, and an Estimate for every observable."""
         table = Table()
-        for i, point in enumerate(self.points):
-            row = {name: point.get(name) for name in self.swept}
+        for i in range(len(self.points)):
+            row = self.coordinates.at(i)
             row |= {"samples": int(self.n_disorder[i]), "lost": int(self.lost[i])}
             for name in self:
                 observable = self[name]
@@ -212,20 +215,35 @@ class Results:
             table.append(row)
         return table
 
-    def to_xarray(self):
-        """An xarray.Dataset: the sample means (point, disorder, ...), the swept parameters as coordinates of point."""
-        try:
-            import xarray
-        except ImportError:
-            raise EnvironmentMismatch(f"xarray is not installed; `{install_command('xarray')}` brings it") from None
-        variables = {}
-        for name in self:
-            samples = self[name].samples
-            inner = [f"{name}_{axis}" for axis in range(samples.ndim - 2)]
-            variables[name] = (["point", "disorder", *inner], samples)
-        variables["lost"] = (["point", "disorder"], self.lost_samples)
-        coordinates = {name: ("point", [_plain(point.get(name)) for point in self.points]) for name in self.swept}
-        return xarray.Dataset(variables, coords=coordinates, attrs={"job": to_json(self.job)})
+    def to_xarray(self, samples: bool = False, chains: bool = False):
+        """An xarray.Dataset with an axis for every swept key: `res.to_xarray()["m"].sel(gamma=0.1, temperature=0.4)`.
+
+        Keys have the values that were written, in that order (lists as text). Coordinates along them: n_patterns, the load of
+        that integer number as gamma_realised, and whatever else became of them. Points that are not all combinations of some
+        values (in files that do not know what was written) lie on one axis "point", the parameters along it. Components have an
+        axis "pattern", "rank" (m_sorted) or "task".
+        Variables of an observable such as m: m (its mean), m_error (nan for one sample and where the chains were too short),
+        m_raw_error, m_tau (in measurements), m_r_hat, m_too_short; the last three not for what has no autocorrelation time. An
+        observable with the name of a parameter is <name>_observed. n_samples, lost: finished samples, and those that left the
+        planted state. samples: also m_samples (..., disorder), nan where not done. chains: also m_chains (..., disorder, bin,
+        replica or pair), with the sweep of each bin.
+        Attributes: the parameters that all points share, name, seed, job (JSON, with the sampling), hebb_version; of variables
+        long_name, units and symbol (LaTeX). Raises EnvironmentMismatch without xarray.
+        """
+        return export.dataset(self, samples, chains)
+
+    def to_dataframe(self):
+        """A pandas.DataFrame, one row per point, observable and component.
+
+        Columns: coordinates as in `to_xarray` (of lists of numbers also one column per entry, alpha_realised[0], ...),
+        observable (categorical), component (Int64, none for observables without), mean, error (nan for one sample and where the
+        chains were too short), raw_error, tau, r_hat, too_short, samples, lost, and the parameters that all points share.
+        Numbers are int64 or float64, words str. Raises EnvironmentMismatch without pandas.
+
+            frame = results.to_dataframe()
+            frame[frame["observable"] == "m"].pivot(index="gamma", columns="temperature", values="mean")
+        """
+        return export.dataframe(self)
 
     def save(self, path) -> None:
         """Write one HDF5 file that `hebb.load` opens; its datasets are a function of the job alone."""
@@ -238,6 +256,10 @@ class Results:
             file.create_dataset(
                 schema.POINTS, data=[to_json(point) for point in self.points], dtype=h5py.string_dtype()
             )
+            if self.asked:
+                file.create_dataset(
+                    schema.ASKED, data=[to_json(keys) for keys in self.asked], dtype=h5py.string_dtype()
+                )
             file.create_dataset(schema.JOB, data=to_json(self.job), dtype=h5py.string_dtype())
             file[schema.DONE], file[schema.LOST], file[schema.ACCEPTANCE] = (
                 self.done,
@@ -258,9 +280,9 @@ class Results:
 
     def _attach_scales(self, file) -> None:
         """Dimension scales, so that other programs see axes with names and values, not bare shapes."""
-        for name in self.swept:
-            values = [point.get(name) for point in self.points]
-            if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values):
+        columns = {name: [point.get(name) for point in self.points] for name in self.swept} | self.coordinates.varying
+        for name, values in columns.items():
+            if all(map(is_number, values)):
                 file.create_dataset(f"{schema.PARAMETERS}/{name}", data=np.array(values, dtype=float)).make_scale(name)
         scales: dict[tuple[str, int], str] = {}
         targets = [file[schema.DONE], file[schema.LOST], file[schema.ACCEPTANCE]]
@@ -286,6 +308,7 @@ class Results:
         with open_file(Path(path), schema.RESULTS) as file:
             results = cls(
                 points=[json.loads(text) for text in file[schema.POINTS].asstr()[()]],
+                asked=[json.loads(text) for text in file[schema.ASKED].asstr()[()]] if schema.ASKED in file else [],
                 job=json.loads(file[schema.JOB].asstr()[()]),
                 done=file[schema.DONE][()],
                 lost_samples=file[schema.LOST][()],

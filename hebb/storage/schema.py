@@ -12,6 +12,7 @@ from collections.abc import Callable
 __all__ = [
     "ACCEPTANCE",
     "ARRAYS",
+    "ASKED",
     "AXES",
     "DONE",
     "JOB",
@@ -69,8 +70,9 @@ PROVENANCE = "provenance"
 
 # Datasets of a results file. P points, D disorder samples, B bins, C chains (replicas or pairs).
 POINTS = "points"  # (P,) JSON of each point's parameters
+ASKED = "asked"  # (P,) JSON of each point's model keys as they were written (the first files lack it)
 JOB = "job"  # () JSON: name, seed, sampling
-PARAMETERS = "parameters"  # group: <key> (P,), the numeric parameters that differ between points; scales of axis 0
+PARAMETERS = "parameters"  # group: <key> (P,), the numeric parameters that differ, also as written; scales of axis 0
 SAMPLES = "samples"  # group: <name> (P, D, ...), mean over measurements and chains; nan where not done. Also m_sorted
 DONE = "done"  # (P, D) bool
 LOST = "lost"  # (P, D) bool
