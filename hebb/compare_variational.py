@@ -155,7 +155,8 @@ def _learned(results: Results, index: int, theories: dict) -> Iterator[Row]:
         elif found:
             reason = "no theory beyond the second task"
         if entry is None:
-            reason = not_measured(ends, sampling, results.bin_length)
+            remedy = not_measured(ends, sampling, results.bin_length).partition("; ")[2]
+            reason = f"epoch {ends[stage]} not measured; {remedy}"
         after = f" after task {stage + 1}" if len(point["alpha"]) > 1 else ""
         for name in _LEARNED:
             tasks = (None,) if name == "qd" else range(len(point["alpha"]) if name == "error" else stage + 1)

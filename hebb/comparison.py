@@ -85,7 +85,7 @@ class Comparison:
         for row in self.rows:
             remark = row.excluded or "; ".join(row.notes)
             place = [_short(row.point.get(name)) for name in swept] + ([f"{row.load:.4g}"] if loads else [])
-            body.append([*place, row.observable, with_error(row.mean, row.error), _resolved(row.theory, row.error),
+            body.append([*place, row.observable, _measured(row), _resolved(row.theory, row.error),
                          _number(row.z, "+.2f"), _resolved(row.infinite, row.error),
                          _number(row.mean - row.infinite, "+.1e"), remark])
         text = aligned(body)
@@ -161,6 +161,10 @@ def normal_score(deviation: float, samples: int) -> float:
         w = 2 * half / (2 * half + deviation**2)
         tail = half * math.log(w) - math.log(2 * half) - betaln(half, 0.5) + math.log(hyp2f1(half, 0.5, half + 1, w))
     return math.copysign(-float(ndtri_exp(tail)), deviation)
+
+
+def _measured(row: Row) -> str:
+    return "-" if math.isnan(row.mean) else with_error(row.mean, row.error)
 
 
 def _number(value: float, form: str) -> str:

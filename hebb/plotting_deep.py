@@ -26,7 +26,7 @@ def learning_curves(results: Results) -> Figure:
     with house_style():
         figure = Figure(figsize=(14, 4.6), layout="constrained")
         first, average, last = figure.subplots(1, 3, width_ratios=(1, 1, 0.9))
-        offsets = np.linspace(-0.25, 0.25, len(results.points))
+        offsets = np.linspace(-0.25, 0.25, len(results.points)) if len(results.points) > 1 else [0.0]
         for index, (point, offset) in enumerate(zip(results.points, offsets, strict=True)):
             curves = results["accuracy"].series(index)[:, :, 0, :point["n_tasks"]]
             if not len(curves):
