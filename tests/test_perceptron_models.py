@@ -269,7 +269,8 @@ SECOND = 'kind = "second_task"\nn_spins = 51\nfirst_alpha = 1.0\nalpha = {}\ntea
 @pytest.mark.parametrize("model, start, message", [
     ('kind = "perceptron"\nn_spins = 51\nalpha = 0.01', "random", "alpha = 0.01 on 51 spins is less than one example"),
     ('kind = "perceptron"\nn_spins = 51', "random", "neither given; give exactly one of alpha"),
-    ('kind = "perceptron"\nn_spins = 51\nalpha = 1.0\ngamma = 2', "random", "unknown key 'gamma' in .model.; known keys: "),
+    ('kind = "perceptron"\nn_spins = 51\nalpha = 1.0\ngamma = 2', "random",
+     "unknown key 'gamma' in .model.; write the load as alpha"),
     ('kind = "perceptron"\nn_spins = 51\nalpha = 1.0', "reference", "start = 'reference' is what a second task is coupled"),
     ('kind = "perceptron"\nn_spins = 51\nalpha = 1.0', "parallel", "start = 'parallel' is a state of multitasking net"),
     ('kind = "perceptron"\nn_spins = 51\nalpha = 1.0', "example", "start = 'example' needs patterns with examples"),
