@@ -225,12 +225,18 @@ def test_files_that_are_none(tmp_path):
 
 
 def test_a_folder_that_may_not_be_read(tmp_path, monkeypatch):
-    def forbidden(path):
-        raise PermissionError(13, "Permission denied")
+    listed = os.listdir
 
-    fill(tmp_path)
+    def forbidden(path):
+        if path.name == "secret":
+            raise PermissionError(13, "Permission denied")
+        return listed(path)
+
+    fill(tmp_path / "secret")
+    fill(tmp_path / "open")
     monkeypatch.setattr(image_files.os, "listdir", forbidden)
-    refused("cannot be read .Permission denied.; make it readable", tmp_path)
+    refused("cannot be read .Permission denied.; make it readable", tmp_path / "secret")
+    whole(load_images(str(tmp_path)))
 
 
 def test_a_promise_beyond_any_memory(tmp_path):

@@ -93,7 +93,7 @@ def find_folder(root: Path, wanted: str | None, named: Sequence[str], remedy: st
         root = (exact or called or [root])[0]
     place, (found, copies) = root, image_files(root)
     if not found:
-        below = [folder for folder in _below(root) if image_files(folder)[0]]
+        below = [folder for folder in _below(root) if _has_images(folder)]
         if wanted and _plain(root.name) != _plain(wanted):  # a folder of any other name may hold any other images
             below = [folder for folder in below if set(map(_plain, folder.relative_to(root).parts)) <= {_plain(wanted), "raw"}]
         if len(below) > 1:
@@ -110,6 +110,13 @@ def find_folder(root: Path, wanted: str | None, named: Sequence[str], remedy: st
                           "them"]
 
 
+def _has_images(folder: Path) -> bool:
+    try:
+        return bool(image_files(folder)[0])
+    except DataError:
+        return False  # what cannot be read holds nothing
+
+
 def _plain(name: str) -> str:
     return re.sub(r"[-_ ]", "", name.lower())
 
@@ -118,7 +125,7 @@ def _subfolders(folder: Path) -> list[Path]:
     try:
         return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and os.path.isdir(path))
     except OSError:
-        return []  # what cannot be read holds nothing
+        return []
 
 
 def _below(root: Path) -> list[Path]:
