@@ -296,13 +296,14 @@ class Dense:
         Labels follow from the lines, which are traced by continuation at every temperature of the grid: retrieval
         exists up to its spinodal and is the lowest state up to the transition; elsewhere the label is glass above the
         onset of the glass branch, else paramagnet. With ansatz = "1RSB" the lines of both ansaetze are given. Cost:
-        about 1 s for 100 x 100 points, 1RSB 1 to 2 minutes.
+        about 1 s for 100 x 100 points, 10 s for unsupervised data with n_examples, 1RSB 1 to 2 minutes.
         """
         _check_point(0.0, 0.0, ansatz)
         gamma, temperature = _check_axis("gamma", gamma), _check_axis("temperature", temperature)
+        examples = self.examples if self.examples.exist else None
         if ansatz == "1RSB":
-            return PhaseDiagram.assemble_one_step(self._one_step.lines, gamma, temperature)
-        return PhaseDiagram.assemble(self.branches, gamma, temperature)
+            return PhaseDiagram.assemble_one_step(self._one_step.lines, gamma, temperature, examples)
+        return PhaseDiagram.assemble(self.branches, gamma, temperature, examples)
 
     # ---- helpers -----------------------------------------------------------------------------------------------------
 

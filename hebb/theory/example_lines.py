@@ -94,7 +94,7 @@ class ExampleLines:
 
         Raises NoSolution where their free energies do not cross."""
         self.require()
-        _, loads = self._crossings(np.array([temperature]))
+        _, loads = self._crossings(np.array([temperature]), self._difference)
         if not loads.size:
             raise NoSolution(f"temperature = {temperature:.10g}: the free energies of retrieval and of the state that follows "
                              "one example cross at no load at which both are states")
@@ -124,10 +124,35 @@ class ExampleLines:
         """At arrays of points (1-d), NaN where no state follows one example."""
         return self._branch.states(gamma, temperature)
 
+    # ---- phase diagrams ----------------------------------------------------------------------------------------------
+
+    def labels(self, gamma, temperature, labels, retrieval, exists) -> np.ndarray:
+        """Phases (nT, ngamma), as `PhaseDiagram.names`, from those without these states.
+
+        labels: 0 paramagnet, 1 glass, 2 retrieval, 3 retrieval metastable, of the grid of the axes gamma and temperature;
+        exists: where retrieval does; retrieval (number of these points): its free energies, NaN where x >= 1 makes it
+        unstable. 4 example: the state that follows one example is stable and the lowest; 5 example_metastable: it is stable,
+        retrieval is not, and a state with neither is lower.
+        """
+        kept, lowest = np.full(labels.shape, np.nan), np.full(labels.shape, np.nan)
+        kept[exists] = retrieval
+        T, load = (axis.ravel() for axis in np.meshgrid(temperature, gamma, indexing="ij"))
+        states = self.states(load, T)
+        stable = (np.asarray(states.others_response) < 1).reshape(labels.shape)
+        example = np.where(stable, states.free_energy.reshape(labels.shape), np.nan)
+        rows, columns = np.nonzero(stable | (exists & np.isnan(kept)))
+        lowest[rows, columns], frozen = self._without_pattern(gamma[columns], temperature[rows])
+        other = np.where((labels == 2) | (labels == 3), np.nan, labels)
+        other[rows, columns] = frozen
+        without = np.where(np.isnan(kept) & exists, other, labels)     # retrieval that spins leave is no phase
+        wins = stable & ~(example > kept) & ~(example > lowest)
+        return np.where(wins, 4, np.where(stable & (without < 2), 5, without)).astype(int)
+
     # ---- lines -------------------------------------------------------------------------------------------------------
 
     def lines(self, temperature) -> dict[str, TracedLine]:
-        """Lines at increasing temperatures (1-d): "example_spinodal", "example_crossing" and "example_onset"."""
+        """Lines at increasing temperatures (1-d): "example_spinodal", "example_transition", "example_crossing" and
+        "example_onset"; see `PhaseDiagram`."""
         T, top = np.asarray(temperature, float), self._branch.start_temperature
         lines = {}
         paths = [path for path in self._branch.paths(T[T < top]) if path.gamma[path.end] > 0]
@@ -136,18 +161,32 @@ class ExampleLines:
             if T[-1] >= top:
                 points = np.vstack([points, [0.0, top]])
             lines["example_spinodal"] = TracedLine(points, max(abs(float(path.determinant[path.end])) for path in paths))
-        rows, loads = self._crossings(T[T < top])
-        if rows.size:
-            left = np.abs(self._difference(loads, T[rows]))
-            lines["example_crossing"] = TracedLine(_pieces(rows, loads, T), float(left.max()))
+        for name, difference in (("example_transition", self._gain), ("example_crossing", self._difference)):
+            rows, loads = self._crossings(T[T < top], difference)
+            if rows.size:
+                left = np.abs(difference(loads, T[rows]))
+                lines[name] = TracedLine(_pieces(rows, loads, T), float(left.max()))
         rows, (n, C, loads) = self._onsets(T)
         if rows.size:
             states = self.branches.equations.states(n, C, loads, T[rows])
             lines["example_onset"] = TracedLine(_pieces(rows, loads, T), float(np.abs(states.example_response - 1).max()))
         return lines
 
+    def kept(self, lines: dict[str, TracedLine]) -> dict[str, TracedLine]:
+        """Lines of retrieval without the points at which spins leave it for single examples (x >= 1)."""
+        found = dict(lines)
+        for name in ("spinodal", "transition", "at"):
+            if name in lines:
+                points = lines[name].points
+                x = self._retrieval(points[:, 0] * (1 - 1e-9), points[:, 1]).example_response
+                stays = ~(x >= 1)
+                stays[1:] &= ~np.isnan(x[1:]) | stays[:-1]                   # the end without load follows its neighbour
+                found[name] = lines[name]._replace(points=points[stays])
+        return {name: line for name, line in found.items() if len(line.points)}
+
     def _retrieval(self, gamma, temperature):
-        return self.branches.states("retrieval", gamma, temperature, self.branches.retrieval.fold(temperature))
+        different, which = np.unique(temperature, return_inverse=True)
+        return self.branches.states("retrieval", gamma, temperature, self.branches.retrieval.fold(different).rows(which))
 
     def _difference(self, gamma, temperature):
         """f(retrieval) - f(example), NaN where one of them does not exist or retrieval is not stable."""
@@ -155,16 +194,29 @@ class ExampleLines:
         kept = np.where(retrieval.example_response < 1, retrieval.free_energy, np.nan)
         return kept - self.states(gamma, temperature).free_energy
 
-    def _crossings(self, temperature):
-        """(rows, loads): places where the two free energies are equal."""
+    def _without_pattern(self, gamma, temperature):
+        """(f, frozen) of the best state without the pattern: the glass where it exists (frozen), else the paramagnet."""
+        C = self.branches.glass.solve(gamma, temperature)
+        frozen = np.isfinite(C)
+        C = np.where(frozen, C, np.divide(1, temperature, out=np.full(C.shape, np.inf), where=temperature > 0))
+        with np.errstate(invalid="ignore"):
+            return self.branches.equations.free_energy(0.0, C, gamma, temperature), frozen
+
+    def _gain(self, gamma, temperature):
+        """f(example) - f(best state without the pattern)."""
+        return self.states(gamma, temperature).free_energy - self._without_pattern(gamma, temperature)[0]
+
+    def _crossings(self, temperature, difference):
+        """(rows, loads): places where a difference of free energies vanishes."""
         ends = np.array([0.0 if path is None else path.gamma[path.end] for path in self._branch.paths(temperature)])
-        ends = np.minimum(ends, self.branches.spinodal_loads(temperature))
+        if difference == self._difference:
+            ends = np.minimum(ends, self.branches.spinodal_loads(temperature))
         share = (np.arange(_LOADS) + 0.02) / (_LOADS - 0.9)
         loads = ends[:, None] * share
         T = np.broadcast_to(temperature[:, None], loads.shape)
-        gain = self._difference(loads.ravel(), T.ravel()).reshape(loads.shape)
+        gain = difference(loads.ravel(), T.ravel()).reshape(loads.shape)
         row, column = np.nonzero(gain[:, :-1] * gain[:, 1:] < 0)
-        found = bracketed_root(lambda gamma, some: self._difference(gamma, temperature[row[some]]),
+        found = bracketed_root(lambda gamma, some: difference(gamma, temperature[row[some]]),
                                loads[row, column], loads[row, column + 1])
         good = np.isfinite(found)
         return row[good], found[good]

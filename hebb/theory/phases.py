@@ -8,14 +8,19 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .branches import Branches
+from .example_lines import ExampleLines
 from .rsb_lines import OneStep
 
 __all__ = ["PhaseDiagram"]
 
-NAMES = ("paramagnet", "glass", "retrieval", "retrieval_metastable")
-_COLOURS = {"paramagnet": "#f4f1ea", "glass": "#b9c6d6", "retrieval": "#7fb069", "retrieval_metastable": "#d3e4c5"}
+NAMES = ("paramagnet", "glass", "retrieval", "retrieval_metastable", "example", "example_metastable")
+_COLOURS = {"paramagnet": "#f4f1ea", "glass": "#b9c6d6", "retrieval": "#7fb069", "retrieval_metastable": "#d3e4c5",
+            "example": "#f6d998", "example_metastable": "#fbeed2"}
 _STYLES = {"spinodal": "-", "transition": "--", "glass": "-.", "at": ":", "glass_dynamic": (0, (6, 1, 1, 1, 1, 1)),
-           "gardner": (0, (1, 3)), "spinodal_rs": "-", "transition_rs": "--"}
+           "gardner": (0, (1, 3)), "spinodal_rs": "-", "transition_rs": "--",
+           "example_spinodal": "-", "example_transition": "--", "example_crossing": ":", "example_onset": (0, (4, 1, 1, 1))}
+_ROWS = 61                  # temperatures of the lines of states that follow one example
+_EXAMPLE = "#a06010"        # lines of states that follow one example
 
 
 @dataclass(frozen=True)
@@ -26,8 +31,14 @@ class PhaseDiagram:
     lines[name] (n, 2): columns gamma, temperature, by increasing temperature: "spinodal" (retrieval ends), "transition"
     (it stops being the lowest state), "glass" (a q > 0 state without retrieval appears; 1RSB, P >= 3: it begins to
     dominate the paramagnet, the static line), "at" (the replicon of retrieval vanishes); 1RSB adds "glass_dynamic"
-    (glassy states appear), "gardner" (they break further) and the RS lines "spinodal_rs" and "transition_rs". A line
-    that does not occur is absent. Lines are not cut at the last gamma of the grid, but for those of the 1RSB glass.
+    (glassy states appear), "gardner" (they break further) and the RS lines "spinodal_rs" and "transition_rs".
+    Unsupervised data with n_examples add, RS, "example_spinodal" (the state that follows one example ends),
+    "example_transition" (it stops being lower than states without the pattern), "example_crossing" (its free energy is that
+    of retrieval) and "example_onset" (retrieval is unstable towards it on one
+    side: x = 1 of `hebb.theory.example_response`); rows of NaN separate pieces. Labels: "example" where that state is the
+    lowest, "example_metastable" where it is stable and retrieval is not; retrieval with x >= 1 has no label of its own, and its
+    lines are left out there.
+    A line that does not occur is absent. Lines are not cut at the last gamma of the grid, but for those of the 1RSB glass.
     residuals[name]: largest size, along the line, of what vanishes on it (fold determinant, free-energy difference,
     replicon).
     m, replicon (nT, ngamma): of the retrieval branch, NaN where it does not exist. title: what was computed.
@@ -45,8 +56,10 @@ class PhaseDiagram:
     names: tuple[str, ...] = field(default=NAMES)
 
     @classmethod
-    def assemble(cls, branches: Branches, gamma, temperature) -> PhaseDiagram:
-        """The diagram of a dense network on the given axes, by rows of constant temperature."""
+    def assemble(cls, branches: Branches, gamma, temperature, examples: ExampleLines | None = None) -> PhaseDiagram:
+        """The diagram of a dense network on the given axes, by rows of constant temperature.
+
+        examples: the states that follow one example, where the law has them."""
         folds = branches.retrieval.fold(temperature)
         transitions = np.nan_to_num(branches.transition_loads(temperature, folds), nan=-1.0, posinf=np.inf)
         exists = gamma <= np.nan_to_num(folds.gamma, nan=-1.0)[:, None]
@@ -57,6 +70,10 @@ class PhaseDiagram:
         m, replicon = np.full(labels.shape, np.nan), np.full(labels.shape, np.nan)
         m[exists], replicon[exists] = states.m, states.replicon
         lines = branches.lines(temperature[0], temperature[-1])
+        if examples is not None:
+            kept = np.where(states.example_response < 1, states.free_energy, np.nan)
+            labels = examples.labels(gamma, temperature, labels, kept, exists)
+            lines = examples.kept(lines) | examples.lines(np.linspace(temperature[0], temperature[-1], _ROWS))
         law = branches.law
         hamiltonian = "" if law.hamiltonian == "distinct" else law.hamiltonian
         title = ", ".join(word for word in (f"dense, P = {law.p_body}", hamiltonian, law.dataset_name) if word)
@@ -64,7 +81,7 @@ class PhaseDiagram:
                    {name: line.residual for name, line in lines.items()}, m, replicon, "RS", title)
 
     @classmethod
-    def assemble_one_step(cls, one_step: OneStep, gamma, temperature) -> PhaseDiagram:
+    def assemble_one_step(cls, one_step: OneStep, gamma, temperature, examples: ExampleLines | None = None) -> PhaseDiagram:
         """The diagram with one step of replica symmetry breaking, RS lines included."""
         branches = one_step.branches
         symmetric = cls.assemble(branches, gamma, temperature)
@@ -74,11 +91,15 @@ class PhaseDiagram:
         frozen = gamma > one_step.glass.onset(temperature)[:, None]
         labels = np.where(exists, np.where(gamma < transitions[:, None], 2, 3), np.where(frozen, 1, 0))
         rows, columns = np.nonzero(exists)
-        m, replicon = np.full(labels.shape, np.nan), np.full(labels.shape, np.nan)
+        m, replicon, kept = np.full(labels.shape, np.nan), np.full(labels.shape, np.nan), np.empty(0)
         if rows.size:
             states = one_step.retrieval_states(gamma[columns], temperature[rows])
             m[exists], replicon[exists] = states.value("m"), states.value("replicon")
+            kept = np.where(states.value("example_response") < 1, states.value("free_energy"), np.nan)
         lines = one_step.lines(temperature[0], temperature[-1], gamma[-1])
+        if examples is not None:
+            labels = examples.labels(gamma, temperature, labels, kept, exists)
+            lines = examples.kept(lines) | examples.lines(np.linspace(temperature[0], temperature[-1], _ROWS))
         return cls(gamma, temperature, labels, {name: line.points for name, line in lines.items()},
                    {name: line.residual for name, line in lines.items()}, m, replicon, "1RSB", symmetric.title)
 
@@ -95,7 +116,7 @@ class PhaseDiagram:
                       shading="nearest", rasterized=True)
         limits = ax.get_xlim(), ax.get_ylim()
         ranked = sorted(self.lines.items(), key=lambda item: not item[0].endswith("_rs"))         # RS lines lie below
-        drawn = [ax.plot(*line.T, linestyle=_STYLES[name], color="#666666" if name.endswith("_rs") else "#202020",
+        drawn = [ax.plot(*line.T, linestyle=_STYLES[name], color=_line_colour(name),
                          linewidth=0.9 if name.endswith("_rs") else 1.2, label=_label(name))[0] for name, line in ranked]
         present = [Patch(color=_COLOURS[name], label=name.replace("_", " ")) for label, name in enumerate(self.names)
                    if np.any(self.labels == label)]
@@ -131,6 +152,10 @@ class PhaseDiagram:
     def load(cls, path) -> PhaseDiagram:
         """Read a diagram written by `save`."""
         return cls.from_arrays(*_storage().load_arrays(path))
+
+
+def _line_colour(name: str) -> str:
+    return "#666666" if name.endswith("_rs") else _EXAMPLE if name.startswith("example") else "#202020"
 
 
 def _label(name: str) -> str:
