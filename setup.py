@@ -60,11 +60,18 @@ def cythonize():
     return run(extensions, compiler_directives=directives)
 
 
+# hebb/kernels is a link to cython_kernels: the clone is importable as it stands, and an editable install (mode "compat") is one
+# line in a .pth file. `import hebb` then means this package even where the current folder has a subfolder hebb, as above the
+# clone. The finder that setuptools would write for a mapped folder is asked only after that subfolder was taken for a namespace
+# package. An sdist, or a copy without links, maps the folder all the same.
+linked = Path("hebb/kernels").is_dir()
+
 setup(
     packages=["hebb", "hebb.models", "hebb.sampling", "hebb.theory", "hebb.deep", "hebb.storage", "hebb.runs", "hebb.kernels"],
-    package_dir={"hebb": "hebb", "hebb.kernels": "cython_kernels"},
-    package_data={"hebb": ["hebb.mplstyle", "py.typed"], "hebb.kernels": ["*.pyi", "*.pxd", "*.pxi", "*.h"]},
+    package_dir={} if linked else {"hebb.kernels": "cython_kernels"},
+    package_data={"hebb": ["hebb.mplstyle"], "hebb.kernels": ["*.pyi", "*.pxd", "*.pxi", "*.h"]},
     ext_modules=cythonize(),
+    options={"build_ext": {"parallel": os.cpu_count()}, "editable_wheel": {"mode": "compat"}},
 )
 if platform.machine() not in ("x86_64", "AMD64", "aarch64", "arm64"):
     print(f"hebb: {platform.machine()} is not tested; the plain C path is used")

@@ -18,9 +18,9 @@ DISTRIBUTION = "hebb-statmech"
 
 #: Everything optional that a message can name, with the lowest version; as in pyproject.toml.
 OPTIONAL = {
-    "mpi4py": "mpi4py>=4.0",
-    "mpich": "mpich>=4.2",
-    "scikit-learn": "scikit-learn>=1.4",
+    "mpi4py": "mpi4py>=4.1",
+    "mpich": "mpich>=4.2.3",
+    "scikit-learn": "scikit-learn>=1.4.2",
     "xarray": "xarray>=2024.7",
     "pandas": "pandas>=2.2.3",
     "h5netcdf": "h5netcdf>=1.4",

@@ -1,6 +1,8 @@
 """Remedies for what is missing: commands that work in the user's own installation."""
 
 import ast
+import importlib.metadata
+import json
 import re
 import shlex
 import subprocess
@@ -8,7 +10,7 @@ import sys
 import tomllib
 
 import pytest
-from conftest import ROOT, clean_environment
+from conftest import ROOT, clean_environment, mpiexec
 
 from hebb import installation
 
@@ -32,8 +34,8 @@ def test_commands_name_this_python_and_the_package_itself(monkeypatch, tmp_path)
     python = shlex.quote(sys.executable)
     monkeypatch.setattr(installation.importlib.util, "find_spec", lambda name: object())
     assert installation.install_command("torch") == f"{python} -m pip install 'torch>=2.4'"
-    assert installation.install_command("mpi4py", "mpich") == f"{python} -m pip install 'mpi4py>=4.0' 'mpich>=4.2'"
-    assert installation.install_command("mpi4py", from_source=True).endswith("--no-deps --no-binary mpi4py 'mpi4py>=4.0'")
+    assert installation.install_command("mpi4py", "mpich") == f"{python} -m pip install 'mpi4py>=4.1' 'mpich>=4.2.3'"
+    assert installation.install_command("mpi4py", from_source=True).endswith("--no-deps --no-binary mpi4py 'mpi4py>=4.1'")
     assert installation.build_command() == f"{python} -m pip install -e {shlex.quote(str(ROOT))}"
     monkeypatch.setattr(installation, "__file__", str(tmp_path / "site-packages" / "hebb" / "installation.py"))
     assert "site-packages" not in installation.build_command(), "a wheel has no sources"
@@ -60,3 +62,32 @@ def test_nothing_points_at_the_stranger_on_the_index():
             nodes = ast.walk(ast.parse(text))
             strings = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
             assert not any("pip install" in string for string in strings), f"{path}: install_command writes the remedy"
+
+
+@pytest.fixture
+def above(tmp_path):
+    """Where and how to call Python: beside a subfolder hebb, as above a clone, with only the installation to find hebb."""
+    try:
+        origin = importlib.metadata.distribution(installation.DISTRIBUTION).read_text("direct_url.json") or "{}"
+    except importlib.metadata.PackageNotFoundError:
+        origin = "{}"
+    if json.loads(origin).get("url") != ROOT.as_uri():
+        pytest.skip("this tree is not the one installed here")
+    (tmp_path / "hebb" / "hebb").mkdir(parents=True)
+    environment = clean_environment()
+    del environment["PYTHONPATH"]
+    return {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True, "timeout": 120}
+
+
+def test_a_folder_of_the_same_name_does_not_hide_the_package(above):
+    code = "from hebb import simulate; import hebb.kernels.overlap, hebb; print(hebb.__file__)"
+    done = subprocess.run([sys.executable, "-c", code], **above)
+    assert done.stdout.strip() == str(ROOT / "hebb" / "__init__.py"), done.stderr
+    done = subprocess.run([sys.executable, "-m", "hebb", "--version"], **above)
+    assert done.stdout.startswith("hebb "), done.stderr
+
+
+@pytest.mark.mpi
+def test_nor_from_ranks(above):
+    command = [mpiexec(), "-n", "2", sys.executable, "-m", "hebb", "run", str(ROOT / "mpi_runs" / "no.toml")]
+    assert "hebb: cannot read" in subprocess.run(command, **above).stderr
