@@ -78,9 +78,8 @@ def test_the_break_approaches_one_as_slowly_as_a_logarithm():
         at = np.interp(-0.5, -share, log_ratio)
         ratios.append(math.exp(at))
         loads.append(1 + (math.log(0.7 / 0.09) - 2 * at) / math.log(n))
-    assert 0.35 < min(ratios) and max(ratios) < 0.6
-    assert np.all(np.diff(loads) < 0) and 1.05 < loads[-1] < 1.15
-    assert max(abs((x - 1) * math.log(n) - 3.5) for x, n in zip(loads, (10**4, 10**7, 10**12, 10**15), strict=True)) < 0.4
+    np.testing.assert_allclose(ratios, [0.5018, 0.5169, 0.5418, 0.5377], atol=2e-4)
+    np.testing.assert_allclose(loads, [1.37246, 1.20915, 1.11860, 1.09532], atol=2e-5)
 
 
 def test_depth_of_quenched_hierarchies():
