@@ -1,4 +1,4 @@
-"""The command line: check, run, status, merge, compare, theory, bench, info.
+"""The command line: check, run, status, merge, plot, export, compare, theory, bench, info.
 
 Exit codes: 0 done; 1 a task failed, or a comparison is off by more than 5 standard errors; 2 an error in what was asked
 for (one sentence on stderr); 3 stopped before the end, to be continued with --resume; 130 interrupted at once.
@@ -14,10 +14,10 @@ import traceback
 from collections import Counter
 from pathlib import Path
 
-from . import theory_command
+from . import results_command, theory_command
 from ._version import __version__
 from .command_line import Parser, first_of_launcher, one_line_warnings, steady_streams, whole
-from .errors import HebbError, ParameterError, StorageError
+from .errors import HebbError, ParameterError
 
 __all__ = ["main"]
 
@@ -29,6 +29,8 @@ examples:
   hebb run job.toml --resume                    continue after a kill, a crash or the end of the wall time
   hebb status runs/job                          at any time, from anywhere
   hebb merge runs/job                           what is finished so far, into runs/job/results.h5
+  hebb plot runs/job                            what was measured with its errors, into runs/job/plot.png
+  hebb export runs/job --csv table.csv          the same as a table, or --netcdf FILE for xarray
   hebb compare runs/job --csv table.csv         simulation against theory, with z-scores
   hebb theory dense --p-body 4 --gamma 0:0.5:100 --temperature 0.01:1.2:100 --plot out.png --save out.h5
   hebb theory dense --p-body 4 --r 0.8 --n-examples 10 --gamma 0.1 --temperature 0.3
@@ -111,6 +113,10 @@ def _parser() -> Parser:
         ("merge", _merge, "Write what is finished into DIR/results.h5, at any time."),
     ):
         add(name, function, text).add_argument("folder", metavar="DIR")
+    results_command.add_arguments(
+        add("plot", results_command.plot, "Draw what was measured, with errors and without theory."),
+        add("export", results_command.export, "Write results for other programs: a table, or everything with its axes."),
+    )
     compare = add("compare", _compare, f"Simulation against theory; exit code 1 if any |z| > {_WORST_Z:g}.")
     compare.add_argument("folder", metavar="DIR")
     compare.add_argument("--csv", metavar="FILE", help="write the table as CSV")
@@ -278,17 +284,12 @@ def _merge(options) -> int:
 
 def _compare(options) -> int:
     from .compare import compare_results
-    from .storage.results import load
 
-    results = load(options.folder)
-    if not results.done.any():
-        raise StorageError(f"{options.folder} has no finished task yet; see `hebb status`")
-    comparison = compare_results(results)
+    comparison = compare_results(results_command.finished(options.folder))
     print(comparison.table())
     if options.csv:
         theory_command.write(options.csv, comparison.write_csv)
-    folder = Path(options.folder)
-    theory_command.write(options.plot or (folder if folder.is_dir() else folder.parent) / "compare.png", comparison.plot)
+    theory_command.write(options.plot or results_command.beside(options.folder, "compare.png"), comparison.plot)
     return int(comparison.worst > _WORST_Z)
 
 

@@ -245,6 +245,18 @@ class Results:
         """
         return export.dataframe(self)
 
+    def plot(self, observables=None, x: str | None = None):
+        """A matplotlib Figure of the means with their errors along one swept key, without theory.
+
+        observables: names, one row each; by default up to four order parameters. x: a swept key, by default the one with most
+        values (training: "epoch", learning curves with a band of one standard error); loads are those of the integer numbers of
+        patterns. The other keys and components are colours, marks and, where there are many, panels. Hollow: chains that were
+        too short. `results.plot().savefig("job.png")`. Raises ParameterError.
+        """
+        from .figure import results_figure
+
+        return results_figure(self, observables, x)
+
     def save(self, path) -> None:
         """Write one HDF5 file that `hebb.load` opens; its datasets are a function of the job alone."""
         import h5py
