@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from . import compare_deep, compare_dense, compare_multitask, compare_perceptron, compare_variational
-from .comparison import Comparison, Row, normal_score
+from .comparison import Comparison, Row, normal_score, possible
 from .storage.results import Results
 from .storage.results import load as load_results
 
@@ -26,4 +26,5 @@ def compare_results(results: Results) -> Comparison | compare_deep.LearningTable
         return compare_deep.comparison(results)
     family = _FAMILIES[results.points[0]["kind"]]
     theories: dict[tuple, object] = {}
-    return Comparison(results, family.rows(results, theories), theories, getattr(family, "LEGEND", ""))
+    rows = [possible(row, family.lowest_energy_of(row.point, theories)) for row in family.rows(results, theories)]
+    return Comparison(results, rows, theories, getattr(family, "LEGEND", ""))

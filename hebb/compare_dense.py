@@ -28,9 +28,13 @@ import numpy as np
 from .comparison import FEWEST_SAMPLES, Row, normal_score
 from .errors import NoSolution, ParameterError
 from .finite_size import (
+    SOFT,
+    NotSmall,
+    anharmonicity,
     free_overlap,
     learning_paramagnet_energy,
     load_of,
+    lowest_energy,
     mapped_point,
     paramagnet_energy,
     retrieval_at_size,
@@ -39,7 +43,7 @@ from .finite_size import (
 from .storage.results import Results
 from .theory import Dense
 
-__all__ = ["Prediction", "law_of", "predict", "rows", "theory_of"]
+__all__ = ["Prediction", "law_of", "lowest_energy_of", "predict", "rows", "theory_of"]
 
 _LAW = ("p_body", "hamiltonian", "protocol", "r", "n_examples", "rho")
 _SMALLEST_SIZE = {2: 2000}  # below, what the mapping leaves exceeds a fraction of a 32-sample error bar; 128 for P >= 3
@@ -52,12 +56,14 @@ _LARGEST_SHARE = 0.6  # of the spinodal load: beyond, the retrieval state is sof
 @dataclass(frozen=True)
 class Prediction:
     """What theory says of one point. branch: "retrieval" | "paramagnet". values: observable -> number; unmapped: the same
-    from the infinite system without finite-size mapping. notes: why the point may lie outside the domain of the theory."""
+    from the infinite system without finite-size mapping. notes: why the point may lie outside the domain of the theory.
+    refused: why values are nan though the infinite system has a state."""
 
     branch: str
     values: dict[str, float]
     unmapped: dict[str, float]
     notes: tuple[str, ...] = ()
+    refused: str = ""
 
 
 def rows(results: Results, theories: dict) -> list[Row]:
@@ -83,10 +89,13 @@ def _row(results: Results, index: int, name: str, prediction: Prediction | None,
     branch = ""
     if prediction is not None:
         theory, infinite = prediction.values[name], prediction.unmapped[name]
-        branch, notes = prediction.branch, prediction.notes
+        branch, notes, excluded = prediction.branch, prediction.notes, prediction.refused
         lost = int(results.lost[index])
         if branch == "retrieval" and lost:
-            excluded = f"{lost} of {results.n_disorder[index]} samples left the planted state"
+            left = f"{lost} of {results.n_disorder[index]} samples left the planted state"
+            excluded = f"{left}; {excluded}" if excluded else left
+        elif excluded:
+            pass
         elif "fixed_point_change" in results:  # magnetisations that have arrived have no autocorrelation
             if not np.nanmax(results["fixed_point_change"].samples[index]) < _FIXED:
                 excluded = "fixed point not reached"
@@ -144,6 +153,11 @@ def theory_of(point: dict, theories: dict[tuple, Dense]) -> Dense:
     return theories[key]
 
 
+def lowest_energy_of(point: dict, theories: dict[tuple, Dense]) -> float:
+    """A bound below all mean energies at a point; none for given patterns."""
+    return -math.inf if "patterns" in point or "fields" in point else lowest_energy(point, theory_of(point, theories))
+
+
 def _model_name(point: dict) -> str:
     name = f"P={point['p_body']}" + (f" {point['hamiltonian']}" if point["p_body"] > 2 else "")
     if point["protocol"] == "storage":
@@ -161,14 +175,18 @@ def _retrieves(point: dict, theory: Dense) -> bool:
 
 
 def _retrieval(point: dict, theory: Dense) -> Prediction:
-    state, values = retrieval_at_size(point, theory)
     names = ("m", "q", "energy_cv") if point["protocol"] == "storage" else ("m", "n", "q", "energy_cv")
     try:
         plain = theory.solve(gamma=load_of(point), temperature=point["temperature"], branch="retrieval")
         unmapped = dict(zip(names, (getattr(plain, name.removesuffix("_cv")) for name in names), strict=True))
     except NoSolution:
         unmapped = dict.fromkeys(names, math.nan)
-    notes = []
+    try:
+        soft = anharmonicity(point, theory)
+        state, values = retrieval_at_size(point, theory)
+    except NotSmall as error:
+        return Prediction("retrieval", dict.fromkeys(names, math.nan), unmapped, (), str(error))
+    notes = [f"soft: anharmonicity {soft:.2g}"] if soft > SOFT else []
     smallest = _SMALLEST_SIZE.get(point["p_body"], 128)
     if point["n_spins"] < smallest:
         notes.append(f"N < {smallest}")

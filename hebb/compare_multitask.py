@@ -20,13 +20,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from . import models
 from .comparison import FEWEST_SAMPLES, Row, normal_score
 from .errors import NoSolution, ParameterError
+from .finite_size import LARGEST_ANHARMONICITY, SOFT, not_small
 from .models.classes import Classes
 from .params import MultitaskLaw
 from .sampling.chain import chain_class
@@ -36,7 +37,7 @@ from .theory.multitask import Multitask
 from .theory.multitask_states import find_states, names, tidy
 from .theory.sample_states import Sample
 
-__all__ = ["LEGEND", "rows", "theory_of"]
+__all__ = ["LEGEND", "lowest_energy_of", "rows", "theory_of"]
 
 LEGEND = ("theory: every sample's own fixed point at its shares of spins, on the branch of each chain, with its shift of\n"
           "order 1/N; errors are those of the difference. infinite: the population's fixed point on that branch, whose z has\n"
@@ -45,7 +46,6 @@ LEGEND = ("theory: every sample's own fixed point at its shares of spins, on the
 _LAW = ("n_patterns", "dilution", "protocol", "r", "n_examples", "rho", "normalize_dilution", "normalize_examples")
 _EQUILIBRIUM = ("metropolis", "glauber", "lumped", "hubbard_stratonovich")
 _SAME = 1e-6  # relative distance of overlaps below which two states are one
-_SOFT = 0.005  # anharmonicity above which the shift is not honest any more: it leaves 4 % of itself here
 
 
 def theory_of(point: dict, theories: dict[tuple, Multitask]) -> Multitask:
@@ -54,6 +54,16 @@ def theory_of(point: dict, theories: dict[tuple, Multitask]) -> Multitask:
     if key not in theories:
         theories[key] = Multitask(**_keywords(point))
     return theories[key]
+
+
+def lowest_energy_of(point: dict, theories: dict[tuple, Multitask]) -> float:
+    """A bound below all mean energies at a point: -(scale/2) times the largest eigenvalue of (1/N) sum_i y_i y_i^T, at most
+    (sqrt(p) + sqrt(Q/N))^2 for the Q rows that are stored; none for given patterns."""
+    if "patterns" in point or "fields" in point:
+        return -math.inf
+    law = theory_of(point, theories).law
+    rows = law.n_patterns * (law.n_examples or 1 if law.protocol == "unsupervised" else 1)
+    return -law.scale / 2 * (math.sqrt(1 - law.dilution) + 2 * math.sqrt(rows / point["n_spins"])) ** 2
 
 
 def _keywords(point: dict) -> dict:
@@ -188,10 +198,13 @@ class _Point:
                 mask[at] = name == branch
             chosen = next(amplitudes[at] for at, name in branches.items() if name == branch)
             softest = max(self.chains[at].anharmonicity for at in zip(*np.nonzero(mask), strict=True))
-            notes = (f"soft: anharmonicity {softest:.2g}",) if softest > _SOFT else ()
+            notes = (f"soft: anharmonicity {softest:.2g}",) if softest > SOFT else ()
             moved = sum(self.chains[at].changed for at in zip(*np.nonzero(mask), strict=True))
-            excluded = f"{moved} of {np.count_nonzero(mask)} chains changed their state" if moved else ""
-            yield from self._branch(branch, mask, chosen, excluded, notes)
+            reasons = [f"{moved} of {np.count_nonzero(mask)} chains changed their state"] if moved else []
+            refused = self.shifted and softest > LARGEST_ANHARMONICITY
+            reasons += [not_small(softest)] if refused else []
+            for row in self._branch(branch, mask, chosen, "; ".join(reasons), notes):
+                yield replace(row, theory=math.nan) if refused else row
 
     def _without_theory(self) -> Iterator[Row]:
         for name in ("m", "q", "energy"):

@@ -31,7 +31,7 @@ from .errors import NoSolution, ParameterError
 from .storage.results import Results
 from .theory.perceptron_gibbs import GibbsState, SecondGibbsState, gibbs, gibbs_second
 
-__all__ = ["LEGEND", "first_state", "lattice_margin", "of_sample", "rows", "second_state", "values_of"]
+__all__ = ["LEGEND", "first_state", "lattice_margin", "lowest_energy_of", "of_sample", "rows", "second_state", "values_of"]
 
 LEGEND = ("theory: replica-symmetric state of the infinite system at the load K/N (and at the margin of the lattice of\n"
           "stabilities); of a second task with every sample's own overlaps of reference and teachers, errors are those of the\n"
@@ -68,6 +68,11 @@ def rows(results: Results, theories: dict) -> list[Row]:
             if name in results and np.isfinite(results[name].samples[index]).any():
                 found.append(_row(results, index, name, values, infinite, samples.get(name), reason))
     return found
+
+
+def lowest_energy_of(point: dict, theories: dict) -> float:
+    """No loss is negative, but for one that is given."""
+    return -math.inf if "values" in point else 0.0
 
 
 def first_state(point: dict, **changed) -> GibbsState:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import math
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,14 @@ from scipy.stats import t
 from .statistics import with_error
 from .storage.results import Results
 
-__all__ = ["FEWEST_SAMPLES", "Comparison", "Row", "aligned", "normal_score"]
+__all__ = ["FEWEST_SAMPLES", "Comparison", "Row", "aligned", "brief", "normal_score", "possible"]
 
 FEWEST_SAMPLES = 8  # with fewer, an error bar says little
+
+
+_ROUNDING = 1e-9
+_SHARES = {"training_error", "generalization_error", "error", "error_task1", "error_task2", "abs_q", "abs_m", "qd"}
+_ENERGIES = {"energy", "energy_cv"}
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,35 @@ class Row:
     notes: tuple[str, ...] = ()
     model: str = ""
     load: float = math.nan
+
+
+def possible(row: Row, lowest_energy: float = -math.inf) -> Row:
+    """The row without values of theory that nothing can have, and why: overlaps outside [-1, 1], shares and error rates outside
+    [0, 1], energies below lowest_energy. No such number is printed, drawn or written."""
+    name = re.split(r"[\[ ]", row.observable)[0]
+    low, high = (lowest_energy, math.inf) if name in _ENERGIES else (0.0, 1.0) if name in _SHARES else (-1.0, 1.0)
+    slack = _ROUNDING * max(1.0, abs(low) if math.isfinite(low) else 1.0)
+    bad = {key: value for key in ("theory", "infinite")
+           if not (math.isnan(value := getattr(row, key)) or low - slack <= value <= high + slack)}
+    if not bad:
+        return row
+    worst = next(iter(bad.values()))
+    reason = f"theory of {row.observable} outside [{low:.4g}, {high:.4g}], {worst:.3g}: not valid here"
+    changed = dict.fromkeys(bad, math.nan) | ({"z": math.nan} if "theory" in bad else {}) | {"z_unmapped": math.nan}
+    excluded = f"{row.excluded}; {reason}" if row.excluded else reason
+    return replace(row, **changed, **({"excluded": excluded} if "theory" in bad else {"notes": (*row.notes, reason)}))
+
+
+def brief(reason: str) -> str:
+    """The kind of a reason, the same for all points it holds of: without counts, places and remedies.
+
+    "3 of 16 samples left the planted state" -> "left the planted state", "T = 0.3: the paramagnet is unstable; take ..." ->
+    "the paramagnet is unstable"."""
+    kind = re.sub(r"^\d+ of \d+ \w+ ", "", reason.split(";")[0])
+    place, _, rest = kind.partition(": ")
+    kind = rest if rest and re.search(r"\d", place) else kind
+    head, *tail = re.split(r", (?=[^,]*\d)| \(", kind, maxsplit=1)
+    return head if tail else kind
 
 
 @dataclass

@@ -21,11 +21,26 @@ from .params import DenseLaw, dilution_factor, load
 from .theory import Dense
 from .theory.base import Solution
 
-__all__ = ["annealed_energy", "free_overlap", "learning_paramagnet_energy", "load_of", "mapped_point", "paramagnet_energy",
+__all__ = ["LARGEST_ANHARMONICITY", "SOFT", "NotSmall", "anharmonicity", "annealed_energy", "free_overlap",
+           "learning_paramagnet_energy", "load_of", "lowest_energy", "mapped_point", "not_small", "paramagnet_energy",
            "retrieval_at_size", "susceptibility"]
 
+SOFT = 0.005  # anharmonicity from which terms of order 1/N leave a tenth of themselves and more: a remark
+LARGEST_ANHARMONICITY = 0.025  # beyond, what they leave grows to their own size within a factor of two: refused
 _LARGEST_REMAINDER = 0.02  # of the energy of a paramagnet, beyond the third cumulant: known to an eighth of itself
+_MOST_TOGETHER = 0.01  # of the energy of a paramagnet, from retrieving two patterns at once: the error is a few times this
+_NEGLIGIBLE = 1e-4  # of the energy: retrieval of such a weight need not be told from the paramagnet
 _LARGEST_FLUCTUATION = 5.0  # N <q^2>: 1 for free spins; nearer to a continuous glass, ln Z is not normal at usual N
+
+
+class NotSmall(NoSolution):
+    """The state exists, but what a finite size adds to it is no small correction."""
+
+
+def not_small(found: float) -> str:
+    """What is said of a state whose anharmonicity exceeds LARGEST_ANHARMONICITY."""
+    return f"anharmonicity {found:.2g} > {LARGEST_ANHARMONICITY}: terms of order 1/N are not small; take a larger N or stay " \
+           "farther from where the state ends"
 
 
 def load_of(point: dict) -> float:
@@ -48,11 +63,15 @@ def retrieval_at_size(point: dict, theory: Dense) -> tuple[Solution, dict[str, f
     """(state, values): the infinite system at the mapped point, and m, n, q and energy of the finite one.
 
     Beyond the mapping, values hold what one sample's fluctuations add at order 1/N: exact for a single pattern, without the
-    fluctuations of the noise that other patterns make. Raises NoSolution where there is no retrieval. Cost: 30 ms.
+    fluctuations of the noise that other patterns make. Raises NoSolution where there is no retrieval, and NotSmall where
+    the `anharmonicity` exceeds LARGEST_ANHARMONICITY. Cost: 30 ms.
     """
     n, p, law, equations = point["n_spins"], point["p_body"], theory.law, theory.branches.equations
     temperature, gamma, scale = mapped_point(point)
     state = theory.solve(gamma=gamma, temperature=temperature)
+    soft = anharmonicity(point, theory, state)
+    if not soft <= LARGEST_ANHARMONICITY:
+        raise NotSmall(not_small(soft))
     distinct = p == 2 or point["hamiltonian"] == "distinct"
 
     y = state.n * (1 + law.rho)  # E[u s]
@@ -97,14 +116,55 @@ def retrieval_at_size(point: dict, theory: Dense) -> tuple[Solution, dict[str, f
     return state, {"m": m, "n": y / (1 + law.rho), "q": 1 - temperature * C, "energy_cv": float(energy)}
 
 
+def anharmonicity(point: dict, theory: Dense, state: Solution | None = None) -> float:
+    """Relative size of what follows the terms of order 1/N in retrieval, inf where the state has no stiffness at all.
+
+    With y = E[u s] and G(y) = y - E[u tanh], C following y, the state is G = 0 and l = dG/dy its stiffness, zero at the end of
+    retrieval. Fluctuations of variance V of y, thermal and between samples, leave a relative
+
+        V [5 G2^2/(24 l^2) + |G3|/(8 l)] + V (P-3)(P-4)/(4 y^2) + W C(P-2,2) x/((1-x) y^2)
+
+    with the second and third derivative G2 and G3 of G. The last two terms are of y^(P-1) itself (P > 4) and of the
+    differences between examples (docs/conventions.md). state: the infinite system at the mapped point, found if not given.
+    Raises NoSolution where there is no retrieval. Cost: 10 ms.
+    """
+    n, p, law, equations = point["n_spins"], point["p_body"], theory.law, theory.branches.equations
+    temperature, gamma, _ = mapped_point(point)
+    state = theory.solve(gamma=gamma, temperature=temperature) if state is None else state
+    y, a_slope = state.n * (1 + law.rho), float(equations.amplitude_slope(state.n * (1 + law.rho)))
+    step = 1e-3 * y
+    (low, _), (stiffness, bare), (high, _) = (_stiffness(equations, y + move, state.C, gamma, temperature)
+                                              for move in (-step, 0.0, step))
+    if not stiffness > 0:
+        return math.inf
+    second, third = _derivatives(np.array([low, stiffness, high]), step)
+    answer = temperature * (1 - bare) / a_slope  # T b': thermal variance of a spin's u s
+    variance = (answer / stiffness + max(1 + law.rho - y**2 - answer, 0.0) / stiffness**2) / n
+    apart = _examples_apart(n, law, equations, state, a_slope, float(equations.field_width(state.C, gamma, temperature)))
+    power = math.comb(max(p - 3, 0), 2) / (2 * y**2)
+    return (variance * (5 * second**2 / (24 * stiffness**2) + abs(third) / (8 * stiffness) + power)
+            + apart.excess * math.comb(p - 2, 2) * apart.answer / ((1 - apart.answer) * y**2))
+
+
+def _stiffness(equations, y: float, C: float, gamma: float, temperature: float) -> tuple[float, float]:
+    """dG/dy with C following y, and with C held fixed."""
+    for _ in range(4):
+        _, r_C, *_, c_slope = (float(x) for x in equations.residual(y, C, gamma, temperature))
+        C -= r_C / c_slope
+    y_y, y_c, c_y, c_c = (float(x) for x in equations.residual(y, C, gamma, temperature)[2:])
+    return y_c * c_y / c_c - y_y, -y_y
+
+
 class _Apart(NamedTuple):
     """What the differences between the examples of the condensed pattern add at order 1/N, unsupervised: to y = E[u s], C and m
-    by the noise that they make, and to the mean square of an example's overlap over r."""
+    by the noise that they make, and to the mean square of an example's overlap over r. answer: x, the share of a difference
+    that the spins return."""
 
     y: float = 0.0
     C: float = 0.0
     m: float = 0.0
     excess: float = 0.0
+    answer: float = 0.0
 
 
 def _examples_apart(n: int, law: DenseLaw, equations, state: Solution, a_slope: float, width: float) -> _Apart:
@@ -127,7 +187,7 @@ def _examples_apart(n: int, law: DenseLaw, equations, state: Solution, a_slope: 
     variance = (law.n_examples - 1) / n * (law.rho * a_slope) ** 2 * frozen
     excess = (law.n_examples - 1) / n * law.rho * (temperature * float(here.C) / (1 - answer) + frozen - 1)
     m_slope = float(wider.m - here.m) / step
-    return _Apart(variance * float(here.slope) / 2, variance * float(here.curvature) / 2, variance * m_slope, excess)
+    return _Apart(variance * float(here.slope) / 2, variance * float(here.curvature) / 2, variance * m_slope, excess, answer)
 
 
 def _derivatives(values: np.ndarray, step: float) -> tuple[float, float]:
@@ -162,13 +222,45 @@ def annealed_energy(n_spins: int, n_patterns: int, p_body: int, temperature: flo
     return n_patterns * float(np.sum(f * np.exp(exponent - logsumexp(exponent)))) / n_spins
 
 
-def paramagnet_energy(n_spins: int, n_patterns: int, p_body: int, temperature: float, hamiltonian: str = "distinct") -> float:
-    """Energy per spin in the paramagnet at finite N and K: the annealed one plus (1/2N) d/dbeta Var(ln Z), with the
-    variance from the exact two-replica sum. For distinct P >= 3 that is below 1e-5 and left out.
+def _unretrieved_energy(n: int, n_patterns: int, p: int, temperature: float, hamiltonian: str = "distinct") -> float:
+    """The annealed energy of configurations whose overlap x with every pattern lies below the barrier towards retrieval, the
+    least probable x between: beyond it E[Z] counts states that retrieve a pattern of rare samples, which win every average.
 
-    Raises NoSolution where overlaps are too large for it. Cost: O(N^2) for P = 2, O(N^3)/10 s at N = 1000 for naive P.
+    Raises NotSmall where patterns sit on the barrier, or where overlaps beyond N/sqrt(2) count: E[Z] takes patterns for
+    independent, but no configuration has two such overlaps with patterns that are nearly orthogonal."""
+    x = np.arange(-n, n + 1, 2, dtype=float)
+    f = _potential(x, n, p, hamiltonian)
+    exponent = _log_binomial(n) - f / temperature
+    inner = np.flatnonzero(np.abs(x) <= n / 2)
+    top = int(inner[np.argmax(exponent[inner])])
+    rises = np.diff(exponent) > 0  # from one x to the next
+    right = next((i for i in range(top, n) if rises[i]), n)
+    left = next((i for i in range(top, 0, -1) if not rises[i - 1]), 0)
+    every = f * np.exp(exponent - logsumexp(exponent))
+    if abs(every[:left].sum() + every[right + 1:].sum()) < _NEGLIGIBLE * abs(every.sum()):
+        left, right = 0, n
+    kept = slice(left, right + 1)
+    weights = np.exp(exponent[kept] - logsumexp(exponent[kept]))
+    terms = f[kept] * weights
+    total = float(terms.sum())
+    barrier = max(abs(terms[0]) if left > 0 else 0.0, abs(terms[-1]) if right < n else 0.0)
+    near = np.abs(x[kept]) > n / math.sqrt(2)
+    together = n_patterns * float(weights[near].sum()) * abs(float(terms[near].sum()))
+    if n / 2 * barrier > _LARGEST_REMAINDER * abs(total) or together > _MOST_TOGETHER * abs(total):
+        raise NotSmall(f"N = {n}, T = {temperature:.3g}: too small and cold for a paramagnet that retrieves nothing; take a "
+                       "larger N or a higher temperature")
+    return n_patterns * total / n
+
+
+def paramagnet_energy(n_spins: int, n_patterns: int, p_body: int, temperature: float, hamiltonian: str = "distinct") -> float:
+    """Energy per spin in the paramagnet at finite N and K: the annealed one of configurations that retrieve nothing, plus
+    (1/2N) d/dbeta Var(ln Z), with the variance from the exact two-replica sum. For distinct P >= 3 that is below 1e-5 and left
+    out.
+
+    Raises NoSolution where overlaps are too large for it, and NotSmall where nothing separates the paramagnet from retrieval.
+    Cost: O(N^2) for P = 2, O(N^3)/10 s at N = 1000 for naive P.
     """
-    energy = annealed_energy(n_spins, n_patterns, p_body, temperature, hamiltonian)
+    energy = _unretrieved_energy(n_spins, n_patterns, p_body, temperature, hamiltonian)
     if p_body > 2 and hamiltonian == "distinct":
         return energy
     beta = 1 / temperature
@@ -195,7 +287,7 @@ def learning_paramagnet_energy(point: dict, theory: Dense) -> float:
         return infinite + (log_chi[1] - log_chi[0]) / (8 * step * n)
     if point["hamiltonian"] == "naive":
         raise NoSolution("the paramagnet of naive indices has no energy at finite N for noisy datasets; use distinct indices")
-    stored = annealed_energy(n, k, p, temperature)
+    stored = _unretrieved_energy(n, k, p, temperature)
     if point["protocol"] == "supervised":
         return stored
     weight = math.factorial(p) / (2 * float(n) ** (p - 1))
@@ -225,6 +317,24 @@ def _alike(law: DenseLaw, edges: dict[tuple[int, int], int]) -> float:
             apart = sum(many for (i, j), many in edges.items() if labels[i] != labels[j])
             total += math.perm(law.n_examples, blocks) * law.r ** (2 * apart)
     return total / law.n_examples**size
+
+
+def lowest_energy(point: dict, theory: Dense) -> float:
+    """A bound below all mean energies per spin, which no state of theory may fall short of.
+
+    P >= 3: the signal where all spins, or those of one example, are aligned, and noise of variance N (gamma/2) g(1) no lower
+    than 2^N independent levels, sqrt(gamma g(1) ln 2). P = 2: half the largest eigenvalue of the couplings,
+    (1 + sqrt(alpha))^2, and of those between the examples of a pattern. Twice the noise is allowed for small N.
+    """
+    law, gamma = theory.law, load_of(point)
+    apart = law.n_examples is not None and law.protocol == "unsupervised"
+    if law.p_body == 2:
+        if law.protocol == "unsupervised" and not apart:
+            return -math.inf
+        modes = [(1.0, gamma)] + ([(law.rho / (1 + law.rho), gamma * (law.n_examples - 1))] if apart else [])
+        return -sum(size * (1 + 2 * math.sqrt(load)) ** 2 for size, load in modes) / 2
+    signal = law.signal / law.r**law.p_body if apart else law.signal * (1 + law.rho) ** (law.p_body / 2)
+    return -signal / 2 - 2 * math.sqrt(gamma * float(theory.branches.equations.noise.g(1.0)) * math.log(2))
 
 
 def susceptibility(point: dict, theory: Dense) -> float:

@@ -25,10 +25,10 @@ from matplotlib.figure import Figure
 
 from . import models
 from .errors import DataError
+from .looks import COLORS, house_style
 from .models.base import Instance
 from .models.classes import Classes
 from .params import check_integer, check_real
-from .pictures import COLORS, house_style
 from .sampling.chain import chain_class
 from .sampling.starts import entries_of_state
 from .storage.observable import Table

@@ -5,28 +5,21 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
-from importlib import resources
 
 import numpy as np
-from matplotlib import style
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from .errors import NoSolution
 from .finite_size import load_of
+from .looks import colors, house_style, legend_below
 from .storage.results import Results
 from .theory import Dense
 
-__all__ = ["COLORS", "house_style", "image_figure", "learning_figure", "restoration_figure"]
+__all__ = ["image_figure", "learning_figure", "restoration_figure"]
 
-COLORS = ("#1f4e79", "#c8553d", "#3a7d44", "#8d5a97", "#d99a2b", "#5c6b73")
 _LINES = {"storage": ":", "supervised": "-", "unsupervised": "--"}
 _MARKS = {"storage": "^", "supervised": "o", "unsupervised": "s"}
-
-
-def house_style():
-    """The project's matplotlib style, as a context."""
-    return style.context(str(resources.files("hebb") / "hebb.mplstyle"))
 
 
 def image_figure(results: Results) -> Figure:
@@ -103,14 +96,14 @@ def _curve(place: _Place, shown: list[_Place]) -> tuple:
 
 def _draw_learning(ax, here: list[_Place], shown: list[_Place], name: str) -> None:
     curves = list(dict.fromkeys(_curve(place, shown) for place in shown))
-    colors = dict(zip(dict.fromkeys(curve[1:] for curve in curves), itertools.cycle(COLORS)))
+    tones = colors(curve[1:] for curve in curves)
     axis = _abscissa(shown)
     for curve in curves:
         protocol, remedy, *other = curve
         places = sorted((p for p in here if _curve(p, shown) == curve), key=lambda p: p.point.get(axis) or 0)
         label = ", ".join([protocol, "no remedy" if remedy == "none" else remedy, *(f"{k} = {v}" for k, v in other)])
         estimates = [p.results[name].estimate(p.index) for p in places]
-        look = {"color": colors[curve[1:]], "linestyle": _LINES[protocol], "label": label}
+        look = {"color": tones[curve[1:]], "linestyle": _LINES[protocol], "label": label}
         if places and axis not in places[0].point:  # the archetypes themselves are stored
             ax.axhline(estimates[0].mean, **look)
         elif places:
@@ -191,14 +184,14 @@ def restoration_figure(results: Results) -> Figure:
         figure = Figure(figsize=(11, 4.6), layout="constrained")
         left, right = figure.subfigures(1, 2, width_ratios=(1, 1.15))
         ax = left.subplots()
-        for number, (p, temperature) in enumerate(itertools.product(orders, temperatures)):
+        for (p, temperature), color in colors(itertools.product(orders, temperatures)).items():
             chosen = [i for i, point in enumerate(results.points)
                       if (point["p_body"], point["temperature"]) == (p, temperature)]
             k = [results.points[i]["n_patterns"] for i in chosen]
             name = f"P = {p}" + (f", T = {temperature:g}" if len(temperatures) > 1 else "")
             estimates = [results["m"].estimate(i) for i in chosen]
             ax.errorbar(k, [e.mean for e in estimates], [e.raw_error for e in estimates], fmt="o-",
-                        color=COLORS[number % len(COLORS)], label=name)
+                        color=color, label=name)
         corruption = results.job["sampling"].get("corruption")
         if corruption is not None:
             ax.axhline(1 - 2 * corruption, color="0.5", linestyle="--", linewidth=1, label=f"start ({corruption:.0%} flipped)")
@@ -209,7 +202,7 @@ def restoration_figure(results: Results) -> Figure:
         ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         ax.xaxis.set_minor_locator(NullLocator())
         ax.xaxis.set_major_formatter("{x:g}")
-        ax.legend()
+        legend_below(ax)
         images = results.points[0].get("patterns", "patterns")
         ax.set_title(f"restoring {images if isinstance(images, str) else 'patterns'} (N = {results.points[0]['n_spins']})")
         _draw_examples(right, results, orders)

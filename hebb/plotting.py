@@ -5,7 +5,6 @@ Everything is drawn on plain matplotlib figures, without a window system and wit
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import Counter
 from collections.abc import Callable
@@ -15,11 +14,24 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from .compare_dense import law_of, theory_of
-from .comparison import Comparison, Row
+from .comparison import Comparison, Row, brief
 from .errors import NoSolution
 from .finite_size import load_of, retrieval_at_size
+from .looks import (
+    colors,
+    crosses,
+    draw_point,
+    draw_z,
+    house_style,
+    key_of_colors,
+    key_of_crosses,
+    key_of_sizes,
+    legend_below,
+    load_symbol,
+    marks_of_sizes,
+)
 from .params import load
-from .pictures import COLORS, house_style, image_figure
+from .pictures import image_figure
 from .plotting_multitask import multitask_figure
 from .plotting_perceptron import gibbs_figure
 from .plotting_variational import variational_figure
@@ -28,7 +40,6 @@ __all__ = ["comparison_figure"]
 
 _FAMILIES = {"multitask": multitask_figure, "perceptron": gibbs_figure, "second_task": gibbs_figure,
              "variational_perceptron": variational_figure}
-_CLIPPED_Z = 8.0
 _TITLES = {"m": "overlap $m$", "energy": "energy per spin"}
 
 
@@ -49,20 +60,25 @@ def comparison_figure(comparison: Comparison) -> Figure:
         groups.setdefault(tuple(row.point[name] for name in ("p_body", "hamiltonian", "protocol")), []).append(row)
     with house_style():
         if len(groups) == 1:
-            figure = Figure(figsize=(14, 4.3), layout="constrained")
+            figure = Figure(figsize=(14, 5.4), layout="constrained")
             axes = figure.subplots(1, 3, squeeze=False).T
         else:
-            figure = Figure(figsize=(1.2 + 4.3 * len(groups), 9.6), layout="constrained")
+            figure = Figure(figsize=(1.2 + 4.3 * len(groups), 12.5), layout="constrained")
             axes = figure.subplots(3, len(groups), squeeze=False, height_ratios=(3, 2, 3.2))
             for ax in axes[0, 1:]:
                 ax.sharey(axes[0, 0])
+        kinds = crosses(comparison.rows)
         for column, ((p, hamiltonian, protocol), rows) in enumerate(groups.items()):
             name = f"P = {p}, {hamiltonian} indices" if p > 2 else "P = 2 (Hopfield)"
             axes[0, column].set_title(name if protocol == "storage" else f"{name}, {protocol}")
-            _draw_curves(axes[0, column], theories, rows)
-            _draw_z(axes[1, column], rows)
+            _draw_curves(axes[0, column], theories, rows, kinds)
+            sweep = _sweep(rows)
+            draw_z(axes[1, column], rows, sweep.x, r"$z$ = (simulation $-$ theory)/error")
+            axes[1, column].set_xlabel(sweep.label)
+            axes[1, column].locator_params(axis="x", nbins=6)
+            legend_below(axes[1, column])
             usual = Counter(law_of(row.point) for row in rows).most_common(1)[0][0]
-            _draw_diagram(axes[2, column], theories[usual], [row for row in rows if law_of(row.point) == usual])
+            _draw_diagram(axes[2, column], theories[usual], [row for row in rows if law_of(row.point) == usual], kinds)
         figure.suptitle(f"{comparison.results.job['name']}: replica theory (lines) and Monte Carlo (points)")
         return figure
 
@@ -90,7 +106,7 @@ def _sweep(rows: list[Row]) -> _Sweep:
     """The load if it varies, else the dataset, else the size (at one temperature), else the temperature."""
     loads = [_gamma(row) for row in rows]
     varies = {name for name in (*_SYMBOLS, "n_spins") if len({row.point.get(name) for row in rows}) > 1}
-    symbol = r"$\gamma$" if rows[0].point["p_body"] > 2 else r"$\alpha$"
+    symbol = load_symbol(rows[0].point["p_body"])
     name = "temperature"
     if max(loads) > 1.03 * min(loads):
         name = "load"
@@ -110,39 +126,41 @@ def _sweep(rows: list[Row]) -> _Sweep:
     return _Sweep(name, _LABELS.get(name, f"load {symbol}"), values.get(name, lambda row: row.point[name]), curve)
 
 
-def _draw_curves(ax, theories, rows: list[Row]) -> None:
+def _draw_curves(ax, theories, rows: list[Row], kinds: dict[str, str]) -> None:
     retrieval = any(row.branch == "retrieval" for row in rows)
     name = "m" if retrieval or not any(row.observable == "energy" for row in rows) else "energy"
     rows = [row for row in rows if row.observable == name]
     sweep = _sweep(rows)
-    sizes = sorted({row.point["n_spins"] for row in rows})
-    markers = dict(zip(sizes, itertools.cycle("osD^v<>p*h")))
-    for number, curve in enumerate(dict.fromkeys(sweep.curve(row) for row in rows)):
-        color = COLORS[number % len(COLORS)]
+    sizes, tones = marks_of_sizes(rows), colors(sweep.curve(row) for row in rows)
+    for curve, color in tones.items():
         here = [row for row in rows if sweep.curve(row) == curve]
-        if retrieval:
+        if any(row.branch == "retrieval" for row in here):
             _theory_lines(ax, theories, here, sweep, color)
         for row in here:
-            lost = bool(row.excluded) and row.branch == "retrieval"
-            ax.errorbar(sweep.x(row), row.mean, row.error if math.isfinite(row.error) else None, color=color, zorder=3,
-                        fmt="x" if lost else markers[row.point["n_spins"]])
+            cross = kinds[brief(row.excluded)] if row.excluded else None
+            draw_point(ax, sweep.x(row), row.mean, row.error, color, sizes[row.point["n_spins"]], cross)
             if math.isfinite(row.theory):
                 ax.plot(sweep.x(row), row.theory, "_", color="black", markersize=9, zorder=4)
-        ax.plot([], [], color=color, label=curve)
-    for n, mark in markers.items():
-        ax.plot([], [], mark, color="0.5", label=f"N = {n}")
-    ax.plot([], [], "_", color="black", markersize=9, label="theory at this N")
-    if any(row.excluded and row.branch == "retrieval" for row in rows):
-        ax.plot([], [], "x", color="0.5", label="left the planted state")
+    drawn = {line.get_linestyle() for line in ax.get_lines() if len(line.get_xdata()) > 1}
+    key_of_colors(ax, tones)
+    key_of_sizes(ax, sizes)
+    if any(math.isfinite(row.theory) for row in rows):
+        ax.plot([], [], "_", color="black", markersize=9, label="theory at the N of the point")
+    if "-" in drawn:
+        ax.plot([], [], "-", color="0.4", label=f"theory at N = {next(iter(sizes))}")
+    if ":" in drawn:
+        ax.plot([], [], ":", color="0.4", linewidth=1.0, label="infinite system")
+    key_of_crosses(ax, kinds, rows)
     ax.set(xlabel=sweep.label, ylabel=_TITLES[name])
-    ax.legend(loc="best", ncols=2)
+    legend_below(ax)
 
 
 def _theory_lines(ax, theories, rows: list[Row], sweep: _Sweep, color: str) -> None:
     """m along the sweep: dotted for the infinite system, solid at the size of the points where they share one."""
     last = max(rows, key=sweep.x)
     if sweep.name == "size":
-        ax.plot(0, last.infinite, "*", color=color, markersize=10, label="infinite system", clip_on=False)
+        if math.isfinite(last.infinite):
+            ax.plot(0, last.infinite, "*", color=color, markersize=10, label="infinite system", clip_on=False)
         return
     low, high = min(sweep.x(row) for row in rows), sweep.x(last)
     grid = np.linspace(0.8 * low, min(1.1 * high, 1.0) if sweep.name == "r" else 1.1 * high, 20)
@@ -169,36 +187,28 @@ def _overlap(theories, point: dict, gamma: float | None = None) -> float:
         return math.nan
 
 
-def _draw_z(ax, rows: list[Row]) -> None:
-    compared = [row for row in rows if math.isfinite(row.z)]
-    if not compared:
-        ax.text(0.5, 0.5, "nothing to compare", ha="center", transform=ax.transAxes)
-        return
-    sweep = _sweep(rows)
-    ax.axhspan(-2, 2, color="0.9", zorder=0)
-    for number, name in enumerate(dict.fromkeys(row.observable for row in rows)):
-        here = [row for row in compared if row.observable == name]
-        if not here:
-            continue
-        x = [sweep.x(row) for row in here]
-        raw = np.clip([row.z_unmapped for row in here], -_CLIPPED_Z, _CLIPPED_Z)
-        ax.plot(x, raw, "o", markerfacecolor="none", markeredgecolor=COLORS[number % len(COLORS)], alpha=0.45, markersize=4)
-        rms = math.sqrt(np.mean([row.z**2 for row in here]))
-        ax.plot(x, np.clip([row.z for row in here], -_CLIPPED_Z, _CLIPPED_Z), "o", color=COLORS[number % len(COLORS)],
-                label=f"{name}: rms {rms:.2f}")
-    ax.plot([], [], "o", markerfacecolor="none", markeredgecolor="0.5",
-            label=f"infinite-size theory (clipped at {_CLIPPED_Z:g})")
-    ax.locator_params(axis="x", nbins=6)
-    ax.set(xlabel=sweep.label, ylabel=r"$z$ = (simulation $-$ theory)/error", ylim=(-_CLIPPED_Z - 0.5, _CLIPPED_Z + 0.5))
-    ax.legend(loc="best", ncols=2)
-
-
-def _draw_diagram(ax, theory, rows: list[Row]) -> None:
-    """The infinite system's phase diagram and where the points lie in it."""
-    points = {(_gamma(row), row.point["temperature"]): row for row in rows}
+def _draw_diagram(ax, theory, rows: list[Row], kinds: dict[str, str]) -> None:
+    """The infinite system's phase diagram and where the points lie in it: hollow and crossed where nothing was compared."""
+    points: dict[tuple[float, float], list[Row]] = {}
+    for row in rows:
+        points.setdefault((_gamma(row), row.point["temperature"]), []).append(row)
     highest = 1.15 * max(max(t for _, t in points), 1.0)
     widest = 1.15 * max(*(g for g, _ in points), *theory.branches.spinodal_line.gamma)
     theory.phase_diagram(gamma=np.linspace(0, widest, 80), temperature=np.linspace(0, highest, 80)).plot(ax)
-    for (gamma, temperature), row in points.items():
-        lost = bool(row.excluded) and row.branch == "retrieval"
-        ax.plot(gamma, temperature, "x" if lost else "o", color="black", markerfacecolor="white", markersize=4.5, zorder=5)
+    phases, sizes = ax.get_legend().legend_handles, marks_of_sizes(rows)
+    shown = [next((row for row in here if not row.excluded), here[0]) for here in points.values()]
+    for row in shown:
+        cross = kinds[brief(row.excluded)] if row.excluded else None
+        draw_point(ax, _gamma(row), row.point["temperature"], math.nan, "black", sizes[row.point["n_spins"]], cross, 3.5)
+    if not all(row.excluded for row in shown):
+        ax.plot([], [], "o", color="black", markersize=3.5, label="compared")
+    key_of_crosses(ax, kinds, shown)
+    key_of_sizes(ax, sizes)
+    ax.set_xlabel(f"load {load_symbol(theory.law.p_body)}")
+    ax.set_ylabel("temperature $T$")
+    legend_below(ax, [*phases, *ax.get_legend_handles_labels()[0][-_entries(ax):]], ncols=3)
+
+
+def _entries(ax) -> int:
+    """Entries of the legend that no phase diagram made."""
+    return sum(len(line.get_xdata()) == 0 for line in ax.get_lines())

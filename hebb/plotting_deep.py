@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from .compare_deep import stage_ends
+from .looks import colors, house_style
 from .models.networks import METHODS
-from .pictures import COLORS, house_style
 from .storage.results import Results
 
 __all__ = ["learning_curves"]

@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from .compare_multitask import theory_of
-from .comparison import Comparison, Row
-from .pictures import COLORS, house_style
+from .comparison import Comparison, Row, brief
+from .looks import (
+    colors,
+    crosses,
+    draw_point,
+    draw_z,
+    house_style,
+    key_of_colors,
+    key_of_crosses,
+    key_of_marks,
+    key_of_sizes,
+    legend_below,
+    marks,
+    marks_of_sizes,
+)
 from .theory.multitask_phases import MultitaskDiagram
 from .theory.multitask_states import find_states, names, tidy
 
 __all__ = ["multitask_figure"]
 
-_CLIPPED_Z = 8.0
 _MOST_PATTERNS = 4
 _GRID = 30
 _LABELS = {"n_examples": "examples per pattern $M$", "r": "quality of examples $r$", "rho": r"dataset entropy $\rho$",
            "dilution": "dilution $d$", "temperature": "temperature $T$", "n_spins": "$N$"}
 _SYMBOLS = {"n_examples": "M", "r": "r", "rho": r"$\rho$", "dilution": "d", "temperature": "T", "n_spins": "N"}
 _WHOLE = ("n_examples", "n_spins")
-_MARKS = "osD^v<>p*h"
 
 
 def multitask_figure(comparison: Comparison) -> Figure:
@@ -36,18 +46,21 @@ def multitask_figure(comparison: Comparison) -> Figure:
     with house_style():
         diagrams = any(_has_diagram(rows) for rows in groups.values())
         heights = (3, 2, 3.2) if diagrams else (3, 2)
-        figure = Figure(figsize=(1.2 + 4.3 * max(2, len(groups)), 1.4 * sum(heights)), layout="constrained")
+        kinds, wide = crosses(comparison.rows), max(len(groups), 2 if diagrams else 1.3)
+        figure = Figure(figsize=(1.2 + 4.3 * wide, 1.4 * sum(heights) + 1.3 * len(heights)), layout="constrained")
         axes = figure.subplots(len(heights), len(groups), squeeze=False, height_ratios=heights)
         for column, ((k, protocol), rows) in zip(axes.T, groups.items(), strict=True):
             column[0].set_title(f"K = {k}" + ("" if protocol == "storage" else f", {protocol}"))
             sweep = _sweep(rows)
-            _draw_overlaps(column[0], dict(comparison.theories), rows, sweep)
-            _draw_z(column[1], rows, sweep)
+            _draw_overlaps(column[0], dict(comparison.theories), rows, sweep, kinds)
+            draw_z(column[1], rows, lambda row, sweep=sweep: row.point[sweep])
             for ax in column[:2]:
                 _scale(ax, [row.point[sweep] for row in rows], sweep)
+            column[0].set_xlabel(_LABELS[sweep])
             column[1].set(xlabel=_LABELS[sweep], xlim=column[0].get_xlim())
+            legend_below(column[1])
             if _has_diagram(rows):
-                _draw_diagram(column[2], theory_of(rows[0].point, {}).law, rows)
+                _draw_diagram(column[2], theory_of(rows[0].point, {}).law, rows, kinds)
             elif diagrams:
                 column[2].set_axis_off()
         axes[0, 0].set_ylabel("overlaps $m$")
@@ -61,16 +74,26 @@ def _has_diagram(rows: list[Row]) -> bool:
     return rows[0].point["protocol"] == "storage" and rows[0].point["n_patterns"] <= _MOST_PATTERNS
 
 
-def _draw_diagram(ax, law, rows: list[Row]) -> None:
-    """The infinite system's phase diagram and where the points lie in it."""
+def _draw_diagram(ax, law, rows: list[Row], kinds: dict[str, str]) -> None:
+    """The infinite system's phase diagram and where the points lie in it: hollow and crossed where nothing was compared."""
     temperatures = [row.point["temperature"] for row in rows]
     highest = 1.15 * max(*temperatures, 1.0 if law.normalize_dilution else law.scale)
     axes = np.linspace(0.01, 0.99, _GRID), np.linspace(0.01 * highest, highest, _GRID)
     MultitaskDiagram.compute(law, *axes).plot(ax)
-    handles = ax.get_legend().legend_handles
-    ax.legend(handles=handles, fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3)
-    for place in {(row.point["dilution"], row.point["temperature"]) for row in rows}:
-        ax.plot(*place, "o", color="black", markerfacecolor="white", markersize=4.5, zorder=5)
+    phases, known, sizes = ax.get_legend().legend_handles, len(ax.get_lines()), marks_of_sizes(rows)
+    places: dict[tuple, list[Row]] = {}
+    for row in rows:
+        places.setdefault(tuple(row.point[name] for name in ("dilution", "temperature", "n_spins")), []).append(row)
+    shown = [next((row for row in here if not row.excluded), here[0]) for here in places.values()]
+    for row in shown:
+        cross = kinds[brief(row.excluded)] if row.excluded else None
+        draw_point(ax, row.point["dilution"], row.point["temperature"], math.nan, "black", sizes[row.point["n_spins"]], cross, 3.5)
+    if not all(row.excluded for row in shown):
+        ax.plot([], [], "o", color="black", markersize=3.5, label="compared")
+    key_of_crosses(ax, kinds, shown)
+    key_of_sizes(ax, sizes)
+    ax.set(xlabel=_LABELS["dilution"], ylabel=_LABELS["temperature"])
+    legend_below(ax, [*phases, *(line for line in ax.get_lines()[known:] if len(line.get_xdata()) == 0)], ncols=3)
 
 
 def _sweep(rows: list[Row]) -> str:
@@ -96,27 +119,28 @@ def _curves(rows: list[Row], sweep: str) -> dict[str, list[Row]]:
     return found
 
 
-def _draw_overlaps(ax, theories: dict, rows: list[Row], sweep: str) -> None:
+def _draw_overlaps(ax, theories: dict, rows: list[Row], sweep: str, kinds: dict[str, str]) -> None:
     rows = [row for row in rows if row.observable.startswith("m[")]
-    marks = dict(zip(dict.fromkeys(row.branch for row in rows), itertools.cycle(_MARKS)))
-    for color, (label, here) in zip(itertools.cycle(COLORS), _curves(rows, sweep).items()):
+    shapes, curves = marks(row.branch for row in rows), _curves(rows, sweep)
+    tones = colors(curves)
+    for label, here in curves.items():
         for branch in dict.fromkeys(row.branch for row in here):
             if branch:
-                _theory_lines(ax, theories, [row for row in here if row.branch == branch], _grid(here, sweep), sweep, color)
+                _theory_lines(ax, theories, [row for row in here if row.branch == branch], _grid(here, sweep), sweep, tones[label])
         for row in here:
-            ax.errorbar(row.point[sweep], row.mean, row.error if math.isfinite(row.error) else None, color=color, zorder=3,
-                        fmt="x" if row.excluded else marks[row.branch])
+            cross = kinds[brief(row.excluded)] if row.excluded else None
+            draw_point(ax, row.point[sweep], row.mean, row.error, tones[label], shapes[row.branch], cross)
             if math.isfinite(row.theory):
                 ax.plot(row.point[sweep], row.theory, "_", color="black", markersize=9, zorder=4)
-        if label:
-            ax.plot([], [], color=color, label=label)
-    for branch, mark in marks.items():
-        if branch:
-            ax.plot([], [], mark, color="0.5", label=branch)
-    ax.plot([], [], "_", color="black", markersize=9, label="theory of the samples")
-    if any(row.excluded for row in rows):
-        ax.plot([], [], "x", color="0.5", label="no z: see the table")
-    ax.legend(loc="best", ncols=2)
+    lines = any(len(line.get_xdata()) > 1 for line in ax.get_lines())
+    key_of_colors(ax, tones)
+    key_of_marks(ax, {branch or "branch unknown": mark for branch, mark in shapes.items()})
+    if any(math.isfinite(row.theory) for row in rows):
+        ax.plot([], [], "_", color="black", markersize=9, label="theory of the samples")
+    if lines:
+        ax.plot([], [], "-", color="0.4", linewidth=1.2, label="infinite system, on the branch")
+    key_of_crosses(ax, kinds, rows)
+    legend_below(ax)
 
 
 def _grid(rows: list[Row], sweep: str) -> np.ndarray:
@@ -132,6 +156,9 @@ def _theory_lines(ax, theories: dict, rows: list[Row], grid: np.ndarray, sweep: 
     known: dict[float, list[float]] = {}
     for row in rows:
         known.setdefault(row.point[sweep], []).append(row.infinite)
+    known = {place: start for place, start in known.items() if np.isfinite(start).all()}
+    if not known:
+        return
     curves = np.full((len(grid), rows[0].point["n_patterns"]), math.nan)
     for curve, x in zip(curves, grid, strict=True):
         point = rows[0].point | {sweep: int(x) if sweep in _WHOLE else float(x)}
@@ -141,18 +168,3 @@ def _theory_lines(ax, theories: dict, rows: list[Row], grid: np.ndarray, sweep: 
         if names(found.g) == rows[0].branch and found.hessian > 0:
             curve[:] = theory.columns.archetype(tidy(found.g), reduced)
     ax.plot(grid, curves, "-", color=color, alpha=0.8, linewidth=1.2)
-
-
-def _draw_z(ax, rows: list[Row], sweep: str) -> None:
-    ax.axhspan(-2, 2, color="0.9", zorder=0)
-    for color, name in zip(itertools.cycle(COLORS), dict.fromkeys(row.observable.split("[")[0] for row in rows)):
-        here = [row for row in rows if row.observable.split("[")[0] == name and math.isfinite(row.z)]
-        if here:
-            rms = math.sqrt(np.mean([row.z**2 for row in here]))
-            ax.plot([row.point[sweep] for row in here], np.clip([row.z for row in here], -_CLIPPED_Z, _CLIPPED_Z), "o",
-                    color=color, alpha=0.8, label=f"{name}: rms {rms:.2f}")
-    ax.set_ylim(-_CLIPPED_Z - 0.5, _CLIPPED_Z + 0.5)
-    if ax.get_legend_handles_labels()[0]:
-        ax.legend(loc="best", ncols=2)
-    else:
-        ax.text(0.5, 0.5, "nothing to compare", ha="center", transform=ax.transAxes)

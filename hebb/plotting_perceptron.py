@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from .compare_perceptron import first_state, second_state, values_of
-from .comparison import Comparison, Row
+from .comparison import Comparison, Row, brief
 from .errors import NoSolution, ParameterError
-from .pictures import COLORS, house_style
+from .looks import (
+    colors,
+    crosses,
+    draw_point,
+    draw_z,
+    house_style,
+    key_of_colors,
+    key_of_crosses,
+    key_of_sizes,
+    legend_below,
+    marks_of_sizes,
+)
 
-__all__ = ["draw_z", "gibbs_figure"]
+__all__ = ["gibbs_figure"]
 
-_CLIPPED_Z = 8.0
 _GRID = 17
-_MARKS = "osD^v<>p*h"
 _LABELS = {"alpha": r"load $\alpha = K/N$", "first_alpha": r"load of the first task $\alpha_1$",
            "temperature": "temperature $T$", "teacher_correlation": "correlation of the teachers $r_0$",
            "coupling": r"coupling $\lambda$", "n_spins": "$N$"}
@@ -40,36 +47,28 @@ def gibbs_figure(comparison: Comparison) -> Figure:
     names = [name for name in _TITLES if any(row.observable == name for row in comparison.rows)]
     heights = [2.5] * len(names) + [2.0]
     with house_style():
-        figure = Figure(figsize=(1.2 + 4.3 * max(1.2, len(groups)), sum(heights)), layout="constrained")
+        kinds = crosses(row for row in comparison.rows if row.observable in names)
+        figure = Figure(figsize=(1.2 + 4.3 * max(1.2, len(groups)), sum(heights) + 1.2), layout="constrained")
         axes = figure.subplots(len(heights), len(groups), squeeze=False, height_ratios=heights, sharex="col")
         for column, (title, rows) in zip(axes.T, groups.items(), strict=True):
             sweep = _sweep(rows)
             column[0].set_title(title)
             lines = {label: _line([row.point for row in here], sweep) for label, here in _curves(rows, sweep).items()}
+            tones, sizes = colors(lines), marks_of_sizes(rows)
             for ax, name in zip(column, names, strict=False):
-                _draw(ax, name, [row for row in rows if row.observable == name], sweep, lines)
+                _draw(ax, name, [row for row in rows if row.observable == name], sweep, lines, (tones, sizes, kinds))
                 ax.set_ylabel(_TITLES[name])
             draw_z(column[-1], rows, lambda row, sweep=sweep: _place(row.point, sweep))
+            key_of_colors(column[-1], tones, {label: label or "theory and simulation" for label in tones})
+            if len(sizes) == 1 or not any(math.isfinite(row.z) for row in rows):
+                key_of_sizes(column[-1], sizes)
+            if any(np.isfinite(curve).any() for _, values in lines.values() for curve in values.values()):
+                column[-1].plot([], [], "-", color="0.4", linewidth=1.2, label="infinite system")
+            key_of_crosses(column[-1], kinds, [row for row in rows if row.observable in names])
             column[-1].set_xlabel(_LABELS[sweep])
-            column[0].legend(loc="best", ncols=2, fontsize="small")
+            legend_below(column[-1], drop=0.28)
         figure.suptitle(f"{comparison.results.job['name']}: replica symmetry (lines) and Monte Carlo (points)")
         return figure
-
-
-def draw_z(ax, rows: list[Row], place: Callable[[Row], float]) -> None:
-    """z-scores by observable against the place of a row on the axis."""
-    ax.axhspan(-2, 2, color="0.9", zorder=0)
-    for color, name in zip(itertools.cycle(COLORS), dict.fromkeys(row.observable for row in rows)):
-        here = [row for row in rows if row.observable == name and math.isfinite(row.z)]
-        if here:
-            rms = math.sqrt(np.mean([row.z**2 for row in here]))
-            ax.plot([place(row) for row in here], np.clip([row.z for row in here], -_CLIPPED_Z, _CLIPPED_Z), "o", color=color,
-                    alpha=0.8, label=f"{name}: rms {rms:.2f}")
-    ax.set(ylim=(-_CLIPPED_Z - 0.5, _CLIPPED_Z + 0.5), ylabel="$z$")
-    if ax.get_legend_handles_labels()[0]:
-        ax.legend(loc="best", ncols=2, fontsize="small")
-    else:
-        ax.text(0.5, 0.5, "nothing to compare", ha="center", transform=ax.transAxes)
 
 
 def _place(point: dict, name: str) -> float:
@@ -123,14 +122,12 @@ def _line(points: list[dict], sweep: str) -> tuple[np.ndarray, dict[str, np.ndar
     return grid, {name: np.array([values.get(name, math.nan) for values in found]) for name in names}
 
 
-def _draw(ax, name: str, rows: list[Row], sweep: str, lines: dict) -> None:
-    curves = _curves(rows, sweep)
-    for color, mark, (label, (grid, values)) in zip(itertools.cycle(COLORS), itertools.cycle(_MARKS), lines.items()):
+def _draw(ax, name: str, rows: list[Row], sweep: str, lines: dict, looks: tuple[dict, dict, dict]) -> None:
+    """looks: colours of the curves, marks of the sizes, crosses of the reasons."""
+    curves, (tones, sizes, kinds) = _curves(rows, sweep), looks
+    for label, (grid, values) in lines.items():
         if name in values:
-            ax.plot(grid, values[name], "-", color=color, linewidth=1.2, alpha=0.8)
+            ax.plot(grid, values[name], "-", color=tones[label], linewidth=1.2, alpha=0.8)
         for row in curves.get(label, ()):
-            ax.errorbar(_place(row.point, sweep), row.mean, row.error if math.isfinite(row.error) else None, color=color,
-                        fmt="x" if row.excluded else mark, markersize=4, zorder=3)
-        ax.plot([], [], mark + "-", color=color, markersize=4, label=label or "theory and simulation")
-    if any(row.excluded for row in rows):
-        ax.plot([], [], "x", color="0.5", label="no z: see the table")
+            cross = kinds[brief(row.excluded)] if row.excluded else None
+            draw_point(ax, _place(row.point, sweep), row.mean, row.error, tones[label], sizes[row.point["n_spins"]], cross, 4)

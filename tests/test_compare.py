@@ -241,10 +241,12 @@ def test_a_wrong_load_is_seen(hopfield, four_body):
 def test_a_wrong_dataset_is_seen(supervised, unsupervised):
     """Better examples, more of them, or the other protocol."""
     for results, change in ((supervised, {"r": lambda _: 0.65}), (supervised, {"n_examples": lambda _: 10}),
-                            (supervised, {"protocol": lambda _: "unsupervised"}),
+                            (unsupervised, {"protocol": lambda _: "supervised", "r": lambda _: 0.9}),
                             (unsupervised, {"r": lambda _: 0.65})):
         wrong = compare_results(relabelled(results, **change))
         assert wrong.worst > 5, change
+    other = compare_results(relabelled(supervised, protocol=lambda _: "unsupervised"))  # where examples pull at the spins
+    assert all(row.excluded.startswith("anharmonicity") and math.isnan(row.theory) for row in other.rows)
 
 
 def test_the_mapping_matters(four_body, paramagnet):
@@ -330,7 +332,7 @@ def drawn(figure, path):
 def test_figure_of_retrieval(four_body, naive, tmp_path):
     figure = drawn(comparison_figure(compare_results(four_body)), tmp_path / "retrieval.png")
     labels = [ax.get_xlabel() for ax in figure.axes]
-    assert labels == ["temperature $T$", "temperature $T$", r"$\gamma$"] and "m" in figure.axes[0].get_ylabel()
+    assert labels == ["temperature $T$", "temperature $T$", r"load $\gamma$"] and "m" in figure.axes[0].get_ylabel()
     comparison = compare_results(naive)
     comparison.plot(tmp_path / "naive.png")
     assert (tmp_path / "naive.png").stat().st_size > 20_000

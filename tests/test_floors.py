@@ -34,6 +34,7 @@ FLOORS = {
     "compare_variational": 6,
     "comparison": 6,
     "finite_size": 6,
+    "looks": 6,
     "log_storage": 6,
     "pictures": 6,
     "plotting": 6,
