@@ -16,7 +16,6 @@ an approach to 1 as slow as 1/ln N, and K is an integer: x moves in steps of 2 l
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass
 
@@ -25,7 +24,7 @@ from matplotlib.figure import Figure
 
 from . import models
 from .errors import DataError
-from .looks import COLORS, house_style
+from .looks import colors, house_style, marks
 from .models.base import Instance
 from .models.classes import Classes
 from .params import check_integer, check_real
@@ -166,7 +165,9 @@ def log_storage_figure(points: list[Depth], larger=(10**9, 10**15)) -> Figure:
         widest = 1.05 * max(here.load for here in points)
         curves = sorted({(here.n_spins, here.dilution) for here in points})
         several = len({d for _, d in curves}) > 1
-        for (n, d), color, mark in zip(curves, itertools.cycle(COLORS), itertools.cycle("osD^v<>p")):
+        tones, shapes = colors(curves), marks(curves)
+        for n, d in curves:
+            color, mark = tones[n, d], shapes[n, d]
             here = [point for point in points if (point.n_spins, point.dilution) == (n, d)]
             loads = [point.load for point in here]
             look = dict(fmt=mark, color=color)

@@ -36,11 +36,11 @@ def house_style():
     return style.context(str(resources.files("hebb") / "hebb.mplstyle"))
 
 
-def colors(names: Iterable) -> dict:
+def colors(names: Iterable, palette: tuple[str, ...] = COLORS) -> dict:
     """name -> colour: no colour twice."""
     names = list(dict.fromkeys(names))
-    if len(names) <= len(COLORS):
-        return dict(zip(names, COLORS, strict=False))
+    if len(names) <= len(palette):
+        return dict(zip(names, palette, strict=False))
     scale = matplotlib.colormaps["viridis"](np.linspace(0.0, 0.95, len(names)))
     return dict(zip(names, map(to_hex, scale), strict=True))
 
@@ -121,8 +121,9 @@ def draw_z(ax, rows: list[Row], place: Callable[[Row], float], label: str = "$z$
         return
     sizes = marks_of_sizes(compared)
     ax.axhspan(-2, 2, color="0.9", zorder=0, label="|z| < 2")
-    for name, color in colors(_component_of(row) for row in compared).items():
-        here = [row for row in compared if _component_of(row) == name]
+    # from the other end: in one figure a colour should not be a curve here and an observable there
+    for name, color in colors((_observable_of(row) for row in compared), COLORS[::-1]).items():
+        here = [row for row in compared if _observable_of(row) == name]
         for row in here:
             x, mark = place(row), sizes[row.point["n_spins"]]
             if math.isfinite(row.z_unmapped):
@@ -140,7 +141,7 @@ def draw_z(ax, rows: list[Row], place: Callable[[Row], float], label: str = "$z$
     ax.set(ylim=(-_CLIPPED_Z - 0.5, _CLIPPED_Z + 0.5), ylabel=label)
 
 
-def _component_of(row: Row) -> str:
+def _observable_of(row: Row) -> str:
     return row.observable.split("[")[0]
 
 

@@ -7,7 +7,6 @@ from matplotlib.figure import Figure
 
 from .compare_deep import stage_ends
 from .looks import colors, house_style
-from .models.networks import METHODS
 from .storage.results import Results
 
 __all__ = ["learning_curves"]
@@ -15,7 +14,6 @@ __all__ = ["learning_curves"]
 _DASHED = ("binary", "metaplasticity")
 _NAMES = {"none": "no protection", "kl": "KL to the task before", "kl_step": "KL to the step before", "ewc": "EWC",
           "joint": "joint training", "binary": "signs, no protection", "metaplasticity": "signs, metaplasticity"}
-_TONES = dict(zip(METHODS, (COLORS[5], COLORS[0], COLORS[3], COLORS[1], "black", COLORS[4], COLORS[2]), strict=True))
 
 
 def learning_curves(results: Results) -> Figure:
@@ -26,18 +24,20 @@ def learning_curves(results: Results) -> Figure:
     with house_style():
         figure = Figure(figsize=(14, 4.6), layout="constrained")
         first, average, last = figure.subplots(1, 3, width_ratios=(1, 1, 0.9))
+        labels = [_label(results, point) for point in results.points]
+        tones = colors(labels)
         offsets = np.linspace(-0.25, 0.25, len(results.points)) if len(results.points) > 1 else [0.0]
-        for index, (point, offset) in enumerate(zip(results.points, offsets, strict=True)):
+        for index, (point, label, offset) in enumerate(zip(results.points, labels, offsets, strict=True)):
             curves = results["accuracy"].series(index)[:, :, 0, :point["n_tasks"]]
             if not len(curves):
                 continue
-            look = {"color": _TONES[point["method"]], "linestyle": "--" if point["method"] in _DASHED else "-"}
+            look = {"color": tones[label], "linestyle": "--" if point["method"] in _DASHED else "-"}
             epochs = results.sweeps
             begun = 1 + np.searchsorted(ends, epochs).clip(max=point["n_tasks"] - 1)
             if point["method"] == "joint":
                 begun[:] = point["n_tasks"]
             met = np.stack([curves[:, e, :number].mean(axis=1) for e, number in enumerate(begun)], axis=1)
-            _band(first, epochs, curves[:, :, 0], label=_label(results, point), **look)
+            _band(first, epochs, curves[:, :, 0], label=label, **look)
             _band(average, epochs, met, **look)
             tasks = 1 + np.arange(point["n_tasks"])
             last.errorbar(tasks + offset, curves[:, -1].mean(axis=0), _error(curves[:, -1]), fmt="o", markersize=4,
@@ -46,6 +46,9 @@ def learning_curves(results: Results) -> Figure:
             for end in ends[:-1]:
                 ax.axvline(end + 0.5, color="0.8", linewidth=0.8, zorder=0)
             ax.set_xlabel("epoch")
+        first.fill_between([], [], [], color="0.4", alpha=0.2, linewidth=0, label="standard error between samples")
+        if len(ends) > 1:
+            first.plot([], [], color="0.8", linewidth=0.8, label="a new task begins")
         first.set(ylabel="accuracy on the first task")
         average.set(ylabel="mean accuracy over the tasks begun")
         last.set(ylabel="accuracy at the end", xlabel="task", xticks=tasks)

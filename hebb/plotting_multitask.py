@@ -87,7 +87,8 @@ def _draw_diagram(ax, law, rows: list[Row], kinds: dict[str, str]) -> None:
     shown = [next((row for row in here if not row.excluded), here[0]) for here in places.values()]
     for row in shown:
         cross = kinds[brief(row.excluded)] if row.excluded else None
-        draw_point(ax, row.point["dilution"], row.point["temperature"], math.nan, "black", sizes[row.point["n_spins"]], cross, 3.5)
+        d, temperature, n = (row.point[name] for name in ("dilution", "temperature", "n_spins"))
+        draw_point(ax, d, temperature, math.nan, "black", sizes[n], cross, 3.5)
     if not all(row.excluded for row in shown):
         ax.plot([], [], "o", color="black", markersize=3.5, label="compared")
     key_of_crosses(ax, kinds, shown)
@@ -126,7 +127,8 @@ def _draw_overlaps(ax, theories: dict, rows: list[Row], sweep: str, kinds: dict[
     for label, here in curves.items():
         for branch in dict.fromkeys(row.branch for row in here):
             if branch:
-                _theory_lines(ax, theories, [row for row in here if row.branch == branch], _grid(here, sweep), sweep, tones[label])
+                on_branch = [row for row in here if row.branch == branch]
+                _theory_lines(ax, theories, on_branch, _grid(here, sweep), sweep, tones[label])
         for row in here:
             cross = kinds[brief(row.excluded)] if row.excluded else None
             draw_point(ax, row.point[sweep], row.mean, row.error, tones[label], shapes[row.branch], cross)
