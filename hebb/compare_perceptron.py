@@ -166,7 +166,7 @@ def _row(results: Results, index: int, name: str, values: dict, infinite: dict, 
             z_infinite = normal_score((mean - limit) / estimate.raw_error, samples)
         notes = (f"only {samples} samples",) if samples < FEWEST_SAMPLES else ()
     return Row(point, name, mean, error, theory, limit, z, z_infinite, "" if not values else "RS", excluded, notes,
-               _model_name(point))
+               _model_name(point), point["n_patterns"] / point["n_spins"])
 
 
 def _model_name(point: dict) -> str:

@@ -15,7 +15,7 @@ from scipy.stats import t
 from .statistics import with_error
 from .storage.results import Results
 
-__all__ = ["FEWEST_SAMPLES", "Comparison", "Row", "aligned", "brief", "normal_score", "possible"]
+__all__ = ["FEWEST_SAMPLES", "Comparison", "Row", "aligned", "brief", "load_name", "normal_score", "possible"]
 
 FEWEST_SAMPLES = 8  # with fewer, an error bar says little
 
@@ -31,7 +31,8 @@ class Row:
 
     theory: at this size (multitasking: of the very samples that were run), infinite: of the infinite system. error: of
     mean - theory. z: `normal_score` of (mean - theory)/error, nan where excluded says why there is none; z_unmapped: the
-    same against infinite. model: its name without size and temperature. load: gamma, nan where there is none.
+    same against infinite. model: its name without size and temperature. load: gamma (alpha for P = 2 and perceptrons), nan
+    where there is none.
     """
 
     point: dict
@@ -66,6 +67,11 @@ def possible(row: Row, lowest_energy: float = -math.inf) -> Row:
     return replace(row, **changed, **({"excluded": excluded} if "theory" in bad else {"notes": (*row.notes, reason)}))
 
 
+def load_name(point: dict) -> str:
+    """The load of a point by its name: gamma for dense networks of P >= 3, else alpha = K/N."""
+    return "gamma" if point.get("p_body", 2) > 2 else "alpha"
+
+
 def brief(reason: str) -> str:
     """The kind of a reason, the same for all points it holds of: without counts, places and remedies.
 
@@ -92,6 +98,12 @@ class Comparison:
         """The largest |z| (0 if nothing could be compared)."""
         return max((abs(row.z) for row in self.rows if math.isfinite(row.z)), default=0.0)
 
+    @property
+    def load_name(self) -> str:
+        """What the load is called here: alpha = K/N, gamma for dense networks of P >= 3, "load" where a job has both."""
+        names = {load_name(point) for point in self.results.points}
+        return names.pop() if len(names) == 1 else "load"
+
     def summary(self) -> list[dict]:
         """Per model, branch and observable (the components of m together): number of points and of z-values, rms z, mean z,
         rms z against the infinite system and the largest |difference| from it (nan where it has no such observable)."""
@@ -115,8 +127,8 @@ class Comparison:
         """The comparison as aligned text, with the summary and the finite-size trend below."""
         swept = self.results.swept
         loads = "n_patterns" in swept and all(math.isfinite(row.load) for row in self.rows)
-        body = [[*swept, *(["gamma"] if loads else []), "observable", "simulation", "theory", "z", "infinite", "difference",
-                 "remark"]]
+        body = [[*swept, *([self.load_name] if loads else []), "observable", "simulation", "theory", "z", "infinite",
+                 "difference", "remark"]]
         for row in self.rows:
             remark = row.excluded or "; ".join(row.notes)
             place = [_short(row.point.get(name)) for name in swept] + ([f"{row.load:.4g}"] if loads else [])
@@ -149,8 +161,8 @@ class Comparison:
         groups: dict[tuple, list[Row]] = {}
         for row in self.rows:
             if math.isfinite(row.z) and math.isfinite(row.infinite) and row.branch == "retrieval":
-                load_name = f"{math.log(row.load) / 0.02:.0f}"
-                groups.setdefault((row.model, load_name, row.point["temperature"], row.observable), []).append(row)
+                near = f"{math.log(row.load) / 0.02:.0f}"
+                groups.setdefault((row.model, near, row.point["temperature"], row.observable), []).append(row)
         lines = []
         for (model, _, temperature, observable), rows in groups.items():
             sizes = sorted({row.point["n_spins"] for row in rows})
@@ -163,7 +175,7 @@ class Comparison:
             covariance = np.linalg.inv(design.T @ design)
             intercept = float((covariance @ design.T @ offsets)[0])
             error, theory = float(np.sqrt(covariance[0, 0])), rows[-1].infinite
-            point = f"{model} gamma={rows[-1].load:.3g} T={temperature:g}"
+            point = f"{model} {load_name(rows[-1].point)}={rows[-1].load:.3g} T={temperature:g}"
             lines.append({"point": point, "observable": observable, "sizes": ",".join(map(str, sizes)),
                           "mean": theory + intercept, "error": error, "theory": theory, "z": intercept / error})
         return lines

@@ -204,8 +204,6 @@ def _draw_diagram(ax, theory, rows: list[Row], kinds: dict[str, str]) -> None:
         ax.plot([], [], "o", color="black", markersize=3.5, label="compared")
     key_of_crosses(ax, kinds, shown)
     key_of_sizes(ax, sizes)
-    ax.set_xlabel(f"load {load_symbol(theory.law.p_body)}")
-    ax.set_ylabel("temperature $T$")
     legend_below(ax, [*phases, *ax.get_legend_handles_labels()[0][-_entries(ax):]], ncols=3)
 
 

@@ -123,7 +123,8 @@ class PhaseDiagram:
         ax.set(xlim=limits[0], ylim=limits[1])
         aside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if len(present + drawn) > 9 else {}
         ax.legend(handles=present + drawn, fontsize="small", frameon=True, **aside)
-        ax.set(xlabel=r"$\gamma$", ylabel=r"$T$", title=f"{self.title}, {self.ansatz}")
+        load = r"load $\alpha$" if "P = 2" in self.title.split(", ") else r"load $\gamma$"
+        ax.set(xlabel=load, ylabel="temperature $T$", title=f"{self.title}, {self.ansatz}")
         return ax
 
     def to_arrays(self) -> tuple[dict[str, np.ndarray], dict]:
