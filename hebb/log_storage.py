@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 
 from . import models
 from .errors import DataError
-from .looks import colors, house_style, marks
+from .looks import colors, marks
 from .models.base import Instance
 from .models.classes import Classes
 from .params import check_integer, check_real
@@ -32,6 +32,7 @@ from .sampling.chain import chain_class
 from .sampling.starts import entries_of_state
 from .storage.observable import Table
 from .storage.results import Results
+from .style import house_style
 
 __all__ = ["Depth", "depths", "hierarchical_overlaps", "hierarchy_holds", "log_storage_figure", "log_storage_table",
            "stable_share"]

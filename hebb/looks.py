@@ -11,29 +11,21 @@ import itertools
 import math
 import textwrap
 from collections.abc import Callable, Iterable
-from importlib import resources
 
 import matplotlib
 import numpy as np
-from matplotlib import style
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, ListedColormap, to_hex
 
 from .comparison import Row, brief
+from .style import COLORS, MARKS
 
-__all__ = ["COLORS", "MARKS", "colors", "crosses", "draw_point", "draw_z", "house_style", "key_of_colors", "key_of_crosses",
-           "key_of_marks", "key_of_sizes", "legend_below", "load_symbol", "marks", "marks_of_sizes"]
+__all__ = ["colors", "crosses", "draw_point", "draw_z", "key_of_colors", "key_of_crosses", "key_of_marks", "key_of_sizes",
+           "legend_below", "load_symbol", "marks", "marks_of_sizes"]
 
-COLORS = ("#332288", "#cc6677", "#117733", "#88ccee", "#882255", "#999933", "#44aa99", "#aa4499")
-MARKS = ("o", "s", "D", "^", "v", "<", ">", "p", "h", "P", "8", "d")
 _CROSSES = ("x", "+", "1", "2", "3", "4", "|", "_")
 _CLIPPED_Z = 8.0
 _LONGEST = 46  # letters in a line of a legend
-
-
-def house_style():
-    """The project's matplotlib style, as a context."""
-    return style.context(str(resources.files("hebb") / "hebb.mplstyle"))
 
 
 def colors(names: Iterable, palette: tuple[str, ...] = COLORS) -> dict:

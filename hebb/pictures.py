@@ -12,8 +12,9 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from .errors import NoSolution
 from .finite_size import load_of
-from .looks import colors, house_style, legend_below
+from .looks import colors, legend_below
 from .storage.results import Results
+from .style import house_style
 from .theory import Dense
 
 __all__ = ["image_figure", "learning_figure", "restoration_figure"]

@@ -22,7 +22,6 @@ from .looks import (
     crosses,
     draw_point,
     draw_z,
-    house_style,
     key_of_colors,
     key_of_crosses,
     key_of_sizes,
@@ -35,6 +34,7 @@ from .pictures import image_figure
 from .plotting_multitask import multitask_figure
 from .plotting_perceptron import gibbs_figure
 from .plotting_variational import variational_figure
+from .style import house_style
 
 __all__ = ["comparison_figure"]
 

@@ -6,8 +6,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from .compare_deep import stage_ends
-from .looks import colors, house_style
+from .looks import colors
 from .storage.results import Results
+from .style import house_style
 
 __all__ = ["learning_curves"]
 

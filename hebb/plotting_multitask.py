@@ -14,7 +14,6 @@ from .looks import (
     crosses,
     draw_point,
     draw_z,
-    house_style,
     key_of_colors,
     key_of_crosses,
     key_of_marks,
@@ -23,6 +22,7 @@ from .looks import (
     marks,
     marks_of_sizes,
 )
+from .style import house_style
 from .theory.multitask_phases import MultitaskDiagram
 from .theory.multitask_states import find_states, names, tidy
 

@@ -15,13 +15,13 @@ from .looks import (
     crosses,
     draw_point,
     draw_z,
-    house_style,
     key_of_colors,
     key_of_crosses,
     key_of_sizes,
     legend_below,
     marks_of_sizes,
 )
+from .style import house_style
 
 __all__ = ["gibbs_figure"]
 

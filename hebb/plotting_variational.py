@@ -13,7 +13,6 @@ from .looks import (
     crosses,
     draw_point,
     draw_z,
-    house_style,
     key_of_colors,
     key_of_crosses,
     key_of_sizes,
@@ -21,6 +20,7 @@ from .looks import (
     marks_of_sizes,
 )
 from .storage.results import Results
+from .style import house_style
 
 __all__ = ["learning_curves", "variational_figure"]
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from hebb.comparison import Comparison, Row, brief
 from hebb.finite_size import load_of
-from hebb.looks import COLORS, colors, crosses, draw_z, legend_below, marks
+from hebb.looks import colors, crosses, draw_z, legend_below, marks
 from hebb.params import patterns_at_load
 from hebb.pictures import restoration_figure
 from hebb.plotting import comparison_figure
@@ -21,6 +21,7 @@ from hebb.plotting_deep import learning_curves as deep_curves
 from hebb.plotting_multitask import multitask_figure
 from hebb.plotting_perceptron import gibbs_figure
 from hebb.plotting_variational import variational_figure
+from hebb.style import COLORS
 from hebb.theory import Dense
 from hebb.theory.phases import PhaseDiagram
 
