@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 from conftest import ROOT, TINY, clean_environment, hebb, refused, run_hebb
+from drawn import assert_shows_diagram, saved_figures
 
 from hebb.__main__ import main
 
@@ -166,13 +167,16 @@ def test_theory_of_a_point(capsys):
     )
 
 
-def test_theory_of_a_diagram(folder, capsys):
-    from hebb.storage.results import load_arrays
+def test_theory_of_a_diagram(folder, capsys, monkeypatch):
+    from hebb.theory.phases import PhaseDiagram
 
+    figures = saved_figures(monkeypatch)
     arguments = ("theory", "dense", "--p-body", "4", "--gamma", "0.02:0.4:6", "--temperature", "0.2:0.8:5")
     code, out, _ = hebb(capsys, *arguments, "--plot", "d.png", "--save", "d.h5")
-    assert code == 0 and "spinodal" in out and (folder / "d.png").stat().st_size > 5000
-    assert load_arrays("d.h5")[0]["labels"].shape == (5, 6)
+    assert code == 0 and "spinodal" in out and (folder / "d.png").exists()
+    diagram = PhaseDiagram.load("d.h5")
+    assert diagram.labels.shape == (5, 6)
+    assert_shows_diagram(figures[0].axes[0], diagram, "gamma", r"$\gamma$")
     assert "no folder" in refused(capsys, *arguments, "--plot", "none/d.png")
 
 
@@ -194,13 +198,15 @@ def test_theory_of_multitask_states(capsys):
     assert "temperature = -0.1 is not" in refused(capsys, *point[:-1], "-0.1")
 
 
-def test_theory_of_a_multitask_diagram(folder, capsys):
+def test_theory_of_a_multitask_diagram(folder, capsys, monkeypatch):
     from hebb.theory.multitask_phases import MultitaskDiagram
 
+    figures = saved_figures(monkeypatch)
     arguments = ("theory", "multitask", "--n-patterns", "2", "--dilution", "0.1:0.9:5", "--temperature", "0:0.8:4")
     code, out, _ = hebb(capsys, *arguments, "--plot", "d.png", "--save", "d.h5")
-    assert code == 0 and "\ncontinuous pure-hierarchical: " in out and (folder / "d.png").stat().st_size > 5000
+    assert code == 0 and "\ncontinuous pure-hierarchical: " in out and (folder / "d.png").exists()
     diagram = MultitaskDiagram.load("d.h5")
+    assert_shows_diagram(figures[0].axes[0], diagram, "dilution", r"$d$")
     assert diagram.labels.shape == (4, 5) and "critical: 5 points, dilution 0.1 to 0.9" in out
     assert "no folder" in refused(capsys, *arguments, "--plot", "none/d.png")
     assert "cannot write .: it is a folder" in refused(capsys, *arguments, "--save", ".")

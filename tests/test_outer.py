@@ -6,15 +6,24 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 from conftest import ROOT, clean_environment, run_hebb
+from drawn import assert_shows_diagram, cells_of
 
 from hebb import bench
+from hebb.theory import Dense, Multitask
 
 
 def test_paper_figures(tmp_path):
     figures = runpy.run_path(str(ROOT / "paper_figures" / "dense_2212_00606.py"))
-    figure = figures["phase_diagram"](points=20)
-    figure.savefig(tmp_path / "p.png")
+    (ax,) = figures["phase_diagram"](points=12).axes
+    gamma, temperature, _ = cells_of(ax)
+    edge = Dense(p_body=4).spinodal_temperature(gamma=0.0).temperature
+    assert gamma[0] == pytest.approx(0) and temperature[-1] == pytest.approx(1.2 * edge)
+    (spinodal,) = [np.column_stack(line.get_data()) for line in ax.lines if "spinodal" in line.get_label()]
+    assert np.abs(spinodal - [0.3957202384, 0.0]).sum(axis=1).min() < 1e-6  # (load, temperature)
+    assert np.abs(spinodal - [0.0, edge]).sum(axis=1).min() < 0.03
+    assert gamma[-1] == pytest.approx(1.15 * spinodal[:, 0].max(), rel=0.01)
     drawn = figures["capacity"](orders=(2, 4)).axes[0].lines[0].get_ydata()
     np.testing.assert_allclose(drawn, [0.1379055665, 0.3957202384], atol=1e-9)
 
@@ -76,7 +85,11 @@ def test_figures_of_multitasking_networks(tmp_path):
     figures = runpy.run_path(str(ROOT / "paper_figures" / "multitask_2308_04106.py"))
     drawn = figures["phase_diagrams"](numbers=(2,), points=12)
     drawn.savefig(tmp_path / "phases.png")
-    assert drawn.axes[0].get_title() == "K = 2 stored patterns"
+    diagram = Multitask.phase_diagram(2, np.linspace(0.01, 0.97, 12), np.linspace(0, 1.08, 12), normalize_dilution=True)
+    (ax,) = drawn.axes
+    assert ax.get_title() == "K = 2 stored patterns" and ax.get_ylabel() == "$T/T_c$"
+    ax.set_ylabel("$T$")
+    assert_shows_diagram(ax, diagram, "dilution", "$d$")
 
     figure, table = figures["learning"](n_spins=4000, large=10**7, disorder=3, numbers=(9, 150), qualities=(0.15, 0.9), curve=6)
     figure.savefig(tmp_path / "learning.png")

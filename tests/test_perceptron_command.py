@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from conftest import hebb, refused
+from drawn import is_drawn, saved_figures
 
 from hebb.theory import Perceptron, PerceptronCurve, SecondTaskMap
 
@@ -30,22 +31,34 @@ def test_first_task_at_a_point(capsys):
     assert command(capsys, "--alpha", "1")[1].startswith("good: no good branch at alpha = 1")
 
 
-def test_curve(folder, capsys):
+def test_curve(folder, capsys, monkeypatch):
+    figures = saved_figures(monkeypatch)
     lines = command(capsys, "--alpha", "1.4:2:4", "--plot", "c.png", "--save", "c.h5")
     assert lines[0].startswith("poor: 3 loads, alpha 1.4 to 1.8, generalization_error 0.24")
     assert lines[1].startswith("good: 3 loads")
-    assert PerceptronCurve.load("c.h5").alpha == pytest.approx(np.linspace(1.4, 2, 4))
-    assert (folder / "c.png").stat().st_size > 5000
+    curve = PerceptronCurve.load("c.h5")
+    assert curve.alpha == pytest.approx(np.linspace(1.4, 2, 4)) and (folder / "c.png").exists()
+    (ax,) = figures[0].axes
+    assert (ax.get_xlabel(), ax.get_ylabel()) == (r"$\alpha$", r"$\epsilon_g$")
+    for row, errors in enumerate(curve.generalization_error):
+        assert is_drawn(ax, curve.alpha, errors)
+        assert is_drawn(ax, curve.alpha, np.where(curve.equilibrium == row, errors, np.nan))
 
 
-def test_second_task(folder, capsys):
+def test_second_task(folder, capsys, monkeypatch):
+    figures = saved_figures(monkeypatch)
     lines = command(capsys, "--alpha", "2", "--branch", "good", "--second-alpha", "1")
     assert lines[0].startswith("first task: q0 = 0.9782378786") and lines[1].startswith("poor: q0 = 0.6231936483")
     assert "error_task1 = 0.1504518483" in lines[1] and lines[2].startswith("good: no good branch")
     lines = command(capsys, "--alpha", "2", "--branch", "good", "--second-alpha", "0.5:1:2",
                     "--teacher-correlation", "-0.5:0:2", "--plot", "m.png", "--save", "m.h5")
     assert "kl = 1, teacher_correlation = 0, poor: 2 loads, alpha 0.5 to 1, error_task2 0.488226 to 0.468785" in lines
-    assert SecondTaskMap.load("m.h5").error_task1.shape == (1, 2, 2, 2) and (folder / "m.png").stat().st_size > 5000
+    found = SecondTaskMap.load("m.h5")
+    assert found.error_task1.shape == (1, 2, 2, 2) and (folder / "m.png").exists() and len(figures[0].axes) == 2
+    for task, ax in enumerate(figures[0].axes, 1):
+        errors = getattr(found, f"error_task{task}")
+        assert (ax.get_xlabel(), ax.get_ylabel()) == (r"$\alpha_2$", rf"$\epsilon_{task}$")
+        assert all(is_drawn(ax, found.alpha, errors[0, j, row]) for j, row in np.ndindex(2, 2))
 
 
 def test_binary_weights(capsys):
