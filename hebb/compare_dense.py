@@ -8,6 +8,12 @@ load of the integer K, energies being f_N e; with naive indices by a signal fact
 slope at q = 1 of the noise covariance at finite N. To this the fluctuations of single samples are added at order 1/N.
 The same holds for noisy datasets, whose fluctuations are larger (`finite_size.retrieval_at_size`).
 
+*Examples.* Unsupervised, where the state that treats the M examples of the pattern alike is unstable (x >= 1,
+`hebb.theory.example_response`), chains follow one example, and the state that does is compared, at the mapped point and without
+the fluctuations of one sample. Which example a planted chain follows depends on the sample: it is the one nearer to the
+archetype, so that m is larger than the theory's by O(1/sqrt N) and has no z; chains of one sample may follow different ones, so
+that q has none either. Of two examples n and energy do not tell which one was followed; of more they do, and nothing has a z.
+
 *Energy.* The raw energy of a planted run is nearly all the planted configuration's own; `energy_cv` has the same mean
 without that scatter and is compared instead.
 
@@ -21,7 +27,7 @@ that of free spins, sqrt(2/(pi N)) but for 1/4N, where 1/chi is the replicon (ov
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -50,20 +56,22 @@ _SMALLEST_SIZE = {2: 2000}  # below, what the mapping leaves exceeds a fraction 
 _FIXED = 1e-8  # change per update below which mean-field magnetisations have arrived
 _LARGEST_CHI = 1.2  # nearer to a continuous glass, <|q|> of a small system is not the Gaussian one
 _UNPREDICTED = ("m", "q", "energy", "recognised", "recognised_cue")  # shown where there is no theory
+_LARGEST_RESPONSE = 0.3  # x of examples for P > 2: the 1/N terms are tested up to 0.2, and fail at 0.5 (N = 128)
 _LARGEST_SHARE = 0.6  # of the spinodal load: beyond, the retrieval state is soft and finite-size corrections grow
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What theory says of one point. branch: "retrieval" | "paramagnet". values: observable -> number; unmapped: the same
-    from the infinite system without finite-size mapping. notes: why the point may lie outside the domain of the theory.
-    refused: why values are nan though the infinite system has a state."""
+    """What theory says of one point. branch: "retrieval" | "example" | "paramagnet". values: observable -> number; unmapped:
+    the same from the infinite system without finite-size mapping. notes: why the point may lie outside the domain of the
+    theory. refused: why values are nan though the infinite system has a state. without_z: observable -> why it has no z."""
 
     branch: str
     values: dict[str, float]
     unmapped: dict[str, float]
     notes: tuple[str, ...] = ()
     refused: str = ""
+    without_z: dict[str, str] = field(default_factory=dict)
 
 
 def rows(results: Results, theories: dict) -> list[Row]:
@@ -101,6 +109,8 @@ def _row(results: Results, index: int, name: str, prediction: Prediction | None,
                 excluded = "fixed point not reached"
         elif estimate.too_short:
             excluded = "chain too short"
+        if branch == "example":
+            excluded = _left_example(results, index, prediction) or prediction.without_z.get(name, excluded)
         if not excluded and not estimate.raw_error > 0:
             excluded = "no scatter between samples"
         if not excluded:
@@ -112,6 +122,13 @@ def _row(results: Results, index: int, name: str, prediction: Prediction | None,
     point = results.points[index]
     return Row(point, name, estimate.mean, estimate.raw_error, theory, infinite, z, z_unmapped, branch, excluded, notes,
                _model_name(point), load_of(point))
+
+
+def _left_example(results: Results, index: int, prediction: Prediction) -> str:
+    """The remark on a point of which a chain no longer follows an example: its n is below half of what theory says."""
+    n = results["n"].samples[index]
+    left = int(np.sum(np.any(n.reshape(len(n), -1) < prediction.values["n"] / 2, axis=1)))
+    return f"{left} of {results.n_disorder[index]} samples left the state that follows an example" if left else ""
 
 
 def _skewed(results: Results, index: int, m: float) -> tuple[str, ...]:
@@ -133,6 +150,9 @@ def predict(point: dict, sampling: dict, theories: dict | None = None) -> Predic
     if sampling["start"] == "planted":
         if _retrieves(point, theory):
             return _retrieval(point, theory)
+        if theory.examples.exist and mapped_point(point)[1] <= theory.examples.branch_end(mapped_point(point)[0]):
+            raise NoSolution("no retrieval here, though spins may follow one example: where the chain ends is not given by a "
+                             "saddle point alone")
         if sampling["dynamics"] == "plefka":
             raise NoSolution("fixed points of mean-field updates are compared in retrieval only")
     elif sampling["start"] != "random":
@@ -174,7 +194,50 @@ def _retrieves(point: dict, theory: Dense) -> bool:
         return False
 
 
+def _example(point: dict, theory: Dense) -> Prediction | None:
+    """The state that follows one example, where spins leave the one that treats examples alike; None where they do not."""
+    temperature, gamma, scale = mapped_point(point)
+    if theory.solve(gamma=gamma, temperature=temperature).example_response < 1:
+        return None
+    names = ("m", "n", "q", "energy")
+    state = theory.examples.solve(gamma, temperature)
+    try:
+        plain = theory.examples.solve(load_of(point), point["temperature"])
+        unmapped = {name: getattr(plain, name) for name in names}
+    except NoSolution:
+        unmapped = dict.fromkeys(names, math.nan)
+    values = {name: getattr(state, name) for name in names}
+    values["energy"] *= scale
+    why = "depends on which example the chains of a sample follow"
+    without = {name: why for name in (("m", "q") if point["n_examples"] == 2 else names)}
+    if point["p_body"] > 2 and point["hamiltonian"] == "naive":
+        without["energy"] = "no finite-size energy of naive indices in the state that follows an example"
+    notes = list(_notes(point, theory, state, theory.examples.branch_end(temperature)))
+    if state.others_response >= 1:
+        notes.append("several examples may be followed")
+    return Prediction("example", values, unmapped, tuple(notes), without_z=without)
+
+
+def _notes(point: dict, theory: Dense, state, end: float) -> tuple[str, ...]:
+    """Why a state near the planted configuration may lie outside the domain of the theory; end: the load where it ends."""
+    notes = []
+    smallest = _SMALLEST_SIZE.get(point["p_body"], 128)
+    if point["n_spins"] < smallest:
+        notes.append(f"N < {smallest}")
+    if state.gamma > _LARGEST_SHARE * end:
+        notes.append(f"beyond {_LARGEST_SHARE} of the spinodal load")
+    if state.branch == "retrieval" and 1 - state.m < 1e-3:
+        notes.append("1 - m < 0.001")
+    if not state.replicon > 0:
+        notes.append("replica symmetry broken")
+    if state.branch == "retrieval" and point["p_body"] > 2 and state.example_response > _LARGEST_RESPONSE:
+        notes.append(f"x = {state.example_response:.2f}: spins nearly follow single examples")
+    return tuple(notes)
+
+
 def _retrieval(point: dict, theory: Dense) -> Prediction:
+    if theory.examples.exist and (prediction := _example(point, theory)) is not None:
+        return prediction
     names = ("m", "q", "energy_cv") if point["protocol"] == "storage" else ("m", "n", "q", "energy_cv")
     try:
         plain = theory.solve(gamma=load_of(point), temperature=point["temperature"], branch="retrieval")
@@ -186,17 +249,9 @@ def _retrieval(point: dict, theory: Dense) -> Prediction:
         state, values = retrieval_at_size(point, theory)
     except NotSmall as error:
         return Prediction("retrieval", dict.fromkeys(names, math.nan), unmapped, (), str(error))
-    notes = [f"soft: anharmonicity {soft:.2g}"] if soft > SOFT else []
-    smallest = _SMALLEST_SIZE.get(point["p_body"], 128)
-    if point["n_spins"] < smallest:
-        notes.append(f"N < {smallest}")
-    if state.gamma > _LARGEST_SHARE * theory.spinodal(state.temperature).gamma:
-        notes.append(f"beyond {_LARGEST_SHARE} of the spinodal load")
-    if 1 - state.m < 1e-3:
-        notes.append("1 - m < 0.001")
-    if not state.stable:
-        notes.append("replica symmetry broken")
-    return Prediction("retrieval", {name: values[name] for name in names}, unmapped, tuple(notes))
+    notes = (f"soft: anharmonicity {soft:.2g}",) if soft > SOFT else ()
+    notes += _notes(point, theory, state, theory.spinodal(state.temperature).gamma)
+    return Prediction("retrieval", {name: values[name] for name in names}, unmapped, notes)
 
 
 def _paramagnet(point: dict, theory: Dense) -> Prediction:
