@@ -181,14 +181,17 @@ class Comparison:
         return lines
 
     def write_csv(self, path) -> None:
-        """One line per row, every parameter of the point included."""
+        """One line per row: keys as written that are no parameters (gamma), every parameter of the point, the row."""
         names = [name for name in dict.fromkeys(name for row in self.rows for name in row.point) if name != "measured"]
+        known, places = self.results.coordinates, {repr(point): i for i, point in enumerate(self.results.points)}
+        written = {name: values for name, values in known.written.items() if name not in names}
         with open(Path(path), "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
-            writer.writerow([*names, "observable", "simulation", "error", "theory", "z", "infinite", "z_unmapped", "branch",
-                             "remark"])
+            writer.writerow([*written, *names, "observable", "simulation", "error", "theory", "z", "infinite", "z_unmapped",
+                             "branch", "remark"])
             for row in self.rows:
-                writer.writerow([*(row.point.get(name) for name in names), row.observable, row.mean, row.error, row.theory,
+                writer.writerow([*(values[places[repr(row.point)]] for values in written.values()),
+                                 *(row.point.get(name) for name in names), row.observable, row.mean, row.error, row.theory,
                                  row.z, row.infinite, row.z_unmapped, row.branch, row.excluded or "; ".join(row.notes)])
 
     def plot(self, path) -> None:

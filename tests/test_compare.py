@@ -305,8 +305,8 @@ def test_csv(four_body, tmp_path):
     comparison.write_csv(tmp_path / "table.csv")
     with open(tmp_path / "table.csv", newline="", encoding="utf-8") as file:
         lines = list(csv.DictReader(file))
-    assert list(lines[0]) == ["hamiltonian", "kind", "n_patterns", "n_spins", "p_body", "protocol", "temperature", "observable",
-                              "simulation", "error", "theory", "z", "infinite", "z_unmapped", "branch", "remark"]
+    assert list(lines[0]) == ["gamma", "hamiltonian", "kind", "n_patterns", "n_spins", "p_body", "protocol", "temperature",
+                              "observable", "simulation", "error", "theory", "z", "infinite", "z_unmapped", "branch", "remark"]
     assert len(lines) == len(comparison.rows) == 6
     for line, row in zip(lines, comparison.rows, strict=True):
         assert (line["observable"], float(line["z"])) == (row.observable, row.z)

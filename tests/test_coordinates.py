@@ -129,6 +129,18 @@ def test_a_job_swept_in_gamma_has_it_everywhere(run):
         assert file["parameters/n_patterns"][()].tolist() == [13, 13, 40, 40] and file.attrs["hebb_schema"] == 1
 
 
+def test_the_table_of_a_comparison_has_the_keys_as_written(run, tmp_path):
+    import csv
+
+    from hebb.comparison import Comparison, Row
+
+    results = load(run)
+    Comparison(results, [Row(point, "m", 1.0, 0.1, 1.0, 1.0, 0.0, 0.0, "retrieval") for point in results.points]).write_csv(
+        tmp_path / "a.csv")
+    with open(tmp_path / "a.csv", encoding="utf-8") as file:
+        assert [(row["gamma"], row["n_patterns"]) for row in csv.DictReader(file)] == 2 * [("0.1", "13")] + 2 * [("0.3", "40")]
+
+
 def test_files_that_do_not_know_what_was_written(run, tmp_path):
     """Runs of before: the parameters tell the points apart, and the load of the integer number stays known."""
     plan = json.loads((run / "plan.json").read_text())

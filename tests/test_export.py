@@ -83,6 +83,7 @@ def test_components_are_axes(runs, xarray):
     data = runs["sequence"].to_xarray()
     assert data["error"].dims == ("alpha", "kl", "task") and data.sel(alpha="[1.0, 0.5]", kl=1.0)["error"].shape == (2,)
     assert data["alpha_realised"].sel(alpha="[0.5, 0.25]").values.tolist() == [0.5, 0.25]
+    assert len(runs["sequence"].to_dataframe().query("observable == 'error'")) == 8
     assert "error_tau" not in data and "error_error" in data, "a learning curve has no autocorrelation time"
     assert data["kl_observed"].dims == ("alpha", "kl"), "a parameter keeps its name"
 

@@ -16,7 +16,7 @@ from ..models import loads_of
 from ..params import digest
 from .taskfile import to_json
 
-__all__ = ["Coordinates"]
+__all__ = ["Coordinates", "is_number", "numbers_in", "plain"]
 
 _NO_KEYS = ("kind", "measured")
 
@@ -130,6 +130,7 @@ def numbers_in(values: list) -> bool:
 
 
 def is_number(value) -> bool:
+    """Whether a value is an int or a float, and no bool."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 

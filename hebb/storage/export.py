@@ -47,7 +47,7 @@ def observable_rows(results: Results) -> Iterator[dict]:
         for name in results:
             for at in np.ndindex(results[name].samples.shape[2:]):
                 found = results[name].estimate(index, at)
-                if at and found.n == 0:  # a point with fewer components than others
+                if at and np.isnan(found.mean):  # a point with fewer components than others
                     continue
                 error = np.nan if found.too_short else found.raw_error
                 yield place | {"observable": name, "component": at[0] if at else None, "mean": found.mean, "error": error,
@@ -213,12 +213,13 @@ def _attribute(value):
 
 def write_netcdf(results: Results, path, samples: bool = False, chains: bool = False) -> None:
     """`Results.to_xarray` as a netCDF-4 file."""
-    _import("h5netcdf")
+    _import("h5netcdf", "xarray")
     dataset(results, samples, chains).to_netcdf(Path(path), engine="h5netcdf")
 
 
-def _import(name: str):
+def _import(name: str, *others: str):
+    """A library; EnvironmentMismatch with the command that brings it, and others that will be needed beside it."""
     try:
         return importlib.import_module(name)
     except ImportError:
-        raise EnvironmentMismatch(f"{name} is not installed; `{install_command(name)}` brings it") from None
+        raise EnvironmentMismatch(f"{name} is not installed; `{install_command(name, *others)}` brings it") from None
