@@ -48,6 +48,7 @@ from .finite_size import (
 )
 from .storage.results import Results
 from .theory import Dense
+from .theory.base import Solution
 
 __all__ = ["Prediction", "law_of", "lowest_energy_of", "predict", "rows", "theory_of"]
 
@@ -250,8 +251,27 @@ def _retrieval(point: dict, theory: Dense) -> Prediction:
     except NotSmall as error:
         return Prediction("retrieval", dict.fromkeys(names, math.nan), unmapped, (), str(error))
     notes = (f"soft: anharmonicity {soft:.2g}",) if soft > SOFT else ()
-    notes += _notes(point, theory, state, theory.spinodal(state.temperature).gamma)
+    end, beginning = _ends(theory, state)
+    notes += _notes(point, theory, state, end) + beginning
     return Prediction("retrieval", {name: values[name] for name in names}, unmapped, notes)
+
+
+def _ends(theory: Dense, state: Solution) -> tuple[float, tuple[str, ...]]:
+    """(the largest load of this retrieval state, a note where the load at which it begins is near).
+
+    Raises NoSolution where another stable retrieval state exists at the same point.
+    """
+    states = theory.retrieval_states(state.gamma, state.temperature)
+    if sum(other.stable for other in states) > 1:
+        raise NoSolution(f"T = {state.temperature:.3g}: retrieval states with m = "
+                         + " and ".join(f"{other.m:.3f}" for other in states if other.stable)
+                         + " coexist; which one a chain is in is not given by a saddle point alone")
+    name = next(other.branch for other in states if other.m == state.m)
+    notes = ()
+    if name in ("retrieval_low", "retrieval_middle") and (
+            state.gamma * _LARGEST_SHARE < theory.onset(state.temperature, name).gamma):
+        notes = (f"within {_LARGEST_SHARE} of the load where this retrieval state begins",)
+    return theory.spinodal(state.temperature, branch=name).gamma, notes
 
 
 def _paramagnet(point: dict, theory: Dense) -> Prediction:

@@ -102,16 +102,19 @@ def test_spinodal_at_finite_temperature(p_body, hamiltonian, temperature, start,
 
 
 def test_first_of_two_folds():
-    """P = 3, T = .3: gamma(n) has a second maximum at small n; the spinodal is the one met first from gamma = 0."""
+    """P = 3, T = .3: gamma(n) has a second maximum at small n, at a smaller load: the spinodal is the first one."""
     th = Dense(p_body=3)
     temperature, branch = 0.3, th.branches.retrieval
     low, high = branch.window(np.array([temperature]))
-    n, _, _, gamma, determinant = branch.follow(np.linspace(high[0], low[0], 2002)[1:-1], temperature)
+    n, _, _, gamma, determinant, _ = branch.follow(np.linspace(high[0], low[0], 2002)[1:-1], temperature)
     turns = np.flatnonzero(determinant[1:] * determinant[:-1] < 0)
     assert turns.size == 3
     edge = th.spinodal(temperature)
     assert n[turns[0] + 1] <= edge.solution.n <= n[turns[0]]
-    assert np.all(np.diff(gamma[:turns[0]]) > 0) and np.max(gamma[:turns[1]]) <= edge.gamma
+    assert np.all(np.diff(gamma[:turns[0]]) > 0) and np.max(gamma) <= edge.gamma
+    second = th.spinodal(temperature, branch="retrieval_low")
+    assert n[turns[2] + 1] <= second.solution.n <= n[turns[2]] and second.gamma < edge.gamma
+    assert second.solution.replicon < 0
 
 
 def test_spinodal_temperature_inverts_the_spinodal():
@@ -278,16 +281,18 @@ def test_spinodals_and_states_of_every_p(hamiltonian):
         top = branches.retrieval.start_temperature
         temperature = np.concatenate([[0.0], top * np.array([1e-6, 1e-3, 0.999]), 10.0 ** rng.uniform(-10, -1, 4),
                                       top * rng.uniform(0, 1, 16)])
-        folds = branches.retrieval.fold(temperature)
+        segments = branches.retrieval.segments(temperature)
+        folds = segments.parts[0]
         low, high = branches.retrieval.window(temperature)
         y = low[:, None] + (high - low)[:, None] * (1 - (np.arange(512) + 0.5) / 512)
-        n, _, _, _, determinant = (a.reshape(y.shape) for a in branches.retrieval.follow(y, temperature[:, None]))
+        points = branches.retrieval.follow(y, temperature[:, None])
+        n, determinant = points.n.reshape(y.shape), points.determinant.reshape(y.shape)
         first = np.argmax(determinant <= 0, axis=1)
         rows = np.arange(temperature.size)
         assert np.all(n[rows, first] <= folds.n) and np.all(folds.n <= n[rows, first - 1]), p_body
         index = np.repeat(rows, 50)
         share = rng.random(index.size)
         share = np.where(rng.random(index.size) < 0.3, 1 - 10.0 ** rng.uniform(-8, -1, index.size), share)
-        states = branches.states("retrieval", share * folds.gamma[index], temperature[index], folds.rows(index))
+        states = branches.states("retrieval", share * folds.gamma[index], temperature[index], segments.rows(index))
         assert np.all(states.residual < 1e-11) and np.all(states.shift < 1e-8) and np.all(states.extremum), p_body
         assert np.all(states.n >= folds.n[index])

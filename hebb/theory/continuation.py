@@ -2,8 +2,9 @@
 
 A branch at fixed temperature is explicit once the order parameter, rather than the load, is chosen: the overlap n fixes
 the signal A(n), the monotone equation E u tanh((A u + sigma z)/T) = n fixes sigma, quadrature gives C and q, and the load
-follows from sigma^2 = gamma v(C, T). A fold is then simply a maximum of gamma along the branch, and nothing has to
-converge near it. Many temperatures are followed at once.
+follows from sigma^2 = gamma v(C, T). Every state with n > 0 lies on this one curve. A fold is simply a maximum of gamma
+along it, and nothing has to converge near it. Noisy datasets can make gamma turn several times: each stretch on which the
+state is a minimum over n is a state of its own (`hebb.theory.segments`). Many temperatures are followed at once.
 """
 
 from __future__ import annotations
@@ -15,35 +16,26 @@ from scipy.optimize import minimize_scalar
 from scipy.special import erf, erfc, erfcinv, erfinv
 
 from .replica_symmetric import ReplicaSymmetric
+from .segments import Segment, Segments, edges, with_turns
 from .solver import bracketed_root, increasing_root, newton_pairs
 
-__all__ = ["Fold", "Line", "RetrievalBranch", "invert_line", "trace_line"]
+__all__ = ["Followed", "Line", "RetrievalBranch", "invert_line", "trace_line"]
 
 _SHARPEST = 6.0       # erfc(6) = 2e-17: overlaps beyond are 1 to rounding; every fold up to P = 20 lies below y = 3
 _TINY = np.finfo(float).tiny
-_GRID = 128           # points per temperature on which the first fold is looked for
+_GRID = 128           # points per temperature between which turns are looked for
 _SMOOTH = 24          # so many sizes of u make gamma(n) as smooth as a Gaussian law does: half the points suffice
 
 
-class Fold(NamedTuple):
-    """Where a branch ends, one element per temperature; NaN where there is no branch at all, or no fold on it."""
+class Followed(NamedTuple):
+    """Points of a branch at chosen overlaps."""
 
-    temperature: np.ndarray
-    gamma: np.ndarray
-    n: np.ndarray              # E[u s], here and below
+    n: np.ndarray              # E[u s]
+    sigma: np.ndarray
     C: np.ndarray
-    n_start: np.ndarray        # limit gamma -> 0 of the branch, and its C and y
-    C_start: np.ndarray
-    y_start: np.ndarray
-    determinant: np.ndarray    # what should vanish at the fold
-
-    def rows(self, index) -> Fold:
-        """The folds of some of the temperatures."""
-        return Fold(*(array[index] for array in self))
-
-    def repeated(self, count: int) -> Fold:
-        """The fold of a single temperature, `count` times."""
-        return Fold(*(np.broadcast_to(array, (count,)) for array in self))
+    gamma: np.ndarray
+    determinant: np.ndarray    # of the Jacobian of the equations: 0 on a fold
+    sound: np.ndarray          # positive where the state is a minimum of f over n and a maximum over q
 
 
 class Line(NamedTuple):
@@ -174,8 +166,8 @@ class RetrievalBranch:
         reached = 1 - self.low_load(lower).loss / self._size
         return erfinv(reached), np.minimum(erfcinv(missing), _SHARPEST)
 
-    def follow(self, y, temperature, *, tolerance: float = 1e-15):
-        """(n, sigma, C, gamma, determinant) at the points y of the branch; tolerance: last relative step of sigma."""
+    def follow(self, y, temperature, *, tolerance: float = 1e-15) -> Followed:
+        """The points y of the branch; tolerance: last relative step of sigma."""
         y, temperature = (np.ravel(item).astype(float) for item in np.broadcast_arrays(y, temperature))
         n, missing = self._size * erf(y), self._size * erfc(y)
         target = np.log(missing)
@@ -194,41 +186,73 @@ class RetrievalBranch:
         sigma = increasing_root(excess, 0.0, sharp * (1 + 1e-15), start, tolerance=tolerance)
         average = average_of(a, sigma, temperature)
         gamma = self.equations.noise.load(sigma, average.C, temperature)
-        return n, sigma, average.C, gamma, self.equations.determinant(average, n, average.C, gamma, temperature)
+        determinant, curvature = self.equations.kind(average, n, average.C, gamma, temperature)
+        return Followed(n, sigma, average.C, gamma, determinant, np.minimum(determinant, -curvature))
 
-    def fold(self, temperature) -> Fold:
-        """The first fold met from gamma = 0, for an array of temperatures.
+    def segments(self, temperature) -> Segments:
+        """All stable stretches of the branch, for an array of temperatures.
 
-        NaN for T >= start_temperature, and where the branch has no fold. Further maxima of gamma(n) at small n (a
-        second lobe of saddles) are not part of the branch.
+        None for T >= start_temperature, and none without a fold at its end. A stretch begins where gamma = 0 or at a
+        minimum of gamma(n). Cost: 1 ms per temperature.
         """
         temperature = np.atleast_1d(np.asarray(temperature, float))
-        out = np.full((7, temperature.size), np.nan)
         alive = np.flatnonzero(temperature < self.start_temperature)
+        parts: list[np.ndarray] = [np.full((10, temperature.size), np.nan)]
         if alive.size:
             T = temperature[alive]
             y_low, y_high = self.window(T)
-            count = _GRID if self.equations.dataset.sizes.size < _SMOOTH else _GRID // 2
-            fractions = 1 - (np.arange(count) + 0.5) / count
-            y = y_low[:, None] + (y_high - y_low)[:, None] * fractions
-            _, _, response, _, determinant = (item.reshape(y.shape) for item in
-                                              self.follow(y, T[:, None], tolerance=1e-8))
-            n_start, C_start, y_start, begin = self._start(T, y, y_high, response)
-            met = (determinant <= 0) & (np.arange(count) >= begin[:, None])
-            first = np.argmax(met, axis=1)
-            rows = np.arange(alive.size)
+            row, y, good, start = self._grid(T, y_low, y_high)
 
-            def slope(point, index):
-                return self.follow(point, T[index])[4]
+            def value(points, index):
+                return self.follow(points, T[index]).sound
 
-            # the lower end of the branch, at gamma = 0 again for P > 2, lies behind a fold that no grid point may show
-            seen = met.any(axis=1)
-            before = np.where(first > begin, y[rows, np.maximum(first - 1, 0)], y_start)
-            root = bracketed_root(slope, np.where(seen, y[rows, first], y_low), np.where(seen, before, y[:, -1]))
-            found = np.flatnonzero(np.isfinite(root))
-            n, _, C, gamma, left = self.follow(root[found], T[found])
-            out[:, alive[found]] = gamma, n, C, n_start[found], C_start[found], y_start[found], left
-        return Fold(temperature, *out)
+            place, turn, falls = edges(value, row, y, good)
+            kept = np.isfinite(turn)
+            place, turn, falls = place[kept], turn[kept], falls[kept]
+            there = self.follow(turn, T[place])
+            found = np.stack([there.gamma, there.n, there.C, turn, there.sound])
+            known = np.zeros(alive.size, int)
+            for k in np.flatnonzero(falls):
+                # a stretch begins at the turn before its end, or at the start of the branch
+                first = k == 0 or place[k - 1] != place[k]
+                if not first and falls[k - 1]:
+                    continue                          # the turn between them was lost to rounding
+                begin = start[:, place[k]] if first else found[:, k - 1]
+                if known[place[k]] == len(parts):
+                    parts.append(np.full((10, temperature.size), np.nan))
+                parts[known[place[k]]][:, alive[place[k]]] = np.concatenate([begin, found[:, k]])
+                known[place[k]] += 1
+        return Segments(temperature, tuple(Segment(*part) for part in parts))
+
+    def _grid(self, temperature, y_low, y_high):
+        """(row, y, good, start): points of the branch by falling y, row by row, between which `good` changes at turns.
+
+        start (5, rows): gamma, n, C, y at the begin of the branch, and what vanishes there. good: the state is a minimum
+        over n. Where the last point is good, the lower end of the branch follows, at gamma = 0 again for P > 2.
+        """
+        count = _GRID if self.equations.dataset.sizes.size < _SMOOTH else _GRID // 2
+        fractions = 1 - (np.arange(count) + 0.5) / count
+        y = y_low[:, None] + (y_high - y_low)[:, None] * fractions
+
+        def sound(points, index):
+            return self.follow(points, temperature[index], tolerance=1e-8).sound
+
+        points = self.follow(y, temperature[:, None], tolerance=1e-8)
+        known, response = points.sound.reshape(y.shape), points.C.reshape(y.shape)
+        n, C, y_start, begin = self._start(temperature, y, y_high, response)
+        row = np.repeat(np.arange(temperature.size), count)
+        kept = (np.arange(count) >= begin[:, None]).ravel()
+        row, y, known = row[kept], y.ravel()[kept], known.ravel()[kept]
+        more_row, more_y = with_turns(sound, row, y, known)
+        # the lower end of the branch lies behind a fold that no grid point may show
+        rows = np.arange(temperature.size)
+        ended = row[np.flatnonzero((np.diff(row, append=-1) != 0) & (known > 0))]
+        ended = ended[y_low[ended] > 0]
+        more_row, more_y = np.append(more_row, ended), np.append(more_y, y_low[ended])
+        row, y = np.concatenate([rows, row, more_row]), np.concatenate([y_start, y, more_y])
+        good = np.concatenate([np.ones(rows.size), known, sound(more_y, more_row) if more_y.size else more_y]) > 0
+        order = np.lexsort((np.arange(row.size), -y, row))
+        return row[order], y[order], good[order], np.stack([np.zeros(n.size), n, C, y_start, np.zeros(n.size)])
 
     def _start(self, temperature, y, y_high, response):
         """(n, C, y) where gamma = 0 on the branch, and the first point of each row of the grid y behind it.
@@ -244,33 +268,58 @@ class RetrievalBranch:
             T = temperature[freed]
             begin[freed] = np.argmax(response[freed] < limit, axis=1)
             outer = np.where(begin[freed] > 0, y[freed, begin[freed] - 1], y_high[freed])
-            found = bracketed_root(lambda y, rows: self.follow(y, T[rows])[2] - limit, y[freed, begin[freed]], outer)
+            found = bracketed_root(lambda y, rows: self.follow(y, T[rows]).C - limit, y[freed, begin[freed]], outer)
             start[freed] = np.where(np.isnan(found), y_high[freed], found)      # there n is the largest to rounding
             n[freed], C[freed] = self._size * erf(start[freed]), limit
         return n, C, start, begin
 
-    def solve(self, gamma, temperature, fold: Fold):
-        """(n, C) of the branch for arrays of loads and temperatures; NaN beyond the fold.
+    def solve(self, gamma, temperature, segments: Segments, name: str = "retrieval"):
+        """(n, C) of the branch for arrays of loads and temperatures; NaN where there is no such state.
 
-        fold: `self.fold(temperature)`, one element per point. Between n_start and the fold gamma(n) is monotone, so a
-        solution with n above the fold is the only one: Newton from an interpolated start, kept if it ends there, else
-        the monotone equation gamma(y) = gamma in its bracket.
+        segments: `self.segments(temperature)`, one element per point. name: "retrieval" is the state of largest overlap,
+        unless one of smaller overlap is stable against replica symmetry breaking and lower in f; "retrieval_high",
+        "retrieval_middle" and "retrieval_low" are those of single stretches.
         """
         gamma, temperature = (np.ravel(item).astype(float) for item in np.broadcast_arrays(gamma, temperature))
-        n, C = np.full(gamma.size, np.nan), np.full(gamma.size, np.nan)
-        idle = np.flatnonzero(gamma == 0)
+        if name != "retrieval":
+            n, C = self.on(segments.named(name), gamma, temperature)
+        else:
+            n, C = self.on(segments.parts[0], gamma, temperature)
+            for part in segments.parts[1:]:
+                rows = np.flatnonzero(part.holds(gamma))
+                if rows.size:
+                    n[rows], C[rows] = self._lower(n[rows], C[rows], *self.on(part.rows(rows), gamma[rows],
+                                                                               temperature[rows]),
+                                                   gamma[rows], temperature[rows])
+        idle = np.flatnonzero(gamma == 0) if name in ("retrieval", "retrieval_high") else np.empty(0, int)
         n[idle], C[idle] = self.without_load(temperature[idle])
-        rows = np.flatnonzero((gamma > 0) & (gamma <= fold.gamma))
+        return n, C
+
+    def _lower(self, n, C, other_n, other_C, gamma, temperature):
+        """Of two states per point, the first unless it does not exist, or the other is stable and lower in f."""
+        none = np.isnan(n)
+        n, C = np.where(none, other_n, n), np.where(none, other_C, C)
+        first, other = (self.equations.states(*pair, gamma, temperature) for pair in ((n, C), (other_n, other_C)))
+        taken = (other.replicon > 0) & (other.example_response < 1) & (other.free_energy < first.free_energy)
+        return np.where(taken, other_n, n), np.where(taken, other_C, C)
+
+    def on(self, part: Segment, gamma, temperature):
+        """(n, C) on one stretch; NaN for loads outside it.
+
+        gamma(n) is monotone on it, so that a solution with n between its ends is the only one: Newton from an
+        interpolated start, kept if it ends there, else the monotone equation gamma(y) = gamma in its bracket.
+        """
+        n, C = np.full(gamma.size, np.nan), np.full(gamma.size, np.nan)
+        rows = np.flatnonzero(part.holds(gamma))
         if not rows.size:
             return n, C
-        g, T = gamma[rows], temperature[rows]
-        n_fold, n_start = fold.n[rows], fold.n_start[rows]
+        g, T, part = gamma[rows], temperature[rows], part.rows(rows)
         inverse = np.divide(1, T, out=np.full(T.shape, np.inf), where=T > 0)
         C_limit = np.minimum(self.equations.noise.response_limit, inverse)
-        C_start = np.where(np.isfinite(fold.C_start[rows]), fold.C_start[rows], fold.C[rows])
-        share = np.sqrt(np.maximum(0, 1 - g / fold.gamma[rows]))
-        x = n_fold + (n_start - n_fold) * share
-        c = np.minimum(fold.C[rows] + (C_start - fold.C[rows]) * share, C_limit * (1 - 1e-9))
+        C_start = np.where(np.isfinite(part.C_start), part.C_start, part.C)
+        share = np.sqrt((part.gamma - g) / (part.gamma - part.gamma_start))
+        x = part.n + (part.n_start - part.n) * share
+        c = np.minimum(part.C + (C_start - part.C) * share, C_limit * (1 - 1e-9))
 
         def residual(n, C, index):
             return self.equations.residual(n, C, g[index], T[index])
@@ -278,21 +327,21 @@ class RetrievalBranch:
         x, c, _ = newton_pairs(residual, x, c, ((0.0, 1.5 * self._size), (0.0, C_limit)))
         left = residual(x, c, np.arange(rows.size))
         error = np.maximum(np.abs(left[0]) / max(1.0, self._size), np.abs(left[1]) / np.maximum(1, c))
-        astray = ~(error < 1e-13) | (x < n_fold * (1 - 1e-12))
+        inner = part.gamma_start > 0
+        astray = ~(error < 1e-13) | (x < part.n * (1 - 1e-12)) | (inner & (x > part.n_start * (1 + 1e-12)))
         lost = np.flatnonzero(astray)
         if lost.size:
-            x[lost], c[lost] = self._bracketed(g[lost], T[lost], erfinv(n_fold[lost] / self._size),
-                                               fold.y_start[rows[lost]], C_limit[lost])
+            x[lost], c[lost] = self._bracketed(g[lost], T[lost], part.y[lost], part.y_start[lost], C_limit[lost])
         n[rows], C[rows] = x, c
         return n, C
 
     def _bracketed(self, gamma, temperature, y_fold, y_start, C_limit):
         """`solve` by the monotone equation gamma(y) = gamma; where n is the largest to rounding, by that of C alone."""
-        y = bracketed_root(lambda y, rows: self.follow(y, temperature[rows])[3] - gamma[rows], y_fold, y_start)
+        y = bracketed_root(lambda y, rows: self.follow(y, temperature[rows]).gamma - gamma[rows], y_fold, y_start)
         beyond = np.flatnonzero(np.isnan(y))
         y[beyond] = y_fold[beyond]                         # rounding may put the end of the bracket on the wrong side
         n, _, C, *_ = self.follow(y, temperature)
-        sharp = beyond[gamma[beyond] < self.follow(y_start[beyond], temperature[beyond])[3]]
+        sharp = beyond[gamma[beyond] < self.follow(y_start[beyond], temperature[beyond]).gamma]
         if sharp.size:
             n[sharp] = self._size * erf(y_start[sharp])
 

@@ -18,17 +18,19 @@ from ..errors import NoSolution, ParameterError
 from ..params import DenseLaw, check_choice, check_integer, check_real, float_array, shown
 from .base import Boundary, ComplexityCurve, Curve, Solution
 from .branches import Branches
-from .continuation import Fold, invert_line
+from .continuation import invert_line
+from .dense_arguments import SMALLEST, check_ansatz, check_axis, check_point, symmetric_only
 from .dense_rsb import DenseOneStep
 from .example_lines import ExampleLines
 from .phases import PhaseDiagram
 from .records import boundary, solution
+from .retrieval_states import RetrievalStates
+from .segments import RETRIEVAL_NAMES
 from .solver import bracketed_root
 
 __all__ = ["Dense"]
 
-BRANCHES = ("retrieval", "glass", "paramagnet", "example")
-_SMALLEST = 1e-290          # positive loads and temperatures below are refused
+BRANCHES = (*RETRIEVAL_NAMES, "glass", "paramagnet", "example")
 _LOST = 1e-4                # residual of a glass of which nothing is left; it happens below the next number
 _RESOLVED = 1e-20           # load of P = 2 at T <= 1
 
@@ -44,10 +46,16 @@ class Dense:
     (exact for finite M) or rho (limit of many examples), protocol "supervised" or "unsupervised" (then r beside rho);
     see `hebb.params.DenseLaw`. Unsupervised states are those that treat all examples of a pattern alike, and "example".
 
-    Branches: "retrieval" (n > 0, followed from gamma = 0), "glass" (n = 0 < q), "paramagnet" (n = q = 0) and, RS for
-    unsupervised data, "example": spins follow one example of the pattern (`ExampleState`; lines: `Dense.examples`, an
-    `ExampleLines`). For odd P retrieval has n > 0 only. Odd naive P have a random-field term: no q = 0 state exists, every
-    n = 0 state has q > 0 and is called glass; its replicon tells whether it is frozen.
+    Branches: "retrieval" (n > 0), "glass" (n = 0 < q), "paramagnet" (n = q = 0) and, RS for unsupervised data, "example":
+    spins follow one example of the pattern (`ExampleState`; lines: `Dense.examples`, an `ExampleLines`). For odd P
+    retrieval has n > 0 only. Odd naive P have a random-field term: no q = 0 state exists, every n = 0 state has q > 0 and
+    is called glass; its replicon tells whether it is frozen.
+    Few noisy examples can split retrieval into several stretches of loads, each with a state of its own, which exchange
+    in a first-order transition: spins whose examples disagree follow the noise first. "retrieval_high" is the state of
+    largest overlap, "retrieval_low" that of the smallest, "retrieval_middle" one between. "retrieval" is the one of
+    largest overlap, unless another one is stable (replicon > 0) and lower in f. RS with P >= 3 has such stretches of
+    negative replicon at low temperature in most networks: they are no states, but where they reach beyond the others the
+    end of retrieval is nearer to theirs (1RSB has one stretch there). `retrieval_states` lists all at one point.
 
     Symbols, ranges and meanings: `hebb.theory.base.Solution`. Equations: `hebb.theory.replica_symmetric`. RS results
     are approximations where `replicon` < 0; at low temperature RS loads for P >= 3 are 10-20 % too low.
@@ -62,7 +70,7 @@ class Dense:
         self.branches = Branches(self.law)
         #: where spins follow single examples: spinodal, onset and crossing with retrieval
         self.examples = ExampleLines(self.branches)
-        self._folds: dict[float, Fold] = {}
+        self._retrieval = RetrievalStates(self.branches)
 
     @cached_property
     def _one_step(self) -> DenseOneStep:
@@ -84,40 +92,56 @@ class Dense:
 
         Raises NoSolution, naming the nearest point where it does exist, if the branch does not exist here.
         """
-        gamma, temperature = _check_point(gamma, temperature, ansatz)
+        gamma, temperature = check_point(gamma, temperature, ansatz)
         check_choice("branch", branch, BRANCHES)
+        check_ansatz(branch, ansatz)
         if branch == "example":
-            return self.examples.solve(gamma, _symmetric(temperature, ansatz))
+            return self.examples.solve(gamma, symmetric_only(temperature, ansatz))
         if ansatz == "1RSB":
             return self._one_step.solve(gamma, temperature, branch)
+        if branch in RETRIEVAL_NAMES:
+            return self._retrieval.solve(gamma, temperature, branch)
         getattr(self, f"_require_{branch}")(gamma, temperature)
         if temperature == 0 and branch == "paramagnet":
             return _FREE_SPINS
-        folds = self._fold(temperature) if branch == "retrieval" else None
-        if branch == "retrieval" and gamma == folds.gamma[0]:
-            return self.spinodal(temperature).solution
-        states = self.branches.states(branch, np.array([gamma]), np.array([temperature]), folds)
+        states = self.branches.states(branch, np.array([gamma]), np.array([temperature]))
         if branch == "glass" and not states.residual[0] < _LOST:
             raise NoSolution(f"gamma = {gamma:.10g}, temperature = {temperature:.10g}: the glass is lost in rounding, "
-                             + (f"as 1 - C ~ sqrt(gamma); take gamma > {_RESOLVED:g}" if self.law.p_body == 2 and temperature <= 1
-                                else "so close to its onset; take a temperature below "
+                             + (f"as 1 - C ~ sqrt(gamma); take gamma > {_RESOLVED:g}"
+                                if self.law.p_body == 2 and temperature <= 1 else
+                                "so close to its onset; take a temperature below "
                                 f"{self.branches.glass.onset_temperature(gamma) * (1 - 1e-6):.10g}"))
         return solution(branch, states)
+
+    def retrieval_states(self, gamma, temperature) -> tuple[Solution, ...]:
+        """All RS retrieval states at one point, by falling overlap: minima of f over n and maxima over q.
+
+        Empty where there is none. Each has the name that `solve` takes as branch; `stable` tells whether its replicon is
+        positive, and f which one is the lowest. Cost: 20 ms.
+
+        >>> [round(state.m, 4) for state in Dense(2, r=0.5, n_examples=5).retrieval_states(0.00668, 0.1)]
+        [0.7778, 0.7596]
+        """
+        return self._retrieval.states(*check_point(gamma, temperature, "RS"))
 
     def curve(self, temperature, branch="retrieval", ansatz="RS", points=200, gamma_max=None) -> Curve:
         """A branch at fixed temperature as arrays, for example m(gamma): `points` loads from its beginning to its end.
 
-        Retrieval ends at its spinodal (loads crowd there, where m has a square-root edge) unless gamma_max is smaller;
-        glass and paramagnet need gamma_max. Cost: 0.1 ms per point. Raises NoSolution where there is no such branch.
+        Retrieval ends at its spinodal (loads crowd there, where m has a square-root edge) unless gamma_max is smaller, and
+        jumps where one state of it replaces another; "retrieval_high" and "retrieval_low" are continuous. Glass and
+        paramagnet need gamma_max. Cost: 0.1 ms per point. Raises NoSolution where there is no such branch.
         """
-        _, temperature = _check_point(0.0, temperature, ansatz)
+        _, temperature = check_point(0.0, temperature, ansatz)
         check_choice("branch", branch, BRANCHES)
         points = check_integer("points", points, 2)
-        start, end, folds = 0.0, math.inf, None
-        if branch == "example":
-            end = self.examples.spinodal(_symmetric(temperature, ansatz)).gamma
-        elif branch == "retrieval":
-            end, folds = self.spinodal(temperature, ansatz).gamma, self._fold(temperature).repeated(points)
+        start, end, segments = 0.0, math.inf, None
+        if branch in RETRIEVAL_NAMES:
+            check_ansatz(branch, ansatz)
+            if branch != "retrieval":
+                start = self._retrieval.part(temperature, branch).gamma_start[0]
+            end, segments = self.spinodal(temperature, ansatz, branch).gamma, self._retrieval.at(temperature).repeated(points)
+        elif branch == "example":
+            end = self.examples.spinodal(symmetric_only(temperature, ansatz)).gamma
         elif branch == "glass":
             glass = self.branches.glass if ansatz == "RS" else self._one_step.lines.glass
             start = float(glass.onset(np.float64(temperature)))
@@ -129,11 +153,12 @@ class Dense:
                                  "give a finite one")
         self.solve(end, temperature, ansatz, branch)
         share = np.linspace(0, 1, points)
-        gamma = start + (end - start) * (share * (2 - share) if branch in ("retrieval", "example") else share)
+        crowded = branch in (*RETRIEVAL_NAMES, "example")
+        gamma = start + (end - start) * (share * (2 - share) if crowded else share)
         if ansatz == "1RSB" and branch != "paramagnet":
             return self._one_step.curve(temperature, branch, gamma[1:] if branch == "glass" else gamma)
         states = (self.examples.states(gamma, np.full(points, temperature)) if branch == "example" else
-                  self.branches.states(branch, gamma, np.full(points, temperature), folds))
+                  self.branches.states(branch, gamma, np.full(points, temperature), segments))
         kept = np.isfinite(states.C)              # the onset itself is not part of the glass
         values = states._asdict()
         fields = ("gamma", "m", "n", "q", "C", "free_energy", "entropy", "energy", "replicon", "residual")
@@ -146,7 +171,7 @@ class Dense:
         largest where the curve turns, and states with positive replicon are stable. Raises NoSolution above the dynamic
         line. Source: R. Monasson, Phys. Rev. Lett. 75 (1995) 2847. Cost: 0.02 s per x.
         """
-        gamma, temperature = _check_point(gamma, temperature, "1RSB")
+        gamma, temperature = check_point(gamma, temperature, "1RSB")
         values = np.atleast_1d(float_array(x))
         if values.ndim != 1 or not values.size or not np.all(np.isfinite(values) & (values > 0)):
             raise ParameterError(f"x = {shown(x)} is not an array of positive numbers; x = theta/T, for example "
@@ -157,37 +182,50 @@ class Dense:
 
     # ---- lines -------------------------------------------------------------------------------------------------------
 
-    def spinodal(self, temperature, ansatz="RS") -> Boundary:
-        """End of the retrieval branch: the first fold met when it is followed from gamma = 0 at this temperature.
+    def spinodal(self, temperature, ansatz="RS", branch="retrieval") -> Boundary:
+        """End of retrieval in gamma at this temperature: the outermost of the loads at which its states end.
 
-        Raises NoSolution above the highest temperature of retrieval.
+        branch: "retrieval_high", "retrieval_middle" or "retrieval_low" for the end of one of several states (RS). The load
+        at which a lower one begins: `onset`. Raises NoSolution above the highest temperature of retrieval, and for a name
+        that no state has.
         """
-        _, temperature = _check_point(0.0, temperature, ansatz)
+        _, temperature = check_point(0.0, temperature, ansatz)
+        check_choice("branch", branch, RETRIEVAL_NAMES)
+        check_ansatz(branch, ansatz)
         if ansatz == "1RSB":
             return self._one_step.spinodal(temperature)
-        fold = self._fold(temperature)
-        if np.isnan(fold.gamma[0]):
-            raise NoSolution(f"temperature = {temperature:.10g}: {self._no_fold(temperature)}")
-        states = self.branches.equations.states(fold.n, fold.C, fold.gamma, fold.temperature)
-        return boundary("spinodal", solution("retrieval", states, marginal=True), fold.determinant[0])
+        return self._retrieval.spinodal(temperature, branch)
+
+    def onset(self, temperature, branch="retrieval_low") -> Boundary:
+        """Smallest load of a retrieval state that does not reach gamma = 0 (RS): it appears there with a jump.
+
+        Raises NoSolution where there is no such state.
+        """
+        _, temperature = check_point(0.0, temperature, "RS")
+        check_choice("branch", branch, ("retrieval_low", "retrieval_middle"))
+        return self._retrieval.onset(temperature, branch)
+
+    def exchange(self, temperature) -> Boundary:
+        """Load at which "retrieval_high" and the retrieval state next to it have equal free energy (RS, first order).
+
+        solution: the state of larger overlap, the lower one below this load; other: the one of smaller overlap; residual:
+        the difference of the free energies. Raises NoSolution where there is only one state.
+        """
+        _, temperature = check_point(0.0, temperature, "RS")
+        return self._retrieval.exchange(temperature)
 
     def spinodal_temperature(self, gamma, ansatz="RS") -> Boundary:
         """The highest temperature at which the retrieval branch exists at load gamma (RS lines are re-entrant).
 
         Raises NoSolution beyond the largest load of the line.
         """
-        gamma, _ = _check_point(gamma, 0.0, ansatz)
+        gamma, _ = check_point(gamma, 0.0, ansatz)
         if ansatz == "1RSB":
             return self._one_step.spinodal_temperature(gamma)
         if gamma == 0:
             state = self.branches.low_load_state(self.branches.retrieval.start_v)
             return boundary("spinodal", solution("retrieval", state, marginal=True), 0.0)
-        line = self.branches.spinodal_line
-        temperature = invert_line(self.branches.spinodal_loads, line, gamma)
-        if temperature is None:
-            best = int(np.argmax(line.gamma))
-            raise NoSolution(f"gamma = {gamma:.10g}: no retrieval at any temperature; its spinodal reaches gamma = "
-                             f"{line.gamma[best]:.10g} at temperature = {line.temperature[best]:.6g}")
+        temperature = self._retrieval.highest_temperature(gamma)
         end = self.spinodal(temperature).solution
         return boundary("spinodal", end, end.gamma - gamma, gamma=gamma)
 
@@ -198,11 +236,11 @@ class Dense:
         appears with a free energy already below retrieval, the transition is that onset and residual the distance to
         it. Raises NoSolution where the free energies do not cross.
         """
-        _, temperature = _check_point(0.0, temperature, ansatz)
+        _, temperature = check_point(0.0, temperature, ansatz)
         if ansatz == "1RSB":
             return self._one_step.transition(temperature)
         end = self.spinodal(temperature).gamma
-        gamma = float(self.branches.transition_loads(np.array([temperature]), self._fold(temperature))[0])
+        gamma = float(self.branches.transition_loads(np.array([temperature]), self._retrieval.at(temperature))[0])
         if gamma == math.inf:
             raise NoSolution(f"temperature = {temperature:.10g}: retrieval is the lowest RS state up to its spinodal "
                              f"at gamma = {end:.10g}")
@@ -216,7 +254,7 @@ class Dense:
 
         Raises NoSolution beyond the largest load of the line.
         """
-        gamma, _ = _check_point(gamma, 0.0, ansatz)
+        gamma, _ = check_point(gamma, 0.0, ansatz)
         if ansatz == "1RSB":
             return self._one_step.transition_temperature(gamma)
         branches = self.branches
@@ -239,12 +277,12 @@ class Dense:
         At small loads it lies exponentially low, T ~ exp(-P/4 gamma), and is found in ln T. Raises NoSolution where the
         replicon has one sign at all temperatures of the branch. Cost: 0.5 s.
         """
-        gamma, _ = _check_point(gamma, 0.0, ansatz)
+        gamma, _ = check_point(gamma, 0.0, ansatz)
         branches = self.branches
         top = self.spinodal_temperature(gamma).temperature
-        if gamma <= self._fold(0.0).gamma[0]:
+        if gamma <= self._retrieval.at(0.0).end.gamma[0]:
             scale = branches.frozen_at_temperature(gamma) if gamma > 0 else 0.0
-            if scale < _SMALLEST:
+            if scale < SMALLEST:
                 raise NoSolution(f"gamma = {gamma:.10g}: the replicon of the retrieval branch is positive at every "
                                  "temperature that a float can hold; take a larger gamma")
             temperature = np.geomspace(min(0.05 * scale, 0.01 * top), top * (1 - 1e-9), 48)
@@ -257,9 +295,12 @@ class Dense:
             side = "positive" if np.nanmin(replicon) > 0 else "negative"
             raise NoSolution(f"gamma = {gamma:.10g}: the replicon of the retrieval branch is {side} wherever the "
                              f"branch exists, temperature {temperature[0]:.6g} to {top:.6g}")
-        below, above = np.log(temperature[edges[-1]:edges[-1] + 2])
-        root = bracketed_root(lambda x, _: branches.replicon(np.array([gamma]), np.exp(x)), below, above)
-        edge = self.solve(gamma, math.exp(root[0]))
+        for k in edges[::-1]:
+            below, above = np.log(temperature[k:k + 2])
+            root = bracketed_root(lambda x, _: branches.replicon(np.array([gamma]), np.exp(x)), below, above)
+            edge = self.solve(gamma, math.exp(root[0]))
+            if abs(edge.replicon) < 1e-6 or k == edges[0]:       # else one state replaces another there
+                break
         return boundary("at", edge, edge.replicon)
 
     def glass_temperature(self, gamma=1.0, kind="continuous") -> Boundary:
@@ -271,7 +312,7 @@ class Dense:
         states appear; "gardner", where they break further. All scale as sqrt(gamma). Raises ParameterError where the
         kind does not apply.
         """
-        gamma, _ = _check_point(gamma, 0.0, "RS")
+        gamma, _ = check_point(gamma, 0.0, "RS")
         check_choice("kind", kind, ("static", "dynamic", "gardner", "continuous"))
         if kind != "continuous":
             return self._one_step.glass_temperature(gamma, kind)
@@ -298,8 +339,8 @@ class Dense:
         onset of the glass branch, else paramagnet. With ansatz = "1RSB" the lines of both ansaetze are given. Cost:
         about 1 s for 100 x 100 points, 10 s for unsupervised data with n_examples, 1RSB 1 to 2 minutes.
         """
-        _check_point(0.0, 0.0, ansatz)
-        gamma, temperature = _check_axis("gamma", gamma), _check_axis("temperature", temperature)
+        check_point(0.0, 0.0, ansatz)
+        gamma, temperature = check_axis("gamma", gamma), check_axis("temperature", temperature)
         examples = self.examples if self.examples.exist else None
         if ansatz == "1RSB":
             return PhaseDiagram.assemble_one_step(self._one_step.lines, gamma, temperature, examples)
@@ -307,44 +348,12 @@ class Dense:
 
     # ---- helpers -----------------------------------------------------------------------------------------------------
 
-    def _fold(self, temperature: float) -> Fold:
-        if temperature not in self._folds:
-            if len(self._folds) >= 4096:
-                self._folds.clear()
-            self._folds[temperature] = self.branches.retrieval.fold(temperature)
-        return self._folds[temperature]
-
     def _crossing(self, gamma, temperature) -> Boundary:
         retrieval = self.solve(gamma, temperature)
         frozen = gamma > self.branches.glass.onset(np.float64(temperature))
         other = self.solve(gamma, temperature, branch="glass" if frozen else "paramagnet")
-        left = self.branches.transition_error(np.array([gamma]), np.array([temperature]), self._fold(temperature))[0]
+        left = self.branches.transition_error(np.array([gamma]), np.array([temperature]), self._retrieval.at(temperature))[0]
         return boundary("transition", retrieval, left, other=other)
-
-    def _require_retrieval(self, gamma, temperature):
-        end = self._fold(temperature).gamma[0]
-        if gamma <= end:
-            return
-        if np.isnan(end) and gamma == 0 and temperature < self.branches.retrieval.start_temperature:
-            return
-        where = self._no_fold(temperature) if np.isnan(end) else (
-            f"the retrieval branch ends at gamma = {end:.10g} at this temperature")
-        try:
-            other = f"up to temperature = {self.spinodal_temperature(gamma).temperature:.10g}"
-            line = self.branches.spinodal_line
-            if gamma > line.gamma[0]:
-                bottom = invert_line(self.branches.spinodal_loads, line, gamma, lowest=True)
-                other = f"from temperature = {bottom:.10g} {other}"
-        except NoSolution:
-            other = "at no temperature"
-        raise NoSolution(f"gamma = {gamma:.10g}, temperature = {temperature:.10g}: {where}; "
-                         f"at this gamma it exists {other}")
-
-    def _no_fold(self, temperature) -> str:
-        limit = self.branches.retrieval.start_temperature
-        if temperature >= limit:
-            return f"no retrieval at any gamma; it exists below temperature = {limit:.10g}, where it ends at gamma = 0"
-        return "retrieval has no fold at this temperature: it fades into the states without retrieval; change temperature"
 
     def _require_glass(self, gamma, temperature):
         onset = float(self.branches.glass.onset(np.float64(temperature)))
@@ -367,30 +376,3 @@ class Dense:
         if temperature == 0:
             raise NoSolution(point + "the paramagnet with gamma > 0 exists above temperature = 0 only; use "
                              "branch = 'glass'")
-
-
-def _check_point(gamma, temperature, ansatz) -> tuple[float, float]:
-    check_choice("ansatz", ansatz, ("RS", "1RSB"))
-    gamma = check_real("gamma", gamma, 0.0, 1e6, remedy="gamma is the load (P!/2) K/N^(P-1), alpha for P = 2")
-    temperature = check_real("temperature", temperature, 0.0, 1e6, remedy="temperature is T = 1/beta in units of H")
-    for name, value in (("gamma", gamma), ("temperature", temperature)):
-        if 0 < value < _SMALLEST:
-            raise ParameterError(f"{name} = {value!r} lies between 0 and {_SMALLEST:g}, where 1/{name} overflows; "
-                                 "use 0.0")
-    return gamma, temperature
-
-
-def _symmetric(temperature: float, ansatz: str) -> float:
-    if ansatz != "RS":
-        raise ParameterError(f"ansatz = {ansatz!r} with branch = 'example': states that follow one example are known "
-                             "replica-symmetric only; use ansatz = 'RS'")
-    return temperature
-
-
-def _check_axis(name: str, values) -> np.ndarray:
-    axis = float_array(values)
-    good = axis.ndim == 1 and axis.size > 0 and bool(np.all(np.isfinite(axis)))
-    if not good or axis[0] < 0 or axis[-1] > 1e6 or np.any(np.diff(axis) <= 0):
-        raise ParameterError(f"{name} = {shown(values)} is not a 1-d increasing array of numbers in [0, 1e6]; use for "
-                             f"example {name} = numpy.linspace(0, 1, 100)")
-    return axis

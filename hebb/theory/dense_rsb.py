@@ -12,8 +12,8 @@ from .branches import Branches
 from .continuation import invert_line
 from .parisi import Point
 from .records import as_one_step, boundary, broken_solution, solution
-from .rsb import resolved
 from .rsb_lines import OneStep, StepStates
+from .saddle_sets import resolved
 from .solver import bracketed_root
 
 __all__ = ["DenseOneStep"]
@@ -39,6 +39,8 @@ class DenseOneStep:
             self._require_glass(gamma, temperature)
             return self._record(branch, self.lines.glass_states(*points))
         states = self.lines.retrieval_states(*points, whole=False)
+        if states.lost[0]:
+            self._not_found(gamma, temperature)
         if not states.broken.size and np.isnan(states.symmetric.free_energy[0]):
             try:
                 end = self.spinodal(temperature)
@@ -114,6 +116,17 @@ class DenseOneStep:
                              f"{onset:.10g} at this temperature, and below temperature = "
                              f"{float(self._glass.onset_temperature(gamma)):.10g} at this gamma")
 
+    def _not_found(self, gamma, temperature):
+        """Raises NoSolution: there is a replica-symmetric state, but it is none of this ansatz, nor was one found."""
+        pieces = self.lines.pieces(temperature)
+        if pieces and gamma > max(high for _, high in pieces):
+            self._no_retrieval(gamma, f"temperature = {temperature:.10g}: the retrieval branch (1RSB) ends at gamma = "
+                                      f"{max(high for _, high in pieces):.10g} at this temperature")
+        loads = " and ".join(f"[{low:.10g}, {high:.10g}]" for low, high in pieces)
+        raise NoSolution(f"gamma = {gamma:.10g}, temperature = {temperature:.10g}: the replica-symmetric state is unstable and "
+                         f"no 1RSB state was found here; at this temperature retrieval states were found for gamma in "
+                         f"{loads or 'no range'}")
+
     def _no_retrieval(self, gamma, why):
         try:
             other = f"up to temperature = {self.spinodal_temperature(gamma).temperature:.10g}"
@@ -124,15 +137,14 @@ class DenseOneStep:
     # ---- lines -------------------------------------------------------------------------------------------------------
 
     def spinodal(self, temperature: float) -> Boundary:
-        symmetric = self.dense.spinodal(temperature)
-        saddles, left, found = self.lines.fold_state(temperature)
-        if saddles is None:
-            state = as_one_step(symmetric.solution, found=found)
-            return boundary("spinodal", state, left)
+        self.dense.spinodal(temperature)                        # NoSolution above the highest temperature of retrieval
+        end, left, found = self.lines.end(temperature)
         if not found:
-            raise NoSolution(f"temperature = {temperature:.10g}: the 1RSB branch was lost before its fold, beyond gamma = "
-                             f"{float(saddles.point.gamma[0]):.10g}; change temperature a little")
-        return boundary("spinodal", broken_solution("retrieval", saddles, marginal=True), left)
+            raise NoSolution(f"temperature = {temperature:.10g}: the 1RSB branch was lost before its end, beyond gamma = "
+                             f"{float(end.gamma if isinstance(end, Solution) else end.point.gamma[0]):.10g}; change "
+                             "temperature a little")
+        state = as_one_step(end) if isinstance(end, Solution) else broken_solution("retrieval", end, marginal=True)
+        return boundary("spinodal", state, left)
 
     def spinodal_temperature(self, gamma: float) -> Boundary:
         if gamma == 0:

@@ -278,6 +278,7 @@ class Parisi:
             share[rows] /= 3
         return best, taken
 
+    @np.errstate(divide="ignore", invalid="ignore", over="ignore")       # points far from any saddle
     def _report(self, point, columns, equations, jacobian, count) -> Saddles:
         T = point.temperature
         values = self._legal_values(point, finer=True)

@@ -10,6 +10,7 @@ import numpy as np
 from .branches import Branches
 from .example_lines import ExampleLines
 from .rsb_lines import OneStep
+from .segments import Segments
 
 __all__ = ["PhaseDiagram"]
 
@@ -60,13 +61,13 @@ class PhaseDiagram:
         """The diagram of a dense network on the given axes, by rows of constant temperature.
 
         examples: the states that follow one example, where the law has them."""
-        folds = branches.retrieval.fold(temperature)
-        transitions = np.nan_to_num(branches.transition_loads(temperature, folds), nan=-1.0, posinf=np.inf)
-        exists = gamma <= np.nan_to_num(folds.gamma, nan=-1.0)[:, None]
+        segments = branches.retrieval.segments(temperature)
+        transitions = np.nan_to_num(branches.transition_loads(temperature, segments), nan=-1.0, posinf=np.inf)
+        exists = _exists(segments, gamma)
         frozen = gamma > branches.glass.onset(temperature)[:, None]
         labels = np.where(exists, np.where(gamma < transitions[:, None], 2, 3), np.where(frozen, 1, 0))
         rows, columns = np.nonzero(exists)
-        states = branches.states("retrieval", gamma[columns], temperature[rows], folds.rows(rows))
+        states = branches.states("retrieval", gamma[columns], temperature[rows], segments.rows(rows))
         m, replicon = np.full(labels.shape, np.nan), np.full(labels.shape, np.nan)
         m[exists], replicon[exists] = states.m, states.replicon
         lines = branches.lines(temperature[0], temperature[-1])
@@ -157,6 +158,13 @@ class PhaseDiagram:
 
 def _line_colour(name: str) -> str:
     return "#666666" if name.endswith("_rs") else _EXAMPLE if name.startswith("example") else "#202020"
+
+
+def _exists(segments: Segments, gamma) -> np.ndarray:
+    """(nT, ngamma): whether retrieval exists, at gamma = 0 wherever the branch begins."""
+    ends = np.nan_to_num(segments.end.gamma, nan=-1.0)[:, None]
+    inside = [(gamma >= part.gamma_start[:, None]) & (gamma <= part.gamma[:, None]) for part in segments.parts]
+    return np.any(inside, axis=0) & (gamma <= ends)
 
 
 def _label(name: str) -> str:

@@ -100,13 +100,15 @@ class ReplicaSymmetric:
             bend = np.where(half_variance_slope == 0, 0.0, average.curvature * half_variance_slope)
         return average.gain * rise - 1, average.slope * half_variance_slope, average.slope * rise, bend - 1
 
-    def determinant(self, average, n, C, gamma, temperature):
-        """Determinant of the Jacobian: positive on a branch that starts at gamma = 0, zero on its fold.
+    def kind(self, average, n, C, gamma, temperature):
+        """(determinant, curvature) of the Jacobian: its determinant and its element dr_C/dC.
 
-        Along a branch at fixed T, dgamma/dn = gamma * determinant / (slope sigma^2 / 2), and slope < 0.
+        The state is a minimum of f over n and a maximum over q where the one is positive and the other negative. The
+        determinant is positive on a branch that starts at gamma = 0 and zero on its folds: along a branch at fixed T,
+        dgamma/dn = gamma * determinant / (slope sigma^2 / 2), and slope < 0.
         """
         j11, j12, j21, j22 = self._jacobian(average, n, C, gamma, temperature)
-        return j11 * j22 - j12 * j21
+        return j11 * j22 - j12 * j21, j22
 
     def states(self, n, C, gamma, temperature) -> States:
         """Everything that is reported about saddle points (n, C) of the given loads and temperatures (1-d arrays)."""

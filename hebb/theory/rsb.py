@@ -17,11 +17,12 @@ from scipy.special import erf, erfinv
 from .branches import Branches
 from .parisi import Parisi, Point, Saddles
 from .rsb_onset import COLD, Onset
+from .rsb_paths import turns, whole
+from .saddle_sets import joined, replaced, resolved, take
 from .solver import bracketed_root
 
-__all__ = ["BrokenRetrieval", "Trace", "replaced", "resolved", "take"]
+__all__ = ["BrokenRetrieval", "Trace"]
 
-_RESOLVED = 1e-7          # levels closer than this are not told apart: the state is given as replica symmetric
 _ROUNDING = 1e-14         # of the load on a fold, relative
 _STEP = 0.12              # of the control parameter y, nt = E|u| erf(y)
 _LARGEST_Y = 3.5          # beyond, nt is too close to E|u| to control anything
@@ -32,7 +33,8 @@ _ALONG = ("gamma", "q0", "C", "x1")
 
 
 class Trace(NamedTuple):
-    """The broken part of the retrieval branch at one temperature, from the AT point (T = 0: from merged levels) on.
+    """A broken stretch of the retrieval branch at one temperature, from the AT point (T = 0: from merged levels) on, or
+    from a minimum of the load.
 
     gamma increases along `points` (columns as in `Parisi.names`), whose last row is the fold, or, if the branch was
     wanted up to a load only, lies beyond that load. slope: d ln(gamma)/d nt at the fold, NaN without one.
@@ -43,6 +45,8 @@ class Trace(NamedTuple):
     merged: np.ndarray | None      # the AT point, with x = NaN; None if T = 0 or if its load is too small to be found
     points: np.ndarray
     slope: float
+    highest: float = np.inf        # of nt on it
+    closed: bool = False           # it ends without a fold where levels merge or theta = 1
 
     @property
     def ends(self) -> bool:
@@ -59,18 +63,86 @@ class BrokenRetrieval:
     def __init__(self, branches: Branches, parisi: Parisi):
         self.branches, self.parisi = branches, parisi
         self.onset = Onset(branches, parisi)
-        self._size = branches.equations.mean_size
+        self.size = self._size = branches.equations.mean_size
+        self.resolved, self.extrapolated = resolved, self._extrapolated
         self._traces: dict[float, Trace | None] = {}
+        self._several: dict[float, tuple[Trace, ...]] = {}
+        self._covered: dict[float, list[tuple[float, float]]] = {}
+
+    @property
+    def may_turn(self) -> bool:
+        """Whether the load may turn more than once along the branch: with a dataset."""
+        return self.branches.law.rho > 0
 
     # ---- the broken part ---------------------------------------------------------------------------------------------
 
-    def traces(self, temperature, up_to=np.inf) -> list[Trace | None]:
-        """One trace per temperature, None where retrieval is replica symmetric up to its spinodal. Kept for reuse.
+    def traces(self, temperature, up_to=np.inf) -> list[tuple[Trace, ...]]:
+        """The broken stretches of each temperature, empty where retrieval is replica symmetric up to its spinodal. Kept.
 
-        up_to: no further than the first point beyond this load. A shorter trace is gone on from. Cost of a whole one:
-        0.3 s at T > 0, 0.15 s at T = 0; with exact M times the number of different |u|.
+        up_to: no further than the first point beyond this load (without a dataset). Cost of one temperature: 0.3 s at
+        T > 0, 0.15 s at T = 0; with a dataset three times that, with exact M times the number of different |u|.
         """
         temperature = np.atleast_1d(np.asarray(temperature, float))
+        if not self.may_turn:
+            return [() if trace is None else (trace,) for trace in self._first_traces(temperature, up_to)]
+        if len(self._several) > 4096:
+            self._several.clear()
+            self._covered.clear()
+        for T in temperature.tolist():
+            if T not in self._several:
+                self._several[T] = self._stretches(T)
+        return [self._several[T] for T in temperature.tolist()]
+
+    def replaces(self, nt, temperature) -> np.ndarray:
+        """Whether replica-symmetric states of these overlaps are none, since 1RSB ones with theta < 1 exist there."""
+        found = np.zeros(nt.size, bool)
+        if self.may_turn:
+            self.traces(np.unique(temperature))
+            for T in np.unique(temperature).tolist():
+                for low, high in self._covered[T]:
+                    found |= (temperature == T) & (nt >= low) & (nt <= high)
+        return found
+
+    def at_overlap(self, table) -> Saddles:
+        """Saddles at prescribed nt, with the load as an unknown, from rows of first guesses."""
+        return self.parisi.solve(Point.from_columns(table), unknowns=_ALONG, equations=_AT_NT, iterations=30)
+
+    def begun(self, top, bottom, temperature, merged) -> list[np.ndarray]:
+        """The first points of the branch that leaves the AT point at y = top continuously; empty if none is found."""
+        T, start = np.array([temperature]), np.array([min(top, _LARGEST_Y)])
+        path, = self._march(T, start, np.array([max(top - bottom, 1e-3)]), 0.0, [[]], [merged])
+        return [] if path and path[-1][3] * temperature > 1 else path
+
+    def _stretches(self, temperature: float) -> tuple[Trace, ...]:
+        """All stretches of one temperature on which the load rises."""
+        branch = self.branches.retrieval
+        T = np.array([temperature])
+        parts = branch.segments(T).parts
+        start, ends = float(parts[0].y_start[0]), [float(part.y[0]) for part in parts if np.isfinite(part.y[0])]
+        if not np.isfinite(start):
+            self._covered[temperature] = []
+            return ()
+        walks = whole(self, start, float(branch.window(T)[0][0]), ends, temperature)
+        self._covered[temperature] = [tuple(one.points[[-1, 0], 0]) for one in walks]
+        found = []
+        for points, merged, closed in walks:
+            ends = turns(self, points) if len(points) > 1 else []
+            cuts = [(-1, None, np.nan), *ends, (len(points) - 1, None, np.nan)]
+            for (k, first, _), (stop, last, slope) in zip(cuts[:-1], cuts[1:], strict=True):
+                rows = [*([] if first is None else [first]), *points[k + 1:stop + 1], *([] if last is None else [last])]
+                if len(rows) < 2 or rows[-1][-2] < rows[0][-2]:
+                    continue
+                begin = merged if first is None and merged is not None else None
+                y = float(erfinv((rows[0] if begin is None else begin)[0] / self._size))
+                load = rows[0][-2] if begin is None else begin[-2]
+                if first is None and begin is None and temperature <= COLD:
+                    load = 0.0                                     # T = 0: levels merge exponentially
+                highest = np.inf if load == 0 else (rows[0] if begin is None else begin)[0]
+                found.append(Trace(y, float(load), begin, np.array(rows), slope, highest, last is None and closed))
+        return tuple(found)
+
+    def _first_traces(self, temperature, up_to) -> list[Trace | None]:
+        """The stretch that leaves the AT point, up to its first fold; None where there is none."""
         known = [self._traces.get(T) if T in self._traces else "new" for T in temperature]
         missing = [k for k, trace in enumerate(known) if isinstance(trace, str)
                    or trace is not None and not trace.ends and trace.points[-1, -2] < up_to]
@@ -82,7 +154,7 @@ class BrokenRetrieval:
         return [self._traces[T] for T in temperature.tolist()]
 
     def _follow(self, temperature, up_to):
-        folds = self.branches.retrieval.fold(temperature)
+        folds = self.branches.retrieval.segments(temperature).parts[0]
         known = [self._traces.get(T) for T in temperature.tolist()]
         y_at = np.array([np.nan if trace is None else trace.start for trace in known])
         new = np.flatnonzero(np.isnan(y_at))
@@ -251,10 +323,23 @@ class BrokenRetrieval:
     # ---- points ------------------------------------------------------------------------------------------------------
 
     def solve(self, gamma, temperature, traces) -> tuple[np.ndarray, Saddles | None]:
-        """(indices, saddles) of the points at which retrieval is broken; one trace per point.
+        """(indices, saddles) of the points at which retrieval is broken; the stretches of its temperature per point.
 
-        NaN, by `resolved`, where Newton's method did not find the branch.
+        The lowest in f where several exist. NaN, by `resolved`, where Newton's method did not find the branch.
         """
+        parts = [self._on(gamma, [some[k] if k < len(some) else None for some in traces])
+                 for k in range(max(map(len, traces), default=0))]
+        parts = [(rows, saddles) for rows, saddles in parts if rows.size]
+        if len(parts) < 2:
+            return parts[0] if parts else (np.empty(0, int), None)
+        rows = np.concatenate([part for part, _ in parts])
+        saddles = joined([part for _, part in parts])
+        order = np.lexsort((saddles.free_energy, rows))
+        first = order[np.unique(rows[order], return_index=True)[1]]
+        return rows[first], take(saddles, first)
+
+    def _on(self, gamma, traces) -> tuple[np.ndarray, Saddles | None]:
+        """`solve` with one stretch per point, or None."""
         rows = np.array([k for k, trace in enumerate(traces) if trace is not None
                          and trace.gamma_start < gamma[k] <= trace.points[-1, -2] * (1 + _ROUNDING)], int)
         if not rows.size:
@@ -262,6 +347,7 @@ class BrokenRetrieval:
         found = None
         starts = np.array([self._start(gamma[k], traces[k]) for k in rows])
         lowest = np.array([traces[k].points[-1, 0] for k in rows]) - 1e-9
+        highest = np.array([traces[k].highest for k in rows]) + 1e-9
         left = np.arange(rows.size)
         for factor in _FACTORS:
             guess = starts[left].copy()
@@ -270,7 +356,8 @@ class BrokenRetrieval:
             found = part if found is None else replaced(found, left, part)
             # on the fold itself the load determines nothing
             on_fold = np.array([traces[rows[k]].ends_at(gamma[rows[k]]) for k in left])
-            left = left[~(resolved(part) & (part.point.nt > lowest[left])) | on_fold]
+            inside = (part.point.nt > lowest[left]) & (part.point.nt < highest[left])
+            left = left[~(resolved(part) & inside) | on_fold]
             if not left.size or on_fold.all():
                 break
         for row in left:
@@ -332,25 +419,3 @@ class BrokenRetrieval:
 
 def _with_start(merged, path):
     return list(path) if merged is None else [merged, *path]
-
-
-def take(found: Saddles, index) -> Saddles:
-    """Some of the saddles."""
-    return Saddles(*(item.rows(index) if isinstance(item, Point) else item[index] for item in found))
-
-
-def replaced(found: Saddles, index, part: Saddles) -> Saddles:
-    """`found` with the rows `index` taken from `part`."""
-    def put(whole, new):
-        whole = whole.copy()
-        whole[index] = new
-        return whole
-
-    return Saddles(*(Point(*map(put, whole, new)) if isinstance(whole, Point) else put(whole, new)
-                     for whole, new in zip(found, part, strict=True)))
-
-
-def resolved(found: Saddles, shift: float = 2e-5) -> np.ndarray:
-    """Whether Newton's method found a saddle with two levels, for each point. shift: largest one, relative."""
-    with np.errstate(invalid="ignore"):
-        return (found.residual < 1e-10) & (found.shift < shift) & (np.diff(found.q, axis=1)[:, 0] > _RESOLVED)

@@ -16,7 +16,7 @@ import numpy as np
 from .branches import Branches
 from .nested import nested_averages
 from .parisi import Parisi, Point, Saddles
-from .rsb import replaced, resolved, take
+from .saddle_sets import replaced, resolved, take
 from .solver import bracketed_root
 
 __all__ = ["BrokenGlass"]

@@ -12,15 +12,18 @@ from scipy.interpolate import CubicHermiteSpline
 from .branches import Branches, TracedLine
 from .continuation import invert_line
 from .parisi import Parisi, Point, Saddles
+from .records import solution
 from .replica_symmetric import States
-from .rsb import BrokenRetrieval, resolved, take
+from .rsb import BrokenRetrieval
 from .rsb_glass import BrokenGlass
-from .rsb_onset import APART
+from .rsb_onset import APART, COLD
+from .saddle_sets import resolved, take
 from .solver import bracketed_root
 
 __all__ = ["OneStep", "StepStates"]
 
 _LOWEST_LOAD = 1e-9        # of the spinodal load: where searches along gamma begin
+_LOADS = 65                # between which the replicon of one stretch is looked at
 _MARGINAL = 1e-3           # replicons that are negative by less do not tell levels apart
 _ALONG = ("gamma", "q0", "C", "x1")
 _BROKEN = ("nt", "q0", "C", "x1")
@@ -65,17 +68,48 @@ class OneStep:
         traces = self.retrieval.traces(distinct, reach)
         chosen = [traces[k] for k in place]
         rows, saddles = self.retrieval.solve(gamma, temperature, chosen)
-        folds = self.branches.retrieval.fold(distinct).rows(place)
-        symmetric = self.branches.states("retrieval", gamma, temperature, folds)
-        inside = [trace is None or _clearly_inside(g, trace) for g, trace in zip(gamma, chosen, strict=True)]
+        symmetric = self._symmetric(gamma, temperature, self.branches.retrieval.segments(distinct).rows(place))
+        if self.retrieval.may_turn and rows.size:
+            # where a replica-symmetric state is one too, the lower of the two
+            kept = ~(self._holds(symmetric)[rows] & (symmetric.free_energy[rows] <= saddles.free_energy))
+            rows, saddles = rows[kept], take(saddles, kept)
+        near = [any(_close_to_begin(g, trace) for trace in some) for g, some in zip(gamma, chosen, strict=True)]
         # T = 0: the trace knows where the levels are told apart
         noise = self.branches.equations.noise
         quiet = noise.replicon_parts(symmetric.C, temperature, gamma, np.zeros_like(gamma))[0]
         with np.errstate(invalid="ignore"):
             merged = (temperature > 0) & (0.8 * temperature * symmetric.C * -symmetric.replicon < APART * quiet)
-        lost = np.array(inside) & (symmetric.replicon < -_MARGINAL) & ~merged
+            inside = [not some or any(_clearly_inside(g, trace) for trace in some)
+                      for g, some in zip(gamma, chosen, strict=True)]
+            if self.retrieval.may_turn:
+                lost = ~np.array(near, bool) & (temperature > COLD) & ~self._holds(symmetric) & ~merged
+                lost &= np.isfinite(symmetric.C)
+            else:
+                lost = np.array(inside, bool) & (symmetric.replicon < -_MARGINAL) & ~merged
         lost[rows] = False
-        return StepStates(symmetric, rows, saddles, lost)
+        return StepStates(_marginal_at_worst(symmetric, lost), rows, saddles if rows.size else None, lost)
+
+    def _symmetric(self, gamma, temperature, segments) -> States:
+        """The replica-symmetric state: with a dataset, of those that are stable the lowest in f, if there is one."""
+        best = self.branches.states("retrieval", gamma, temperature, segments)
+        if not self.retrieval.may_turn:
+            return best
+        for part in segments.parts:
+            rows = np.flatnonzero(part.holds(gamma))
+            if rows.size:
+                n, C = self.branches.retrieval.on(part.rows(rows), gamma[rows], temperature[rows])
+                other = self.branches.equations.states(n, C, gamma[rows], temperature[rows])
+                old = States(*(item[rows] for item in best))
+                better = self._holds(other) & (~self._holds(old) | (other.free_energy < old.free_energy))
+                for item, new in zip(best, other, strict=True):
+                    item[rows[better]] = new[better]
+        return best
+
+    def _holds(self, states: States) -> np.ndarray:
+        """Whether replica-symmetric states are states of the ansatz: stable, and no broken one at their overlap."""
+        nt = states.n * self.branches.equations.second_moment
+        with np.errstate(invalid="ignore"):
+            return (states.replicon > -_MARGINAL) & ~self.retrieval.replaces(nt, states.temperature)
 
     def glass_states(self, gamma, temperature, start: Point | None = None) -> StepStates:
         """The glass; replica symmetric where its two levels merge: close to a continuous onset (within 10 %, free
@@ -125,27 +159,99 @@ class OneStep:
     # ---- spinodal ----------------------------------------------------------------------------------------------------
 
     def spinodal_loads(self, temperature) -> np.ndarray:
-        """gamma at the end of retrieval, NaN above its highest temperature."""
-        loads = self.branches.retrieval.fold(temperature).gamma.copy()
-        for k, trace in enumerate(self.retrieval.traces(temperature)):
-            if trace is not None:
+        """gamma at the end of retrieval, NaN above its highest temperature and where the end was not found."""
+        temperature = np.atleast_1d(np.asarray(temperature, float))
+        if self.retrieval.may_turn:
+            return np.array([self._last(T)[0] for T in temperature.tolist()])
+        loads = self.branches.retrieval.segments(temperature).end.gamma.copy()
+        for k, some in enumerate(self.retrieval.traces(temperature)):
+            for trace in some:
                 loads[k] = trace.points[-1, -2] if trace.ends else np.nan
         return loads
 
-    def fold_state(self, temperature: float):
-        """(saddles of the fold or None where it is replica symmetric, distance to it in nt, found)."""
-        trace = self.retrieval.traces([temperature])[0]
-        if trace is None:
-            fold = self.branches.retrieval.fold(np.array([temperature]))
-            replicon = self.branches.equations.states(fold.n, fold.C, fold.gamma, fold.temperature).replicon[0]
-            return None, abs(fold.determinant[0]), bool(replicon > -_MARGINAL)
+    def end(self, temperature: float):
+        """(state, what is left of what should vanish there, found) at the end of retrieval: a `Solution` where it is
+        replica symmetric, else saddles."""
+        T = np.array([temperature])
+        if self.retrieval.may_turn:
+            gamma, piece = self._last(temperature)
+            if isinstance(piece, States):
+                fold = self.branches.retrieval.segments(T)
+                left = min(min(abs(part.left[0]) for part in fold.parts if np.isfinite(part.gamma[0])
+                               and part.gamma[0] == gamma) if any(part.gamma[0] == gamma for part in fold.parts)
+                           else np.inf, abs(piece.replicon[0]))
+                return solution("retrieval", piece, marginal=True), left, bool(np.isfinite(gamma))
+            traces = () if piece is None else (piece,)
+            if piece is None:
+                return self._fold_of_symmetry(T)[0], np.nan, False
+        else:
+            traces = self.retrieval.traces(T)[0]
+        if not traces:
+            state, left = self._fold_of_symmetry(T)
+            return state, left, state.replicon > -_MARGINAL
+        trace = traces[0]
         saddles = self.parisi.solve(Point.from_columns(trace.points[-1:]), unknowns=_ALONG, equations=_BROKEN)
-        return saddles, self.retrieval.fold_error(trace), trace.ends
+        error = self.retrieval.fold_error(trace) if trace.ends else 0.0
+        return saddles, error, trace.ends or trace.closed
+
+    def _fold_of_symmetry(self, temperature):
+        fold = self.branches.retrieval.segments(temperature).end
+        states = self.branches.equations.states(fold.n, fold.C, fold.gamma, temperature)
+        return solution("retrieval", states, marginal=True), abs(fold.left[0])
+
+    def _ends(self, temperature: float):
+        """[(gamma_low, gamma_high, what is there)] of all stretches at one temperature: `States` of the end, or a trace."""
+        found = []
+        for part in self.branches.retrieval.segments(np.array([temperature])).parts:
+            if np.isfinite(part.gamma[0]) and temperature > COLD:
+                found += self._stable_ranges(part, temperature)
+        return found + [(trace.gamma_start, float(trace.points[-1, -2]), trace)
+                        for trace in self.retrieval.traces([temperature])[0]]
+
+    def _stable_ranges(self, part, temperature: float):
+        """[(gamma_low, gamma_high, `States` of the end)] where states of one stretch hold."""
+        branches, T = self.branches, np.array([temperature])
+        low, high = float(part.gamma_start[0]), float(part.gamma[0])
+
+        def states(gamma):
+            many = part.rows(np.zeros(gamma.size, int))
+            there = np.full(gamma.size, temperature)
+            return branches.equations.states(*branches.retrieval.on(many, gamma, there), gamma, there)
+
+        share = np.linspace(0, 1, _LOADS)
+        loads = low + (high - low) * share * (2 - share)
+        loads[0] = max(low, _LOWEST_LOAD * high)
+        last = branches.equations.states(part.n, part.C, part.gamma, T)
+
+        def margin(found: States):
+            return np.where(self.retrieval.replaces(found.n * branches.equations.second_moment, found.temperature), -1.0,
+                            found.replicon)
+
+        stable = np.append(margin(states(loads[:-1])) > 0, margin(last) > 0)
+        change = np.flatnonzero(stable[1:] != stable[:-1])
+        edges = bracketed_root(lambda gamma, _: margin(states(gamma)), loads[change], loads[change + 1])
+        bounds = [*([low] if stable[0] else []), *edges, *([high] if stable[-1] else [])]
+        return [(float(first), float(stop), last if stop == high else states(np.array([stop])))
+                for first, stop in zip(bounds[::2], bounds[1::2], strict=True)]
+
+    def pieces(self, temperature: float) -> list[tuple[float, float]]:
+        """(low, high) loads of all stretches with a state that is stable in the ansatz."""
+        return [(low, high) for low, high, _ in self._ends(temperature)]
+
+    def _last(self, temperature: float):
+        """(gamma, piece) of the stretch that reaches the largest load; (NaN, None) if there is none or its end was lost."""
+        ends = self._ends(temperature)
+        if not ends:
+            return np.nan, None
+        _, gamma, piece = max(ends, key=lambda item: item[1])
+        if not isinstance(piece, States) and not (piece.ends or piece.closed):
+            return np.nan, piece
+        return gamma, piece
 
     def spinodal_temperature(self, gamma: float) -> float | None:
         """The highest temperature at which retrieval exists at this load, None if there is none."""
         symmetric = invert_line(self.branches.spinodal_loads, self.branches.spinodal_line, gamma)
-        if symmetric is not None and self.retrieval.traces([symmetric])[0] is None:
+        if symmetric is not None and not self.retrieval.traces([symmetric])[0]:
             return symmetric
         low = 0.0 if symmetric is None else symmetric
         T = np.linspace(low, 0.75 * self.branches.retrieval.start_temperature, 10)
@@ -238,7 +344,7 @@ class OneStep:
             top = self.branches.retrieval.start_temperature
             if low <= top <= high:
                 points = np.vstack([points, [0.0, top]])
-            error = max(self.fold_state(t)[1] for t in T[on])
+            error = max(self.end(t)[1] for t in T[on])
             lines["spinodal"] = TracedLine(points, error)
         loads, left = self.transition_loads(T)
         on = np.isfinite(loads) & (loads > 0)
@@ -274,6 +380,19 @@ class OneStep:
                 T = np.unique(np.linspace(low, top, 81))
                 lines[name] = TracedLine(np.column_stack([(T / scale) ** 2, T]), self.glass.line_error(name))
         return lines
+
+
+def _marginal_at_worst(states: States, lost) -> States:
+    """States whose levels are too close to be told apart: marginal, as the 1RSB state is there to this precision."""
+    near = ~lost & (states.temperature > 0) & (states.gamma > 0) & (states.replicon < 0)
+    return states._replace(replicon=np.where(near, 0.0, states.replicon))
+
+
+def _close_to_begin(gamma, trace) -> bool:
+    """Whether the load lies beside the AT point that a stretch begins at, or its merging end, levels close."""
+    end, width = trace.points[-1, -2], 3e-3 * (trace.points[-1, -2] - trace.gamma_start)
+    at_begin = trace.merged is not None and abs(gamma - trace.gamma_start) <= width
+    return bool(at_begin or (trace.closed and abs(gamma - end) <= width))
 
 
 def _clearly_inside(gamma, trace) -> bool:

@@ -36,17 +36,17 @@ class Onset:
         low = erfinv(np.minimum(folds.n[alive] / self._size, 1))
         grid = top[:, None] + (low - top)[:, None] * (np.arange(96) + 0.5) / 96
         grid[:, -1] = low
-        excess = self._excess(grid.ravel(), np.repeat(T, 96)).reshape(grid.shape)
+        excess = self.excess(grid.ravel(), np.repeat(T, 96)).reshape(grid.shape)
         first = np.argmax(excess > 0, axis=1)
         rows = np.arange(alive.size)
         outer = np.where(first > 0, grid[rows, np.maximum(first - 1, 0)], top * (1 - 1e-12))
-        found = bracketed_root(lambda y, rows: self._excess(y, T[rows]), grid[rows, first], outer)
+        found = bracketed_root(lambda y, rows: self.excess(y, T[rows]), grid[rows, first], outer)
         # u = 0 possible: the spins that hear noise only are broken at any load if T = 0, almost any if T is small
         found = np.where(np.isnan(found) & (first == 0), grid[:, 0], found)
         y[alive] = np.where((excess > 0).any(axis=1), found, np.nan)
         return y
 
-    def _excess(self, y, temperature):
+    def excess(self, y, temperature):
         """Positive where the levels are apart: minus the replicon; at T = 0 (up to `COLD`), gap over `APART` less 1."""
         guess, replicon = self.emerging(y, temperature)
         gap = np.diff(guess.overlaps, axis=1)[:, 0]
@@ -54,7 +54,7 @@ class Onset:
 
     def emerging(self, y, temperature, factor=1.0):
         """(starting points close to where the levels merge, replica-symmetric replicon)."""
-        n, sigma, C, gamma, _ = self.branches.retrieval.follow(y, temperature)
+        n, sigma, C, gamma, *_ = self.branches.retrieval.follow(y, temperature)
         D = np.maximum(self.branches.equations.averages(n, C, gamma, temperature).D, _TINY)
         quiet, drop = self.branches.equations.noise.replicon_parts(C, temperature, gamma, D)
         edge = np.maximum(drop / quiet, _TINY)             # the replicon vanishes at T = edge
@@ -88,5 +88,5 @@ class Onset:
 
     def merged(self, y, temperature):
         """The AT points as columns, with x = NaN."""
-        n, _, C, gamma, _ = self.branches.retrieval.follow(y, temperature)
+        n, _, C, gamma, *_ = self.branches.retrieval.follow(y, temperature)
         return np.column_stack([n, 1 - temperature * C, C, np.full(n.size, np.nan), gamma, temperature])
