@@ -120,8 +120,9 @@ class DenseOneStep:
         """Raises NoSolution: there is a replica-symmetric state, but it is none of this ansatz, nor was one found."""
         pieces = self.lines.pieces(temperature)
         if pieces and gamma > max(high for _, high in pieces):
-            self._no_retrieval(gamma, f"temperature = {temperature:.10g}: the retrieval branch (1RSB) ends at gamma = "
-                                      f"{max(high for _, high in pieces):.10g} at this temperature")
+            end = max(high for _, high in pieces)
+            raise NoSolution(f"gamma = {gamma:.10g}, temperature = {temperature:.10g}: the retrieval branch (1RSB) ends at "
+                             f"gamma = {end:.10g} at this temperature")
         loads = " and ".join(f"[{low:.10g}, {high:.10g}]" for low, high in pieces)
         raise NoSolution(f"gamma = {gamma:.10g}, temperature = {temperature:.10g}: the replica-symmetric state is unstable and "
                          f"no 1RSB state was found here; at this temperature retrieval states were found for gamma in "

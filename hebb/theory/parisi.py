@@ -231,7 +231,9 @@ class Parisi:
         columns = {"Q": self.steps + 1, "x_slope": self.steps, "x_scale": self.steps}
         out = Values(*(np.full((count, columns[name]) if name in columns else count, np.nan) for name in Values._fields))
         if legal.any():
-            for whole, part in zip(out, self.evaluate(point.rows(legal), finer=finer), strict=True):
+            with np.errstate(over="ignore", invalid="ignore"):         # theta far above 1: a step that will be shortened
+                values = self.evaluate(point.rows(legal), finer=finer)
+            for whole, part in zip(out, values, strict=True):
                 whole[legal] = part
         return out
 

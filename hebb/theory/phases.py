@@ -10,7 +10,7 @@ import numpy as np
 from .branches import Branches
 from .example_lines import ExampleLines
 from .rsb_lines import OneStep
-from .segments import Segments
+from .segments import RETRIEVAL_NAMES, Segments
 
 __all__ = ["PhaseDiagram"]
 
@@ -19,6 +19,8 @@ _COLOURS = {"paramagnet": "#f4f1ea", "glass": "#b9c6d6", "retrieval": "#7fb069",
             "example": "#f6d998", "example_metastable": "#fbeed2"}
 _STYLES = {"spinodal": "-", "transition": "--", "glass": "-.", "at": ":", "glass_dynamic": (0, (6, 1, 1, 1, 1, 1)),
            "gardner": (0, (1, 3)), "spinodal_rs": "-", "transition_rs": "--",
+           "exchange": (0, (5, 2)), "exchange_low": (0, (5, 2))} | dict.fromkeys(
+               [f"{name}_{kind}" for name in RETRIEVAL_NAMES[1:] for kind in ("onset", "end")], (0, (1, 1))) | {
            "example_spinodal": "-", "example_transition": "--", "example_crossing": ":", "example_onset": (0, (4, 1, 1, 1))}
 _ROWS = 61                  # temperatures of the lines of states that follow one example
 _EXAMPLE = "#a06010"        # lines of states that follow one example
@@ -33,6 +35,10 @@ class PhaseDiagram:
     (it stops being the lowest state), "glass" (a q > 0 state without retrieval appears; 1RSB, P >= 3: it begins to
     dominate the paramagnet, the static line), "at" (the replicon of retrieval vanishes); 1RSB adds "glass_dynamic"
     (glassy states appear), "gardner" (they break further) and the RS lines "spinodal_rs" and "transition_rs".
+    Where several retrieval states that are stable against replica symmetry breaking exist at one temperature (`Dense`):
+    "exchange" (two of them have equal f, first order), "retrieval_low_onset" (the lower one appears) and
+    "retrieval_high_end" (the upper one ends before the spinodal); with three states also "exchange_low" and the ends of
+    "retrieval_middle". Rows of NaN stand where such a line has a gap.
     Unsupervised data with n_examples add, RS, "example_spinodal" (the state that follows one example ends),
     "example_transition" (it stops being lower than states without the pattern), "example_crossing" (its free energy is that
     of retrieval) and "example_onset" (retrieval is unstable towards it on one
@@ -95,7 +101,7 @@ class PhaseDiagram:
         m, replicon, kept = np.full(labels.shape, np.nan), np.full(labels.shape, np.nan), np.empty(0)
         if rows.size:
             states = one_step.retrieval_states(gamma[columns], temperature[rows])
-            m[exists], replicon[exists] = states.value("m"), states.value("replicon")
+            m[exists], replicon[exists] = (np.where(states.lost, np.nan, states.value(name)) for name in ("m", "replicon"))
             kept = np.where(states.value("example_response") < 1, states.value("free_energy"), np.nan)
         lines = one_step.lines(temperature[0], temperature[-1], gamma[-1])
         if examples is not None:

@@ -96,9 +96,9 @@ class ReplicaSymmetric:
     def _jacobian(self, average, n, C, gamma, temperature):
         rise = self.amplitude_slope(n)
         half_variance_slope = gamma * self.noise.variance_slope(_heard(C, gamma), temperature) / 2
-        with np.errstate(over="ignore", invalid="ignore"):     # curvature ~ T^-3
+        with np.errstate(over="ignore", invalid="ignore"):     # curvature ~ T^-3; no paramagnet at T = 0
             bend = np.where(half_variance_slope == 0, 0.0, average.curvature * half_variance_slope)
-        return average.gain * rise - 1, average.slope * half_variance_slope, average.slope * rise, bend - 1
+            return average.gain * rise - 1, average.slope * half_variance_slope, average.slope * rise, bend - 1
 
     def kind(self, average, n, C, gamma, temperature):
         """(determinant, curvature) of the Jacobian: its determinant and its element dr_C/dC.
