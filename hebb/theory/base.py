@@ -62,10 +62,9 @@ class Solution:
 class Boundary:
     """A point of a phase boundary: where it lies and the state on it.
 
-    kind: "spinodal" | "transition" | "at" | "continuous" | "static" | "dynamic" | "gardner" | "onset" | "crossing". other: the
-    competing state
-    (transition and crossing). residual: what should vanish on the line, as measured (fold determinant, difference of free
-    energies, replicon; 1RSB: distance to the fold in n, complexity).
+    kind: "spinodal" | "transition" | "at" | "continuous" | "static" | "dynamic" | "gardner" | "onset" | "crossing" |
+    "exchange". other: the competing state (transition, crossing and exchange). residual: what should vanish on the line,
+    as measured (fold determinant, difference of free energies, replicon; 1RSB: distance to the fold in n, complexity).
     """
 
     kind: str
