@@ -38,17 +38,17 @@ def colors(names: Iterable, palette: tuple[str, ...] = COLORS) -> dict:
 
 
 def marks(names: Iterable) -> dict:
-    """name -> mark: none twice (numbers in the order of their size, past a dozen letters)."""
+    """name -> mark: none of the first three dozen twice (shapes, then letters)."""
     names = list(dict.fromkeys(names))
     letters = (f"${letter}$" for letter in "abcdefghijklmnopqrstuvwyz")
-    return dict(zip(names, itertools.chain(MARKS, letters), strict=False))
+    return dict(zip(names, itertools.chain(MARKS, letters, itertools.repeat("*")), strict=False))
 
 
 def crosses(rows: Iterable[Row]) -> dict[str, str]:
     """Kind of reason (`comparison.brief`) -> the cross that tells it, for all points that have no z."""
     kinds = list(dict.fromkeys(brief(row.excluded) for row in rows if row.excluded))
     letters = (f"${letter}$" for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
-    return dict(zip(kinds, itertools.chain(_CROSSES, letters), strict=False))
+    return dict(zip(kinds, itertools.chain(_CROSSES, letters, itertools.repeat("*")), strict=False))
 
 
 def draw_point(ax, x: float, y: float, error: float, color, mark: str, cross: str | None = None, size: float = 4.5) -> None:
