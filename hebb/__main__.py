@@ -16,8 +16,8 @@ from pathlib import Path
 
 from . import results_command, theory_command
 from ._version import __version__
-from .command_line import Parser, first_of_launcher, one_line_warnings, steady_streams, whole
-from .errors import HebbError, ParameterError
+from .command_line import Parser, first_of_launcher, one_line, one_line_warnings, place, steady_streams, whole
+from .errors import HebbError, ParameterError, StorageError
 
 __all__ = ["main"]
 
@@ -74,6 +74,8 @@ def main(arguments: list[str] | None = None) -> int:
             return code
         except HebbError as error:
             return _complain(error)
+        except (OSError, MemoryError) as error:  # the system's word, which needs no traceback
+            return _complain(_of_system(error))
         except KeyboardInterrupt:
             print("hebb: interrupted", file=sys.stderr)
             return 130
@@ -81,8 +83,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _complain(error: Exception) -> int:
     if first_of_launcher():
-        print(f"hebb: {error}", file=sys.stderr, flush=True)
+        print(f"hebb: {one_line(error)}", file=sys.stderr, flush=True)
     return 2
+
+
+def _of_system(error: OSError | MemoryError) -> HebbError:
+    """What the system refused, as a sentence."""
+    if isinstance(error, MemoryError):
+        return ParameterError("there is not enough memory for this on this machine; make it smaller, or free some")
+    where = f" {error.filename}" if isinstance(error.filename, (str, bytes)) else ""
+    return StorageError(f"cannot use{where} ({error.strerror or error}); check the name, its permissions and the free space")
 
 
 def _parser() -> Parser:
@@ -103,28 +113,28 @@ def _parser() -> Parser:
     check = add("check", _check, "Check a job as run would: points, tasks, memory and time. Nothing is run.")
     run = add("run", _run, "Run a job and merge its results.")
     for command in (check, run):
-        command.add_argument("job", metavar="JOB.toml")
+        command.add_argument("job", type=place, metavar="JOB.toml")
         command.add_argument("--ranks", type=whole, metavar="N", help="number of processes on this machine (default 1)")
-        command.add_argument("--out", metavar="DIR", help="run folder (default runs/<job name>)")
-        command.add_argument("--data", metavar="DIR", help="folder of image data sets (sets HEBB_DATA)")
+        command.add_argument("--out", type=place, metavar="DIR", help="run folder (default runs/<job name>)")
+        command.add_argument("--data", type=place, metavar="DIR", help="folder of image data sets (sets HEBB_DATA)")
     run.add_argument("--resume", action="store_true", help="continue the run that is in the folder")
     for name, function, text in (
         ("status", _status, "Say how far a run is, at any time."),
         ("merge", _merge, "Write what is finished into DIR/results.h5, at any time."),
     ):
-        add(name, function, text).add_argument("folder", metavar="DIR")
+        add(name, function, text).add_argument("folder", type=place, metavar="DIR")
     results_command.add_arguments(
         add("plot", results_command.plot, "Draw what was measured, with errors and without theory."),
         add("export", results_command.export, "Write results for other programs: a table, or everything with its axes."),
     )
     compare = add("compare", _compare, f"Simulation against theory; exit code 1 if any |z| > {_WORST_Z:g}.")
-    compare.add_argument("folder", metavar="DIR")
-    compare.add_argument("--csv", metavar="FILE", help="write the table as CSV")
-    compare.add_argument("--plot", metavar="FILE", help="where to draw it (default DIR/compare.png)")
+    compare.add_argument("folder", type=place, metavar="DIR")
+    compare.add_argument("--csv", type=place, metavar="FILE", help="write the table as CSV")
+    compare.add_argument("--plot", type=place, metavar="FILE", help="where to draw it (default DIR/compare.png)")
     theory = add("theory", theory_command.solve, "Solve the theory: one point, or a phase diagram over low:high:number.")
     theory_command.add_arguments(theory)
     bench = add("bench", _bench, "Measure the kernels beside their baselines.")
-    bench.add_argument("--json", metavar="FILE", help="write the numbers too")
+    bench.add_argument("--json", type=place, metavar="FILE", help="write the numbers too")
     add("info", _info, "Versions, build flags, instruction set, MPI, and how to cite.")
     return parser
 
@@ -173,8 +183,9 @@ def _run(options) -> int:
     except Exception as error:
         if executor.leaving_together:
             raise
-        if isinstance(error, HebbError):
-            print(f"hebb: {error}", file=sys.stderr, flush=True)
+        if isinstance(error, (HebbError, OSError, MemoryError)):
+            error = error if isinstance(error, HebbError) else _of_system(error)
+            print(f"hebb: {one_line(error)}", file=sys.stderr, flush=True)
         else:
             print(traceback.format_exc(), end="", file=sys.stderr, flush=True)
         executor.abort(2)  # the other ranks would wait for ever
@@ -285,11 +296,16 @@ def _merge(options) -> int:
 def _compare(options) -> int:
     from .compare import compare_results
 
-    comparison = compare_results(results_command.finished(options.folder))
+    results = results_command.finished(options.folder)
+    figure = options.plot or results_command.beside(options.folder, "compare.png")
+    if options.csv:
+        theory_command.require_target(options.csv)
+    theory_command.require_figure(figure)
+    comparison = compare_results(results)
     print(comparison.table())
     if options.csv:
         theory_command.write(options.csv, comparison.write_csv)
-    theory_command.write(options.plot or results_command.beside(options.folder, "compare.png"), comparison.plot)
+    theory_command.write(figure, comparison.plot)
     return int(comparison.worst > _WORST_Z)
 
 
@@ -297,7 +313,7 @@ def _bench(options) -> int:
     from . import bench
 
     if options.json:
-        theory_command.write(options.json, lambda path: Path(path).touch())  # now, not after the measurements
+        theory_command.require_target(options.json)  # now, not after the measurements
     bench.main(options.json)
     return 0
 

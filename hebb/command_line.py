@@ -14,7 +14,7 @@ from .errors import HebbWarning, StorageError
 from .params import shown
 from .vocabulary import COMMANDS, OPTIONS, THEORIES, hint, nearest
 
-__all__ = ["Parser", "first_of_launcher", "one_line_warnings", "steady_streams", "whole"]
+__all__ = ["Parser", "first_of_launcher", "one_line", "one_line_warnings", "place", "steady_streams", "whole"]
 
 #: What follows an option as its value although it begins with a minus: a number, or a range that begins with one.
 _NEGATIVE = re.compile(r"-(\.?[0-9]|inf|nan)", re.IGNORECASE)
@@ -90,6 +90,18 @@ def _exactly(number: float) -> int:
     if number != int(number):
         raise ValueError
     return int(number)
+
+
+def place(text: str) -> str:
+    """The file or folder that an option names."""
+    if not text or "\0" in text:  # an empty name would be the present folder
+        raise argparse.ArgumentTypeError(f"{shown(text)} names no file or folder")
+    return text
+
+
+def one_line(error: Exception) -> str:
+    """What an error says, on one line, whatever the names of files in it are made of."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in str(error))
 
 
 def first_of_launcher() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .command_line import place
 from .errors import NoSolution, ParameterError
 
 __all__ = ["add_arguments", "solve"]
@@ -36,8 +37,8 @@ def add_arguments(models) -> None:
     add("--labels", help="teacher (default) or random; with --temperature")
     add("--coupling", type=float, metavar="L", help="to a sample of the first task (default 1); with --temperature")
     add("--capacities", action="store_true", help="storage capacities and learning of a teacher at zero temperature")
-    add("--plot", metavar="FILE", help="draw a curve")
-    add("--save", metavar="FILE", help="store a curve as HDF5")
+    add("--plot", type=place, metavar="FILE", help="draw a curve")
+    add("--save", type=place, metavar="FILE", help="store a curve as HDF5")
 
 
 def solve(options) -> int:

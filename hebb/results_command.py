@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from .command_line import place
 from .errors import ParameterError, StorageError
-from .theory_command import write
+from .theory_command import require_figure, require_target, write
 
 __all__ = ["add_arguments", "beside", "export", "finished", "plot"]
 
@@ -14,12 +15,13 @@ __all__ = ["add_arguments", "beside", "export", "finished", "plot"]
 def add_arguments(plot_parser, export_parser) -> None:
     """The options of both."""
     for parser in (plot_parser, export_parser):
-        parser.add_argument("folder", metavar="DIR")
-    plot_parser.add_argument("--out", metavar="FILE", help="where to draw it (default DIR/plot.png)")
+        parser.add_argument("folder", type=place, metavar="DIR")
+    plot_parser.add_argument("--out", type=place, metavar="FILE", help="where to draw it (default DIR/plot.png)")
     plot_parser.add_argument("--observables", metavar="A,B", help="what to draw, one row each (default: order parameters)")
     plot_parser.add_argument("--x", metavar="KEY", help="swept key along the horizontal axis (default: that with most values)")
-    export_parser.add_argument("--csv", metavar="FILE", help="one line per point and observable; - for the standard output")
-    export_parser.add_argument("--netcdf", metavar="FILE", help="a netCDF-4 file (needs xarray and h5netcdf)")
+    export_parser.add_argument("--csv", type=place, metavar="FILE",
+                               help="one line per point and observable; - for the standard output")
+    export_parser.add_argument("--netcdf", type=place, metavar="FILE", help="a netCDF-4 file (needs xarray and h5netcdf)")
     export_parser.add_argument("--samples", action="store_true", help="with --netcdf: also every disorder sample")
     export_parser.add_argument("--chains", action="store_true", help="with --netcdf: also the series of every chain")
 
@@ -44,7 +46,9 @@ def plot(options) -> int:
     """Run the command; returns the exit code."""
     names = None if options.observables is None else [name.strip() for name in options.observables.split(",")]
     path = options.out or beside(options.folder, "plot.png")
-    write(path, finished(options.folder).plot(names, options.x).savefig)
+    results = finished(options.folder)
+    require_figure(path)
+    write(path, results.plot(names, options.x).savefig)
     print(path)
     return 0
 
@@ -60,6 +64,8 @@ def export(options) -> int:
     if (options.samples or options.chains) and not options.netcdf:
         raise ParameterError("--samples and --chains go into a netCDF file; give --netcdf FILE")
     results = finished(options.folder)
+    for target in {options.netcdf, options.csv} - {None, "-"}:
+        require_target(target)
     if options.netcdf:
         write(options.netcdf, lambda path: write_netcdf(results, path, options.samples, options.chains))
     if options.csv == "-":

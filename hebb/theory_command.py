@@ -7,10 +7,10 @@ import math
 from pathlib import Path
 
 from . import perceptron_command
-from .command_line import whole
+from .command_line import place, whole
 from .errors import NoSolution, ParameterError, StorageError
 
-__all__ = ["add_arguments", "check_targets", "solve", "values_of", "write"]
+__all__ = ["add_arguments", "check_targets", "require_figure", "require_target", "solve", "values_of", "write"]
 
 _MOST_VALUES = 10**6             # of one axis
 _DATASET = ("r", "n_examples", "rho", "protocol")
@@ -36,8 +36,8 @@ def add_arguments(parser) -> None:
         model.add_argument("--n-examples", type=whole, metavar="M", help="examples of each pattern")
         model.add_argument("--rho", type=float, help="entropy of the dataset, the limit of many examples (no M)")
         model.add_argument("--protocol", help="storage (default), supervised (default with a dataset) or unsupervised")
-        model.add_argument("--plot", metavar="FILE", help="draw the phase diagram")
-        model.add_argument("--save", metavar="FILE", help="store the phase diagram as HDF5")
+        model.add_argument("--plot", type=place, metavar="FILE", help="draw the phase diagram")
+        model.add_argument("--save", type=place, metavar="FILE", help="store the phase diagram as HDF5")
 
 
 def _most_points(options) -> int:
@@ -54,16 +54,43 @@ def write(path, writer) -> None:
     try:
         writer(path)
     except (OSError, ValueError) as error:  # ValueError: a figure format that does not exist
-        raise StorageError(f"cannot write {path} ({error})") from error
+        raise StorageError(f"cannot write {path} ({getattr(error, 'strerror', None) or error})") from error
 
 
 def check_targets(options) -> None:
     """StorageError if --plot or --save names what cannot be written, before anything is computed."""
-    for path in filter(None, (options.plot, options.save)):
-        if Path(path).is_dir():
+    if options.save:
+        require_target(options.save)
+    if options.plot:
+        require_figure(options.plot)
+
+
+def require_target(path) -> None:
+    """StorageError if a file cannot be written. A file that is there stays as it is, and none is left behind."""
+    path = Path(path)
+    try:
+        if path.is_dir():
             raise StorageError(f"cannot write {path}: it is a folder; name a file in it")
-        if not Path(path).resolve().parent.is_dir():
-            raise StorageError(f"cannot write {path}: there is no folder {Path(path).parent}")
+        if not path.resolve().parent.is_dir():
+            raise StorageError(f"cannot write {path}: there is no folder {path.parent}")
+        there = path.exists()
+        with open(path, "ab"):
+            pass
+        if not there:
+            path.unlink()
+    except (OSError, ValueError) as error:
+        raise StorageError(f"cannot write {path} ({getattr(error, 'strerror', None) or error}); name another file") from error
+
+
+def require_figure(path) -> None:
+    """`require_target` of a figure, whose ending says its format."""
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    require_target(path)
+    known, ending = FigureCanvasBase.get_supported_filetypes(), Path(path).suffix[1:]
+    if ending.lower() not in known:
+        raise StorageError(f"cannot write {path}: {ending or 'a name without an ending'} is no format of figures; use .png, "
+                           ".pdf or .svg")
 
 
 def solve(options) -> int:
@@ -79,6 +106,8 @@ def solve(options) -> int:
             f"{first.size * temperature.size} points; at most {most} are solved at once"
             + (f" for --n-patterns {options.n_patterns}" if options.model == "multitask" else "")
         )
+    _require_inside(f"--{axis}", getattr(options, axis), first, 1.0 if axis == "dilution" else 1e6)
+    _require_inside("--temperature", options.temperature, temperature, 1e6)
     dataset = {name: getattr(options, name) for name in _DATASET}
     run = _dense if options.model == "dense" else _multitask
     if first.size == temperature.size == 1:
@@ -88,6 +117,12 @@ def solve(options) -> int:
         return run(options, dataset, float(first[0]), float(temperature[0]))
     check_targets(options)
     return _write_diagram(run(options, dataset, first, temperature), axis, options)
+
+
+def _require_inside(name: str, text: str, values, high: float) -> None:
+    """ParameterError for a range that leaves what a phase diagram can show; single numbers are judged by the theory."""
+    if values.size > 1 and not (values[0] >= 0 and values[-1] < high):
+        raise ParameterError(f"{name} {text} leaves [0, {high:g}[; give a range inside it")
 
 
 def _dense(options, dataset, gamma, temperature):

@@ -174,12 +174,18 @@ class RunFolder:
         """An existing run folder; StorageError if there is none."""
         path = Path(path)
         try:
-            plan = json.loads((path / schema.PLAN_FILE).read_text(encoding="utf-8"))
-        except (FileNotFoundError, NotADirectoryError):
+            content = (path / schema.PLAN_FILE).read_bytes()
+        except (OSError, ValueError) as error:  # ValueError: a null character
+            if isinstance(error, PermissionError | IsADirectoryError):
+                raise StorageError(
+                    f"{path / schema.PLAN_FILE} cannot be read ({error.strerror}); check its permissions or move it away"
+                ) from None
             raise StorageError(
                 f"{path} is not a run folder (it has no {schema.PLAN_FILE}); `hebb run JOB.toml --out DIR` makes one"
             ) from None
-        except (OSError, ValueError) as error:
+        try:
+            plan = json.loads(content)
+        except (ValueError, RecursionError) as error:
             raise StorageError(
                 f"{path / schema.PLAN_FILE} cannot be read ({error}); move the folder away and run the job again"
             ) from error
