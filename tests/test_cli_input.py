@@ -117,7 +117,7 @@ def test_a_rounded_load_is_said_in_one_line(folder, capsys):
     assert (code, err) == (0, note)
     assert note.removeprefix("hebb: ") in (folder / "runs/tiny/log.txt").read_text()
     (folder / "tiny.toml").write_text(NOTED.replace("0.002, ", "").replace("p_body = 2", "p_body = [2, 3]"))
-    code, _, err = hebb(capsys, "check", "tiny.toml")
+    code, _, err = hebb(capsys, "check", "tiny.toml", "--out", "other")
     assert (code, err) == (0, note.strip() + "; models off by more than 5%: 2\n")
     (folder / "tiny.toml").write_text(NOTED)
     code, _, err = hebb(capsys, "check", "tiny.toml")
