@@ -20,7 +20,7 @@ import numpy as np
 from .comparison import aligned
 from .models.networks import METHODS
 from .sampling.stages import ends_of_training, entries_at, not_measured
-from .statistics import with_error
+from .statistics import of_samples, with_error
 from .storage.results import Results
 
 __all__ = ["LearningTable", "comparison"]
@@ -133,10 +133,11 @@ def _gain(point: dict, averages: np.ndarray, samples: np.ndarray, points: list[d
 
 
 def _mean(values: np.ndarray | None) -> tuple[float, float]:
-    """Mean and standard error over disorder samples."""
+    """Mean and standard error over disorder samples, nan where they give none."""
     if values is None or not len(values):
         return math.nan, math.nan
-    return float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.nan
+    found = of_samples(values)
+    return found.mean, found.bar
 
 
 def _short(value) -> str:

@@ -31,7 +31,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .comparison import FEWEST_SAMPLES, Row, normal_score
+from .comparison import Row, judged
 from .errors import NoSolution, ParameterError
 from .finite_size import (
     SOFT,
@@ -112,16 +112,15 @@ def _row(results: Results, index: int, name: str, prediction: Prediction | None,
             excluded = "chain too short"
         if branch == "example":
             excluded = _left_example(results, index, prediction) or prediction.without_z.get(name, excluded)
-        if not excluded and not estimate.raw_error > 0:
-            excluded = "no scatter between samples"
         if not excluded:
-            samples = int(results.n_disorder[index])
-            z, z_unmapped = (normal_score((estimate.mean - x) / estimate.raw_error, samples) for x in (theory, infinite))
-            notes = notes + ((f"only {samples} samples",) if samples < FEWEST_SAMPLES else ())
-            if branch == "retrieval" and name == "m":
+            flip = math.nan if "energy" in name else 2 / results.points[index]["n_spins"]
+            z, excluded, more = judged(estimate, theory, flip)
+            z_unmapped = math.nan if excluded else judged(estimate, infinite, flip)[0]
+            notes = notes + more
+            if branch == "retrieval" and name == "m" and not excluded:
                 notes = notes + _skewed(results, index, theory)
     point = results.points[index]
-    return Row(point, name, estimate.mean, estimate.raw_error, theory, infinite, z, z_unmapped, branch, excluded, notes,
+    return Row(point, name, estimate.mean, estimate.bar, theory, infinite, z, z_unmapped, branch, excluded, notes,
                _model_name(point), load_of(point))
 
 

@@ -25,13 +25,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from . import models
-from .comparison import FEWEST_SAMPLES, Row, normal_score
+from .comparison import Row, judged
+from .error_bars import too_rare
 from .errors import NoSolution, ParameterError
 from .finite_size import LARGEST_ANHARMONICITY, SOFT, not_small
 from .models.classes import Classes
 from .params import MultitaskLaw
 from .sampling.chain import chain_class
-from .statistics import estimate
+from .statistics import estimate, of_samples, samples_that_moved
 from .storage.results import Results
 from .theory.multitask import Multitask
 from .theory.multitask_states import find_states, names, tidy
@@ -215,7 +216,7 @@ class _Point:
                     if np.isfinite(samples).any():
                         found = observable.estimate(self.index, component)
                         label = name + "".join(f"[{k}]" for k in component)
-                        yield Row(self.parameters, label, found.mean, found.raw_error, *[math.nan] * 4, "",
+                        yield Row(self.parameters, label, found.mean, found.bar, *[math.nan] * 4, "",
                                   self.reason or "no finished sample", (), self.model_name)
 
     def _population(self) -> tuple[dict, dict]:
@@ -266,22 +267,29 @@ class _Point:
         samples = np.flatnonzero(mask.any(axis=1))
         means = np.array([series[d][:, mask[d]].mean() for d in samples])
         expected = np.array([theory[d, mask[d]].mean() for d in samples])
-        differences, number = means - expected, len(samples)
-        error, scatter = (float(np.std(x, ddof=1)) / math.sqrt(number) if number > 1 else math.nan
-                          for x in (differences, means))
-        mean, z, z_infinite = float(means.mean()), math.nan, math.nan
-        if not excluded and not error > 0:
-            excluded = "no scatter between samples"
+        moved = self._moved(series, mask)
+        averages, differences = of_samples(means, moved), of_samples(means - expected, moved)
+        z = z_infinite = math.nan
         if not excluded:
-            z = normal_score(float(differences.mean()) / error, number)
-            z_infinite = normal_score((mean - infinite) / scatter, number) if math.isfinite(infinite) else math.nan
-            notes = notes + ((f"only {number} samples",) if number < FEWEST_SAMPLES else ())
-        return Row(self.parameters, name, mean, error, float(expected.mean()), infinite, z, z_infinite, branch, excluded,
+            flip = math.nan if name == "energy" else 2 / self.parameters["n_spins"]
+            z, excluded, more = judged(differences, 0.0, flip, own=True)
+            z_infinite = judged(averages, infinite)[0] if math.isfinite(infinite) and not excluded else math.nan
+            notes = notes + more
+        bar = math.nan if too_rare(moved, len(samples)) else differences.bar
+        return Row(self.parameters, name, averages.mean, bar, float(expected.mean()), infinite, z, z_infinite, branch, excluded,
                    notes, self.model_name)
 
+    @staticmethod
+    def _moved(series: np.ndarray, mask: np.ndarray) -> int:
+        """The number of samples in which a chain on the branch moved; series (D, B, C), mask (D, C)."""
+        return sum(int(samples_that_moved(series[[d]][:, :, mask[d]])[0]) for d in np.flatnonzero(mask.any(axis=1)))
+
     def _too_short(self, differences, mask) -> bool:
-        """Whether the chains on the branch were too short, judged by their differences from their own states."""
+        """Whether the chains on the branch were too short, judged by their differences from their own states. What hardly any
+        chain saw happen is too rare to judge by: chains at rest differ from their states by what theory has of it."""
         chains = mask.sum(axis=1)
+        if too_rare(self._moved(differences, mask), np.count_nonzero(chains)):
+            return False
         return any(estimate(np.array([differences[d][:, mask[d]] for d in np.flatnonzero(chains == number)]),
                             self.results.bin_length).too_short for number in np.unique(chains[chains > 0]))
 

@@ -26,8 +26,9 @@ import math
 
 import numpy as np
 
-from .comparison import FEWEST_SAMPLES, Row, normal_score
+from .comparison import Row, judged
 from .errors import NoSolution, ParameterError
+from .statistics import of_samples
 from .storage.results import Results
 from .theory.perceptron_gibbs import GibbsState, SecondGibbsState, gibbs, gibbs_second
 
@@ -145,27 +146,22 @@ def _row(results: Results, index: int, name: str, values: dict, infinite: dict, 
     """One observable: values of theory and of the infinite system, and (D,) theory of the samples if they have one."""
     estimate, point = results[name].estimate(index), results.points[index]
     theory, limit = values.get(name, math.nan), infinite.get(name, math.nan)
-    mean, error, notes = estimate.mean, estimate.raw_error, ()
-    z = z_infinite = math.nan
+    judge, center, notes, z, z_infinite = estimate, theory, (), math.nan, math.nan
     if own is not None:
         done = results.done[index]
-        theory = float(np.mean(own[done]))
-        differences = results[name].samples[index, done] - own[done]
-        error = float(np.std(differences, ddof=1)) / math.sqrt(len(differences)) if len(differences) > 1 else math.nan
+        theory, center = float(np.mean(own[done])), 0.0
+        judge = of_samples(results[name].samples[index, done] - own[done], estimate.moved)
     excluded = reason or (_CURVED if name in _CURVES else "")
     if not excluded and name == "training_error" and point["loss"] != "violations":
         excluded = "" if math.isclose(lattice_margin(point), point["kappa"], abs_tol=1e-3 / point["n_spins"]) else _LATTICE
     if not excluded and estimate.too_short:
         excluded = "chain too short"
-    if not excluded and not error > 0:
-        excluded = "no scatter between samples"
     if not excluded:
-        samples = int(results.n_disorder[index])
-        z = normal_score((mean - theory) / error, samples)
-        if own is not None or limit != theory:
-            z_infinite = normal_score((mean - limit) / estimate.raw_error, samples)
-        notes = (f"only {samples} samples",) if samples < FEWEST_SAMPLES else ()
-    return Row(point, name, mean, error, theory, limit, z, z_infinite, "" if not values else "RS", excluded, notes,
+        flip = 1 / point["n_patterns"] if name == "training_error" else math.nan if name == "energy" else 2 / point["n_spins"]
+        z, excluded, notes = judged(judge, center, flip, own is not None)
+        if not excluded and (own is not None or limit != theory):
+            z_infinite = judged(estimate, limit, flip)[0]
+    return Row(point, name, estimate.mean, judge.bar, theory, limit, z, z_infinite, "" if not values else "RS", excluded, notes,
                _model_name(point), point["n_patterns"] / point["n_spins"])
 
 

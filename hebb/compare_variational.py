@@ -21,10 +21,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from .comparison import FEWEST_SAMPLES, Row, normal_score
+from .comparison import Row, judged
 from .errors import NoSolution, ParameterError
 from .sampling.stages import ends_of_training, entries_at, not_measured
-from .statistics import disorder_average
+from .statistics import of_samples
 from .storage.results import Results
 from .theory.perceptron import FirstTask, Perceptron, SecondTask
 
@@ -124,11 +124,9 @@ def _sampled(results: Results, index: int, theories: dict) -> Iterator[Row]:
                 estimate = results[name].estimate(index, () if task is None else (task,))
                 theory = values.get((name, task), math.nan)
                 excluded = reason or ("chain too short" if estimate.too_short else "")
-                excluded = excluded or ("" if estimate.raw_error > 0 else "no scatter between samples")
                 excluded = excluded if estimate.n else "no finished sample"
-                z = math.nan if excluded else normal_score((estimate.mean - theory) / estimate.raw_error, estimate.n)
-                notes = (f"only {estimate.n} samples",) if estimate.n < FEWEST_SAMPLES and not excluded else ()
-                yield Row(point, _label(name, task), estimate.mean, estimate.raw_error, theory, theory, z, math.nan, branch,
+                z, excluded, notes = (math.nan, excluded, ()) if excluded else judged(estimate, theory)
+                yield Row(point, _label(name, task), estimate.mean, estimate.bar, theory, theory, z, math.nan, branch,
                           excluded, notes, _model_name(point, "hmc"))
 
 
@@ -176,8 +174,8 @@ def _at_entry(results: Results, index: int, name: str, task: int | None, entry: 
     """Mean and error of an entry of the series."""
     series = results.data[name][index, results.done[index], entry]  # (D, R) or (D, R, T)
     samples = (series if task is None else series[..., task]).mean(axis=1)
-    mean, error = disorder_average(samples) if len(samples) > 1 else (samples[0], math.nan)
-    return float(mean), float(error)
+    found = of_samples(samples)
+    return found.mean, found.bar
 
 
 def _model_name(point: dict, dynamics: str) -> str:

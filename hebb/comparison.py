@@ -9,15 +9,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from scipy.special import betaln, hyp2f1, ndtri_exp
-from scipy.stats import t
+from scipy.special import ndtri_exp
 
-from .statistics import with_error
+from .error_bars import SKEWED, normal_score, too_rare
+from .statistics import Estimate, with_error
 from .storage.results import Results
 
-__all__ = ["FEWEST_SAMPLES", "Comparison", "Row", "aligned", "brief", "load_name", "normal_score", "possible"]
+__all__ = ["FEWEST_SAMPLES", "Comparison", "Row", "aligned", "brief", "judged", "load_name", "normal_score", "possible"]
 
 FEWEST_SAMPLES = 8  # with fewer, an error bar says little
+_PLENTY = 10  # events in every sample, none of which can be missed by chance even where samples differ
 
 
 _ROUNDING = 1e-9
@@ -30,9 +31,9 @@ class Row:
     """One observable at one point.
 
     theory: at this size (multitasking: of the very samples that were run), infinite: of the infinite system. error: of
-    mean - theory. z: `normal_score` of (mean - theory)/error, nan where excluded says why there is none; z_unmapped: the
-    same against infinite. model: its name without size and temperature. load: gamma (alpha for P = 2 and perceptrons), nan
-    where there is none.
+    mean - theory, nan where events were too rare to give one. z: what `judged` makes of both, nan where excluded says why there
+    is none; z_unmapped: the same against infinite. model: its name without size and temperature. load: gamma (alpha for P = 2 and
+    perceptrons), nan where there is none.
     """
 
     point: dict
@@ -201,16 +202,32 @@ class Comparison:
         comparison_figure(self).savefig(path)
 
 
-def normal_score(deviation: float, samples: int) -> float:
-    """A deviation in units of an error that was itself estimated from so many samples (Student's t with samples - 1 degrees
-    of freedom) as the normal deviate of the same probability: 5 error bars are 4.3 with 32 samples and 2.9 with 4."""
-    half = (samples - 1) / 2
-    if abs(deviation) < 20:
-        tail = t.logsf(abs(deviation), samples - 1)
-    else:  # the incomplete beta function behind it, where that underflows
-        w = 2 * half / (2 * half + deviation**2)
-        tail = half * math.log(w) - math.log(2 * half) - betaln(half, 0.5) + math.log(hyp2f1(half, 0.5, half + 1, w))
-    return math.copysign(-float(ndtri_exp(tail)), deviation)
+def judged(found: Estimate, theory: float, flip: float = math.nan, own: bool = False) -> tuple[float, str, tuple[str, ...]]:
+    """What an average says of theory: (z, why there is none, notes).
+
+    flip: the smallest change of the observable of one configuration (2/N of an overlap), nan where there is none: with it
+    one sees how many events theory expects. own: theory is every sample's own and found their difference from it (theory is 0),
+    to whose scatter chains that never moved contribute theory alone.
+
+    Rare events give no z, but for one case: not one was seen where theory has _PLENTY of them in every sample.
+    """
+    if found.n < 2:
+        return math.nan, "no scatter between samples", ()
+    events = found.moved if own else found.events
+    if found.too_rare or (own and too_rare(events, found.n)):
+        expected = abs(found.mean - theory) / flip  # in one snapshot of a sample: chains see more
+        if events == 0 and expected > _PLENTY:
+            return math.copysign(-float(ndtri_exp(-found.n * expected)), found.mean - theory), "", (
+                f"nothing happened where theory expects {found.n * expected:.3g} events",)
+        what = f"{events} of {found.n} samples saw any" if own else found.rarity
+        tail = f" ({found.n * expected:.2g} expected)" if math.isfinite(expected) else ""
+        return math.nan, f"events too rare: {what}{tail}", ()
+    if not found.raw_error > 0:
+        return math.nan, "no scatter between samples", ()
+    notes = (f"only {found.n} samples",) if found.n < FEWEST_SAMPLES else ()
+    if abs(found.skewness) > SKEWED:
+        notes += (f"skewed samples ({found.skewness:+.1f})",)
+    return normal_score((found.mean - theory) / found.raw_error, found.n, found.skewness), "", notes
 
 
 def _measured(row: Row) -> str:

@@ -108,7 +108,7 @@ def _draw_learning(ax, here: list[_Place], shown: list[_Place], name: str) -> No
         if places and axis not in places[0].point:  # the archetypes themselves are stored
             ax.axhline(estimates[0].mean, **look)
         elif places:
-            ax.errorbar([p.point[axis] for p in places], [e.mean for e in estimates], [e.raw_error for e in estimates],
+            ax.errorbar([p.point[axis] for p in places], [e.mean for e in estimates], [e.bar for e in estimates],
                         marker=_MARKS[protocol], **look)
     if f"{name}_cue" in here[0].results:
         cue = np.mean([place.results[f"{name}_cue"].mean[place.index] for place in here])
@@ -191,7 +191,7 @@ def restoration_figure(results: Results) -> Figure:
             k = [results.points[i]["n_patterns"] for i in chosen]
             name = f"P = {p}" + (f", T = {temperature:g}" if len(temperatures) > 1 else "")
             estimates = [results["m"].estimate(i) for i in chosen]
-            ax.errorbar(k, [e.mean for e in estimates], [e.raw_error for e in estimates], fmt="o-",
+            ax.errorbar(k, [e.mean for e in estimates], [e.bar for e in estimates], fmt="o-",
                         color=color, label=name)
         corruption = results.job["sampling"].get("corruption")
         if corruption is not None:

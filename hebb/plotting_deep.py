@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from .compare_deep import stage_ends
 from .looks import colors
+from .statistics import of_samples
 from .storage.results import Results
 from .style import house_style
 
@@ -74,5 +75,6 @@ def _band(ax, epochs: np.ndarray, values: np.ndarray, **look) -> None:
 
 
 def _error(values: np.ndarray) -> np.ndarray:
-    """Standard error of the mean over the first axis; 0 for a single sample."""
-    return values.std(axis=0, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.zeros(values.shape[1:])
+    """Standard error of the mean over the first axis; nan, and nothing is drawn, where the samples give none."""
+    errors = [of_samples(column).bar for column in values.reshape(len(values), -1).T]
+    return np.reshape(errors, values.shape[1:])

@@ -2,7 +2,8 @@
 
 Two levels. Within one disorder sample the measurements of a chain are correlated; their autocorrelation time and the
 agreement of the replicas say whether the chain was long enough. Between disorder samples everything is independent, so
-the quoted error of an average is the scatter of the samples' means, whatever the chains did.
+the quoted error of an average is the scatter of the samples' means, whatever the chains did. What such an error is worth,
+and when there is none, is said in `hebb.error_bars`.
 
 Convention: tau = 1 + 2 sum_{t >= 1} rho(t) in units of measurements, 1 for white noise; the error of the mean of n
 measurements with variance v is sqrt(v tau / n).
@@ -18,6 +19,7 @@ import numpy as np
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
+from . import error_bars
 from .errors import ChainTooShort, ParameterError
 
 __all__ = [
@@ -30,7 +32,9 @@ __all__ = [
     "disorder_average",
     "estimate",
     "jackknife",
+    "of_samples",
     "r_hat",
+    "samples_that_moved",
     "thermal_error",
     "with_error",
 ]
@@ -62,7 +66,9 @@ class Estimate:
     mean: average of the samples' means. raw_error: its standard error (nan for fewer than 2 samples), never refused.
     n: number of disorder samples. tau: autocorrelation time in measurements. r_hat: split R-hat of the worst sample.
     n_measurements: measurements of one chain. too_short: n_measurements < MEASUREMENTS_PER_TAU * tau, or
-    r_hat > R_HAT_LIMIT. str() gives 0.9917(4), or 0.9917(?) if too short, 0.9917(-) for a single sample.
+    r_hat > R_HAT_LIMIT. skewness: of the samples' means. events: samples that differ from the most frequent value.
+    moved: samples in which any chain moved (n where there are no chains).
+    str() gives 0.9917(4), or 0.9917(?) if too short, 0.9917(-) where the samples give no error bar.
     """
 
     mean: float
@@ -72,30 +78,69 @@ class Estimate:
     r_hat: float
     n_measurements: int
     too_short: bool
+    skewness: float = 0.0
+    events: int = 0
+    moved: int = 0
 
     @property
     def error(self) -> float:
         """The standard error; ChainTooShort (carrying this estimate) or ParameterError if it cannot be trusted."""
         if self.too_short:
-            raise ChainTooShort(
+            raise ChainTooShort(self.refusal, self)
+        if self.refusal:
+            raise ParameterError(self.refusal)
+        return self.raw_error
+
+    @property
+    def refusal(self) -> str:
+        """Why there is no error bar, and what to do; "" where there is one."""
+        if self.too_short:
+            return (
                 f"{self.n_measurements} measurements are too few for an autocorrelation time of "
                 f"{self.tau:.3g} measurements and a split R-hat of {self.r_hat:.3g} (at least "
                 f"{MEASUREMENTS_PER_TAU} times tau and R-hat <= {R_HAT_LIMIT:g} are needed); "
-                "raise `sweeps`, or measure_every if tau is large",
-                self,
+                "raise `sweeps`, or measure_every if tau is large"
             )
         if self.n < 2:
-            raise ParameterError(f"an error needs at least 2 disorder samples and there is {self.n}; raise `disorder`")
-        return self.raw_error
+            return f"an error needs at least 2 disorder samples and there is {self.n}; raise `disorder`"
+        if self.too_rare:
+            return f"{self.rarity}, which says nothing of the error; raise `disorder`, or `sweeps`"
+        return ""
+
+    @property
+    def too_rare(self) -> bool:
+        """Whether the scatter is that of too few samples to be an error, all others being alike."""
+        return error_bars.too_rare(self.events, self.n)
+
+    @property
+    def rarity(self) -> str:
+        """In words how few samples differ from the others."""
+        if self.n < 2:
+            return f"{self.n or 'no'} sample"
+        return f"{self.events} of {self.n} samples differ from the rest" if self.events else "no scatter between samples"
+
+    @property
+    def bar(self) -> float:
+        """What may be drawn as an error bar: raw_error, nan where the samples give none."""
+        return math.nan if self.too_rare else self.raw_error
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """(low, high): the interval of this level around mean, wider towards the tail of skewed samples, see
+        `hebb.error_bars`. Raises like error.
+
+        Example: 8 samples of mean 0.28(2) and skewness 2: (0.233, 0.375), where Student has (0.233, 0.327)."""
+        return error_bars.interval(self.mean, self.error, self.n, self.skewness, level)
 
     def __str__(self):
-        if self.too_short or self.n < 2:
+        if self.refusal:
             return f"{self.mean:.4g}({'?' if self.too_short else '-'})"
         return with_error(self.mean, self.raw_error)
 
 
 def with_error(mean: float, error: float) -> str:
     """mean and error in the compact notation: 0.99168, 0.00042 -> "0.9917(4)"; two digits if the first is a 1."""
+    if math.isnan(error):
+        return f"{mean:.6g}(-)"
     if not (math.isfinite(mean) and math.isfinite(error)):
         return f"{mean:.4g}({error:.2g})"
     if error == 0:
@@ -269,4 +314,28 @@ def estimate(series: np.ndarray, bin_length: int = 1) -> Estimate:
         float(worst),
         n_bins * bin_length,
         bool(too_short),
+        error_bars.skewness(means),
+        error_bars.distinct_samples(means),
+        int(np.sum(samples_that_moved(series))),
     )
+
+
+def of_samples(samples: np.ndarray, moved: int | None = None) -> Estimate:
+    """The average of something known once per disorder sample: samples (n,) -> an Estimate that knows of no chains.
+
+    moved: the number of samples whose chains saw anything happen, where that is not what samples say themselves.
+    """
+    samples = np.asarray(samples, dtype=float)
+    n = len(samples)
+    mean = float(samples.mean()) if n else math.nan
+    error = float(samples.std(ddof=1) / math.sqrt(n)) if n > 1 else math.nan
+    events = error_bars.distinct_samples(samples)
+    moved = n if moved is None else moved
+    return Estimate(mean, error, n, math.nan, math.nan, 0, False, error_bars.skewness(samples), events, moved)
+
+
+def samples_that_moved(series: np.ndarray) -> np.ndarray:
+    """(n_disorder,) whether any chain of (n_disorder, n_bins, n_chains) has two different bins, beyond rounding."""
+    series = np.asarray(series, dtype=float)
+    size = np.abs(series).max(axis=1, initial=0.0)
+    return np.any(np.ptp(series, axis=1) > error_bars.ROUNDING * size, axis=1)

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from hebb import models, simulate
 from hebb.compare_variational import followed
 from hebb.pictures import COLORS, house_style
+from hebb.statistics import of_samples
 from hebb.theory import Perceptron
 
 BETA, BETA_WITH_PRIOR = 20.0, 100.0  # of the theory, as published: without and with a divergence in the first task
@@ -38,7 +39,8 @@ def learned(n_spins: int, alpha, trials: int, epochs, every: int = 50, teacher_c
 
 
 def _mean(samples: np.ndarray) -> tuple[float, float]:
-    return float(samples.mean()), float(samples.std(ddof=1) / np.sqrt(len(samples)))
+    found = of_samples(samples)
+    return found.mean, found.bar
 
 
 def _band(ax, run: dict, task: int, color: str, label: str) -> None:

@@ -11,6 +11,7 @@ from conftest import ROOT, clean_environment
 FLOORS = {
     "kernels": 0,
     "errors": 0,
+    "error_bars": 0,
     "installation": 0,
     "_version": 0,
     "provenance": 0,

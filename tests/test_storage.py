@@ -11,7 +11,7 @@ import pytest
 from conftest import assert_same_datasets
 
 from hebb import load
-from hebb.errors import ChainTooShort, ParameterError, StorageError
+from hebb.errors import ChainTooShort, HebbWarning, ParameterError, StorageError
 from hebb.storage import schema, taskfile
 from hebb.storage.folder import RunFolder
 from hebb.storage.results import Results, load_arrays, merge, save_arrays
@@ -248,8 +248,9 @@ def test_partial_merges(tmp_path):
     assert results.n_disorder.tolist() == [2, 0] and np.isnan(results["m"].mean[1])
     assert np.isnan(results["m"].samples[0, 1]) and results["m"].series(0).shape == (2, 60, 2)
     assert "nan" in str(results.to_table())
-    with pytest.raises(ParameterError, match="at least 2 disorder samples and there is 0"):
-        results["m"].error  # noqa: B018
+    with pytest.warns(HebbWarning, match=r"^m has no error bar at 1 of 2 points: temperature = 0.7 \(no sample\); raise"):
+        errors = results["m"].error
+    assert errors[0] == results["m"].raw_error[0] and np.isnan(errors[1])
     results.save(folder.results_path)
     assert load(folder.path).n_disorder.tolist() == [2, 0]
     write_task(folder.task_path(folder.plan["tasks"][1][0]), record(1, 0.5))
@@ -264,9 +265,38 @@ def test_too_short_chains_are_marked_and_refused(tmp_path):
         and np.isfinite(results["m"].raw_error).all()
     )
     assert "(?)" in str(results.to_table()) and "too short" in str(results.to_table())
+    with pytest.warns(HebbWarning, match=r"m has no error bar at 2 of 2 points: temperature = 0.5 \(chains too short: 24 meas.*"
+                                         "take raw_error"):
+        assert np.isnan(results["m"].error).all()
     with pytest.raises(ChainTooShort) as caught:
-        results["m"].error  # noqa: B018
+        results["m"].estimate(0).error  # noqa: B018
     assert caught.value.estimate is results["m"].estimate(0)
+
+
+def test_one_point_that_is_too_short_keeps_the_errors_of_the_others(tmp_path):
+    """nan and a warning that names it, in a job where every other point has its error; intervals alike."""
+    records = [record(d, t, n_bins=200) for t in (0.5, 0.7) for d in range(3)]
+    for item in records[3:]:
+        item.series["m"][:] = np.linspace(0, 1, 200)[:, None] + item.series["m"]  # a drift
+    results = Results.from_records(plan_of(), records)
+    with pytest.warns(HebbWarning, match=r"^m has no error bar at 1 of 2 points: temperature = 0.7 \(chains too short") as said:
+        errors, interval = results["m"].error, results["m"].interval()
+    assert len(said) == 2 and all("raw_error" in str(item.message) for item in said)
+    assert np.isnan(errors[1]) and errors[0] == results["m"].raw_error[0] > 0 and np.isfinite(results["m"].raw_error[1])
+    assert np.isnan(interval[:, 1]).all() and interval[0, 0] < results["m"].mean[0] < interval[1, 0]
+    with pytest.raises(ParameterError, match="level = 95 is not between 0 and 1"):
+        results["m"].interval(95)
+
+
+def test_what_no_sample_has_seen_has_no_error_bar():
+    records = [record(d, t) for t in (0.5, 0.7) for d in range(3)]
+    for item in records:
+        item.series["m"][:] = 1.0
+    results = Results.from_records(plan_of(), records)
+    with pytest.warns(HebbWarning, match=r"temperature = 0.5 \(no scatter between samples\)"):
+        assert np.isnan(results["m"].error).all()
+    assert (results["m"].raw_error == 0).all() and str(results["m"].estimate(0)) == "1(-)"
+    assert "(-) no error bar" in str(results.to_table())
 
 
 def test_components_and_ragged_points():

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import functools
+import math
+import warnings
+from collections.abc import Sequence
 
 import numpy as np
 
-from ..errors import ParameterError
-from ..statistics import Estimate, disorder_average, estimate
+from ..errors import HebbWarning, ParameterError
+from ..statistics import Estimate, disorder_average, estimate, of_samples
 
 __all__ = ["Observable", "Table"]
 
@@ -15,14 +18,16 @@ __all__ = ["Observable", "Table"]
 class Observable:
     """One observable at every point. Axes: points in job order (P), disorder samples (D), bins (B), chains (C) which
     are replicas or pairs of replicas, then components. What is not done yet is nan. curve: the series are learning curves, and
-    not stationary: an average is that of their last entries, and there is no autocorrelation time.
+    not stationary: an average is that of their last entries, and there is no autocorrelation time. places: the points in
+    words, for warnings.
     """
 
     def __init__(self, name: str, samples: np.ndarray, series: np.ndarray | None, done: np.ndarray, bin_length: int,
-                 curve: bool = False):
+                 curve: bool = False, places: Sequence[str] = ()):
         self.name = name
         self.samples = samples  # (P, D, ...) means over bins and chains
         self._series, self._done, self._bin_length, self._curve = series, done, bin_length, curve
+        self._places = places or [f"point {index}" for index in range(len(samples))]
 
     @functools.cached_property
     def _estimates(self) -> np.ndarray:
@@ -33,7 +38,7 @@ class Observable:
             point, component = index[0], index[1:]
             done = self._done[point]
             if self._series is None or self._curve:
-                table[index] = _of_samples(self.samples[(point, done, *component)])
+                table[index] = of_samples(self.samples[(point, done, *component)])
             elif np.isnan(self.samples[(point, done, *component)]).all():  # this point has fewer components than others
                 table[index] = Estimate(np.nan, np.nan, 0, np.nan, np.nan, 0, False)
             else:
@@ -55,13 +60,42 @@ class Observable:
     def error(self) -> np.ndarray:
         """(P, ...) standard errors: scatter between disorder samples.
 
-        Raises ChainTooShort if the chains of any point were too short, ParameterError where there are fewer than 2
-        samples. `raw_error` gives the same numbers without asking (nan for fewer than 2 samples).
+        nan where there is no error bar, with a HebbWarning that names those points and why: chains too short, fewer than 2
+        samples, or too few that differ from all others. `raw_error` has the plain scatter of all points, and
+        `estimate(point).refusal` the reason in full.
         """
-        return self._each("error")
+        self._warn_of_refusals()
+        refused = np.array([bool(item.refusal) for item in self._estimates.flat]).reshape(self._estimates.shape)
+        return np.where(refused, np.nan, self.raw_error)
+
+    def interval(self, level: float = 0.95) -> np.ndarray:
+        """(2, P, ...) low and high ends of the intervals of this level around mean: wider towards the tail of skewed samples
+        (`hebb.error_bars`); nan where there is no error bar, with the warning of error. level: 0 < level < 1."""
+        if not 0 < level < 1:
+            raise ParameterError(f"level = {level!r} is not between 0 and 1, both excluded; 0.95 is usual")
+        self._warn_of_refusals()
+        ends = [(np.nan, np.nan) if item.refusal else item.interval(level) for item in self._estimates.flat]
+        return np.array(ends, dtype=float).reshape(*self._estimates.shape, 2).transpose(-1, *range(self._estimates.ndim))
+
+    def _warn_of_refusals(self) -> None:
+        """One warning for all points without an error bar."""
+        reasons: dict[str, str] = {}
+        for (point, *component), item in np.ndenumerate(self._estimates):
+            unknown = math.isnan(item.mean) if item.n else component  # not measured here: no news
+            if item.refusal and not unknown:
+                reasons.setdefault(self._places[point], _in_short(item))
+        if not reasons:
+            return
+        shown = [f"{place} ({reason})" for place, reason in list(reasons.items())[:_NAMED]]
+        more = f" and {len(reasons) - _NAMED} more" if len(reasons) > _NAMED else ""
+        warnings.warn(f"{self.name} has no error bar at {len(reasons)} of {len(self.samples)} points: "
+                      f"{', '.join(shown)}{more}; "
+                      "raise `sweeps` or `disorder`, or take raw_error, the plain scatter of the samples",
+                      HebbWarning, stacklevel=3)
 
     @property
     def raw_error(self) -> np.ndarray:
+        """(P, ...) scatter of the samples over sqrt(D), whether or not that is an error; nan for fewer than 2 samples."""
         return self._over_samples(lambda samples: disorder_average(samples)[1] if len(samples) > 1 else np.nan)
 
     def _over_samples(self, function) -> np.ndarray:
@@ -110,12 +144,14 @@ class Observable:
         return f"<{self.name}: {', '.join(str(item) for item in self._estimates.flat)}>"
 
 
-def _of_samples(samples: np.ndarray) -> Estimate:
-    """An estimate of something known once per sample, such as the acceptance."""
-    n = len(samples)
-    mean = samples.mean() if n else np.nan
-    error = samples.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan
-    return Estimate(float(mean), float(error), n, np.nan, np.nan, 0, False)
+_NAMED = 4  # points that a warning names, at most
+
+
+def _in_short(item: Estimate) -> str:
+    """Why an estimate has no error bar, in a few words."""
+    if not item.too_short:
+        return item.rarity
+    return f"chains too short: {item.n_measurements} measurements, tau {item.tau:.3g}, R-hat {item.r_hat:.3g}"
 
 
 class Table(list):
@@ -130,7 +166,9 @@ class Table(list):
         text = "\n".join(
             "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells
         )
-        return text + ("\n(?) chain too short for its autocorrelation time" if "(?)" in text else "")
+        notes = {"(?)": "chain too short for its autocorrelation time",
+                 "(-)": "no error bar: a single sample, or fewer than 5 that differ from the rest"}
+        return text + "".join(f"\n{mark} {note}" for mark, note in notes.items() if mark in text)
 
 
 def _cell(value) -> str:

@@ -36,6 +36,10 @@ def _by_size(series: np.ndarray) -> np.ndarray:
     return ordered
 
 
+def _in_words(value) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
 @dataclass(repr=False)
 class Results:
     """Everything a job measured. `res["m"]` is an Observable; iterating gives the names.
@@ -124,9 +128,10 @@ class Results:
         table, curve = {}, self.job["sampling"].get("dynamics") in TRAINING
         for name, series in known.items():
             samples = series[:, :, -1:].mean(axis=(2, 3)) if curve else series.mean(axis=(2, 3))  # nan where not done
-            table[name] = Observable(name, samples, series, self.done, self.bin_length, curve)
+            table[name] = Observable(name, samples, series, self.done, self.bin_length, curve, self.places)
         once = {"acceptance": self.acceptance, **self.exchange}
-        return table | {name: Observable(name, samples, None, self.done, 1) for name, samples in once.items()}
+        return table | {name: Observable(name, samples, None, self.done, 1, places=self.places)
+                        for name, samples in once.items()}
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._observables)
@@ -200,6 +205,12 @@ class Results:
     def coordinates(self) -> Coordinates:
         """The keys that tell the points apart as they were written, beside what became of them."""
         return Coordinates(self.points, self.asked)
+
+    @functools.cached_property
+    def places(self) -> list[str]:
+        """(P,) the points in words, by their coordinates: "temperature = 0.5"."""
+        return [", ".join(f"{name} = {_in_words(value)}" for name, value in self.coordinates.at(index).items())
+                for index in range(len(self.points))]
 
     def to_table(self) -> Table:
         """One row per point: its coordinates, samples, lost ones, and an Estimate for every observable."""
