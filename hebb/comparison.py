@@ -13,6 +13,7 @@ from scipy.special import ndtri_exp
 
 from .error_bars import SKEWED, normal_score, too_rare
 from .statistics import Estimate, with_error
+from .storage.observable import bias_of_refusals
 from .storage.results import Results
 
 __all__ = ["FEWEST_SAMPLES", "Comparison", "Row", "aligned", "brief", "judged", "load_name", "normal_score", "possible"]
@@ -144,6 +145,10 @@ class Comparison:
                   if math.isfinite(s["rms_z_unmapped"]) else ""] for s in self.summary()]
         if lines:
             text += "\n\n" + aligned(lines)
+        short = sum(row.excluded == "chain too short" for row in self.rows)
+        bias = bias_of_refusals(short, short + sum(math.isfinite(row.z) for row in self.rows))
+        if bias:
+            text += f"\n\nchains too short{bias}"
         if self.legend:
             text += "\n\n" + self.legend
         trend = self.trend()

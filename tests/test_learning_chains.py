@@ -184,7 +184,7 @@ def test_job_resumes_and_equals_simulate(tmp_path):
     last = results["error"].series(1)[:, -1]
     np.testing.assert_allclose(results["error"].mean[1], last.mean(axis=(0, 1)))    # the end of the curve, not its average
     scatter = last.mean(axis=1).std(axis=0, ddof=1) / math.sqrt(3)
-    np.testing.assert_allclose(results["error"].error[1], scatter)
+    np.testing.assert_allclose(results["error"].raw_error[1], scatter)
     assert "forgetting[0]" in str(results.to_table())
     model = plan.points[1][0]
     here = simulate(model, 0.0, disorder=3, start="random", dynamics="gradient", thermalize=0, sweeps=60, measure_every=10,

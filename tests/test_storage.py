@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 from pathlib import Path
 
 import h5py
@@ -14,6 +15,7 @@ from hebb import load
 from hebb.errors import ChainTooShort, HebbWarning, ParameterError, StorageError
 from hebb.storage import schema, taskfile
 from hebb.storage.folder import RunFolder
+from hebb.storage.observable import bias_of_refusals
 from hebb.storage.results import Results, load_arrays, merge, save_arrays
 from hebb.storage.taskfile import TaskRecord, read_status, read_task, write_task
 
@@ -265,6 +267,8 @@ def test_too_short_chains_are_marked_and_refused(tmp_path):
         and np.isfinite(results["m"].raw_error).all()
     )
     assert "(?)" in str(results.to_table()) and "too short" in str(results.to_table())
+    assert re.search(r"\n\(\?\) chain too short .*: (\d+) of \1 averages. .* raise `sweeps`", str(results.to_table()))
+    assert bias_of_refusals(1, 10) == "" != bias_of_refusals(2, 10)
     with pytest.warns(HebbWarning, match=r"m has no error bar at 2 of 2 points: temperature = 0.5 \(chains too short: 24 meas.*"
                                          "take raw_error"):
         assert np.isnan(results["m"].error).all()

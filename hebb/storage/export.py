@@ -37,7 +37,7 @@ def columns(results: Results) -> tuple[list[str], list[str]]:
 def observable_rows(results: Results) -> Iterator[dict]:
     """One row per point, observable and component: `Coordinates.varying`, then the estimate, then what all points share.
 
-    component: None for observables without. error: nan where the chains were too short, or with one sample; raw_error as in
+    component: None for observables without. error: nan where there is no error bar; raw_error as in
     `Observable`. tau: in measurements. samples, lost: finished disorder samples, and how many left the planted state.
     """
     known = results.coordinates
@@ -49,7 +49,7 @@ def observable_rows(results: Results) -> Iterator[dict]:
                 found = results[name].estimate(index, at)
                 if at and np.isnan(found.mean):  # a point with fewer components than others
                     continue
-                error = np.nan if found.too_short else found.raw_error
+                error = np.nan if found.refusal else found.raw_error
                 yield place | {"observable": name, "component": at[0] if at else None, "mean": found.mean, "error": error,
                                "raw_error": found.raw_error, "tau": found.tau, "r_hat": found.r_hat,
                                "too_short": found.too_short} | last | fixed
@@ -175,7 +175,7 @@ def _of_observable(results: Results, name: str, layout: _Layout, samples: bool, 
     title = f"{name}_observed" if any(name in point for point in results.points) else name
     variables = {}
     for key in known:
-        values = np.where(found.too_short, np.nan, found.raw_error) if key == "error" else getattr(found, key)
+        values = np.where(found.refused, np.nan, found.raw_error) if key == "error" else getattr(found, key)
         about = {"long_name": f"{_WORDS[key]}: {quantity.words}"} if key != "mean" else _described(quantity)
         if key == "tau":
             about["units"] = "measurements"

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..error_bars import FEWEST_EVENTS
 from ..errors import HebbWarning, ParameterError
 from ..statistics import Estimate, disorder_average, estimate, of_samples
 
-__all__ = ["Observable", "Table"]
+__all__ = ["Observable", "Table", "bias_of_refusals"]
 
 
 class Observable:
@@ -65,8 +66,12 @@ class Observable:
         `estimate(point).refusal` the reason in full.
         """
         self._warn_of_refusals()
-        refused = np.array([bool(item.refusal) for item in self._estimates.flat]).reshape(self._estimates.shape)
-        return np.where(refused, np.nan, self.raw_error)
+        return np.where(self.refused, np.nan, self.raw_error)
+
+    @property
+    def refused(self) -> np.ndarray:
+        """(P, ...) whether there is no error bar, for whatever reason."""
+        return self._each("refusal", bool)
 
     def interval(self, level: float = 0.95) -> np.ndarray:
         """(2, P, ...) low and high ends of the intervals of this level around mean: wider towards the tail of skewed samples
@@ -144,6 +149,7 @@ class Observable:
         return f"<{self.name}: {', '.join(str(item) for item in self._estimates.flat)}>"
 
 
+_FEW_REFUSED = 0.1  # of all averages: no bias was seen below 6 %
 _NAMED = 4  # points that a warning names, at most
 
 
@@ -166,9 +172,18 @@ class Table(list):
         text = "\n".join(
             "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells
         )
-        notes = {"(?)": "chain too short for its autocorrelation time",
-                 "(-)": "no error bar: a single sample, or fewer than 5 that differ from the rest"}
+        chains = [item.too_short for row in self for item in row.values() if isinstance(item, Estimate) and item.n_measurements]
+        notes = {"(?)": "chain too short for its autocorrelation time" + bias_of_refusals(sum(chains), len(chains)),
+                 "(-)": f"no error bar: a single sample, or fewer than {FEWEST_EVENTS} that differ from the rest"}
         return text + "".join(f"\n{mark} {note}" for mark, note in notes.items() if mark in text)
+
+
+def bias_of_refusals(refused: int, among: int) -> str:
+    """What is to be said where many averages were refused as too short; "" where they were few."""
+    if refused <= _FEW_REFUSED * among:
+        return ""
+    return (f": {refused} of {among} averages. The others are those whose chains happened to look fast, which biases them; "
+            "raise `sweeps`")
 
 
 def _cell(value) -> str:

@@ -233,7 +233,7 @@ class Results:
         that integer number as gamma_realised, and whatever else became of them. Points that are not all combinations of some
         values (in files that do not know what was written) lie on one axis "point", the parameters along it. Components have an
         axis "pattern", "rank" (m_sorted) or "task".
-        Variables of an observable such as m: m (its mean), m_error (nan for one sample and where the chains were too short),
+        Variables of an observable such as m: m (its mean), m_error (nan where there is no error bar: `Observable.error`),
         m_raw_error, m_tau (in measurements), m_r_hat, m_too_short; the last three not for what has no autocorrelation time. An
         observable with the name of a parameter is <name>_observed. n_samples, lost: finished samples, and those that left the
         planted state. samples: also m_samples (..., disorder), nan where not done. chains: also m_chains (..., disorder, bin,
@@ -247,8 +247,8 @@ class Results:
         """A pandas.DataFrame, one row per point, observable and component.
 
         Columns: coordinates as in `to_xarray` (of lists of numbers also one column per entry, alpha_realised[0], ...),
-        observable (categorical), component (Int64, none for observables without), mean, error (nan for one sample and where the
-        chains were too short), raw_error, tau, r_hat, too_short, samples, lost, and the parameters that all points share.
+        observable (categorical), component (Int64, none for observables without), mean, error (nan where there is no error
+        bar), raw_error, tau, r_hat, too_short, samples, lost, and the parameters that all points share.
         Numbers are int64 or float64, words str. Raises EnvironmentMismatch without pandas.
 
             frame = results.to_dataframe()
