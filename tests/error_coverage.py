@@ -3,7 +3,8 @@
 All 2^N configurations of every disorder sample are enumerated, so that only the disorder is left to chance; an experiment is D
 samples drawn from them, and its interval covers if it holds the average over all of them. For each observable: the skewness
 over disorder, and for each D the share of experiments whose 95 % interval covers, as Student's t has it and as
-`Estimate.interval` has it, and rms z of both. Experiments without an error bar (events too rare) are left out; a percentage says how many.
+`Estimate.interval` has it, and rms z of both. Experiments without an error bar (events too rare) are left out; a percentage
+says how many.
 
     python tests/error_coverage.py            a minute: 400 samples of each network, 1000 experiments
     python tests/error_coverage.py --long     5 minutes: 1500 samples, 3000 experiments; the table of docs/conventions.md
@@ -26,7 +27,7 @@ SIZES = (8, 32, 128)
 SEED = 1  # that of `simulate`: its disorder samples
 _ROUNDING = 1e-9  # averages that vanish by symmetry are rounding errors
 
-#: name -> (model, temperature). The first is hard: some of 30 patterns on 10 spins are alike, and such a sample is another world.
+#: name -> (model, temperature). The first is hard: where some of 30 patterns on 10 spins are alike, a sample is another world.
 NETWORKS = {
     "dense, P = 4, K = 30": (models.Dense(10, p_body=4, n_patterns=30), 0.9),
     "dense, P = 4, examples": (models.Dense(10, p_body=4, n_patterns=5, r=0.8, n_examples=3, protocol="unsupervised"), 0.8),
@@ -139,8 +140,8 @@ def observables_of(model, temperature: float, samples: int) -> dict[str, np.ndar
 
 def main(long: bool) -> None:
     samples, experiments = (1500, 3000) if long else (400, 1000)
-    head = [f"D = {size}" for size in SIZES]
-    print("| network | observable | skewness |", " | ".join(head), "| rms z,", ", ".join(head), "|")
+    head = " | ".join(f"D = {size}" for size in SIZES)
+    print(f"| network | observable | skewness | {head} | rms z at D = {', '.join(map(str, SIZES))} |")
     print("|---|---|---|" + "---|" * (len(SIZES) + 1), flush=True)
     for name, (model, temperature) in NETWORKS.items():
         for observable, values in observables_of(model, temperature, samples).items():

@@ -157,12 +157,12 @@ class _Panels:
         if not good:
             return
         x, y = np.array(place)[good], np.array([found[k].mean for k in good])
-        error = np.array([found[k].raw_error for k in good])
+        error = np.array([found[k].bar for k in good])
         short = np.array([found[k].too_short for k in good])
         ax.plot(x, y, linewidth=0.9, alpha=0.7, color=look["color"])
         for some, face in ((~short, look["color"]), (short, "white")):
             if some.any():
-                ax.errorbar(x[some], y[some], np.nan_to_num(error[some]), linestyle="", markerfacecolor=face, **look)
+                ax.errorbar(x[some], y[some], error[some], linestyle="", markerfacecolor=face, **look)
 
     def _learning_curve(self, ax, point: int, component: tuple, look: dict) -> None:
         """Mean over chains and samples with a band of the standard error between samples."""
