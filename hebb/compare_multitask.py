@@ -32,7 +32,7 @@ from .finite_size import LARGEST_ANHARMONICITY, SOFT, not_small
 from .models.classes import Classes
 from .params import MultitaskLaw
 from .sampling.chain import chain_class
-from .statistics import estimate, of_samples, samples_that_moved
+from .statistics import MEASUREMENTS_PER_TAU, estimate, of_samples, samples_that_moved
 from .storage.results import Results
 from .theory.multitask import Multitask
 from .theory.multitask_states import find_states, names, tidy
@@ -288,7 +288,8 @@ class _Point:
         """Whether the chains on the branch were too short, judged by their differences from their own states. What hardly any
         chain saw happen is too rare to judge by: chains at rest differ from their states by what theory has of it."""
         chains = mask.sum(axis=1)
-        if too_rare(self._moved(differences, mask), np.count_nonzero(chains)):
+        long_enough = differences.shape[1] >= MEASUREMENTS_PER_TAU  # even if every measurement were new
+        if long_enough and too_rare(self._moved(differences, mask), np.count_nonzero(chains)):
             return False
         return any(estimate(np.array([differences[d][:, mask[d]] for d in np.flatnonzero(chains == number)]),
                             self.results.bin_length).too_short for number in np.unique(chains[chains > 0]))
