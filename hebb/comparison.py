@@ -20,8 +20,6 @@ __all__ = ["FEWEST_SAMPLES", "Comparison", "Row", "aligned", "brief", "judged", 
 
 FEWEST_SAMPLES = 8  # with fewer, an error bar says little
 _PLENTY = 10  # events in every sample, none of which can be missed by chance even where samples differ
-
-
 _ROUNDING = 1e-9
 _SHARES = {"training_error", "generalization_error", "error", "error_task1", "error_task2", "abs_q", "abs_m", "qd"}
 _ENERGIES = {"energy", "energy_cv"}
@@ -33,8 +31,8 @@ class Row:
 
     theory: at this size (multitasking: of the very samples that were run), infinite: of the infinite system. error: of
     mean - theory, nan where events were too rare to give one. z: what `judged` makes of both, nan where excluded says why there
-    is none; z_unmapped: the same against infinite. model: its name without size and temperature. load: gamma (alpha for P = 2 and
-    perceptrons), nan where there is none.
+    is none; z_unmapped: the same against infinite. model: its name without size and temperature. load: gamma (alpha for P = 2
+    and perceptrons), nan where there is none.
     """
 
     point: dict
