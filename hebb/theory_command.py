@@ -181,7 +181,8 @@ def _write_diagram(diagram, axis: str, options) -> int:
 def _print_solutions(theory, gamma: float, temperature: float, options) -> int:
     """One line per branch, and where retrieval ends at this temperature; NoSolution only if no branch exists."""
     found, missing = 0, []
-    for branch in ("retrieval", "glass", "paramagnet"):
+    single = ("example",) if theory.examples.exist and options.ansatz == "RS" else ()
+    for branch in ("retrieval", *single, "glass", "paramagnet"):
         try:
             solution = theory.solve(gamma=gamma, temperature=temperature, ansatz=options.ansatz, branch=branch)
         except NoSolution as error:
@@ -190,7 +191,8 @@ def _print_solutions(theory, gamma: float, temperature: float, options) -> int:
         found += 1
         print(
             f"{branch}: f = {solution.free_energy:.10g}  m = {solution.m:.10g}  {_overlaps(theory, solution)}  "
-            f"entropy = {solution.entropy:.6g}  replicon = {solution.replicon:.6g}  stable = {solution.stable}  "
+            f"entropy = {solution.entropy:.6g}  replicon = {solution.replicon:.6g}  "
+            f"{_examples(theory, solution)}stable = {solution.stable}  "
             f"converged = {solution.converged} (residual {solution.residual:.1e})"
         )
     if not found:
@@ -207,6 +209,15 @@ def _print_solutions(theory, gamma: float, temperature: float, options) -> int:
             f"converged = {line.converged} (residual {line.residual:.1e})"
         )
     return 0
+
+
+def _examples(theory, solution) -> str:
+    """Overlaps with single examples, or how strongly spins answer to differences between them; empty without examples."""
+    if not theory.examples.exist:
+        return ""
+    if solution.branch == "example":
+        return f"example = {solution.example:.6g}  others = {solution.others:.6g}  "
+    return f"example response = {solution.example_response:.6g}  "
 
 
 def _overlaps(theory, solution) -> str:

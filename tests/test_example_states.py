@@ -166,3 +166,14 @@ def test_laws_without_single_examples(keywords, words):
 def test_no_broken_ansatz():
     with pytest.raises(ParameterError, match="replica-symmetric only"):
         theory(4, 0.8, 2).solve(0.02, 0.2, ansatz="1RSB", branch="example")
+
+
+def test_command_line_prints_the_state(capsys):
+    from hebb.__main__ import main
+
+    where = ["theory", "dense", "--p-body", "4", "--r", "0.8", "--n-examples", "2", "--protocol", "unsupervised",
+             "--gamma", "0.02", "--temperature", "0.2"]
+    assert main(where) == 0
+    lines = {line.split(":")[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert "example = 0.999831  others = 0.640167  stable = True" in lines["example"]
+    assert "example response = 3.2077  stable = False" in lines["retrieval"]
