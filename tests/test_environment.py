@@ -9,6 +9,7 @@ import warnings
 import pytest
 
 from hebb.errors import EnvironmentMismatch, HebbWarning
+from hebb.progress import Progress
 from hebb.runs import environment, executors
 from hebb.runs.executors import SerialExecutor
 
@@ -68,10 +69,10 @@ def test_collected_warnings():
 
 
 def test_progress_in_batch_is_one_line_a_minute(capsys):
-    progress = environment.Progress(4, 1, every=0.0)
+    progress = Progress(4, 1, every=0.0)
     progress.advance()
     assert capsys.readouterr().err.startswith("hebb: 2 of 4 tasks, about 0.0 min left")
-    silent = environment.Progress(4, every=60.0)
+    silent = Progress(4, every=60.0)
     silent.advance()
     silent.close()
     assert capsys.readouterr().err == ""

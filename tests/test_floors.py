@@ -16,6 +16,7 @@ FLOORS = {
     "_version": 0,
     "provenance": 0,
     "params": 1,
+    "progress": 1,
     "vocabulary": 1,
     "quantities": 1,
     "style": 1,

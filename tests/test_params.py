@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 
 from hebb import models, theory
 from hebb.errors import ParameterError
-from hebb.params import DenseLaw, PerceptronLaw, check_choice, check_integer, check_real, float_array, load, patterns_at_load, shown
+from hebb.params import (
+    DenseLaw,
+    PerceptronLaw,
+    check_choice,
+    check_integer,
+    check_real,
+    float_array,
+    load,
+    patterns_at_load,
+    shown,
+)
 
 NOT_NUMBERS = [
     "0.5", b"1", None, True, np.True_, np.array(True), [1.0], (1.0,), {"a": 1}, 1j, math.nan, np.nan, math.inf, -math.inf,

@@ -425,9 +425,9 @@ def test_saddle_in_a_plane_and_free_entropy():
 # ---- refusals --------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize(("call", "message"), [
-    (lambda: Perceptron(0.0), "beta = 0.0 is not a number in ]0, 10000]"),
+    (lambda: Perceptron(0.0), "beta = 0.0 is not a number in [1e-40, 10000]"),
     (lambda: Perceptron(-1), "beta = -1 is not"),
-    (lambda: Perceptron(20.0).first_task(0), "alpha = 0 is not a number in ]0, 1000]; it is the number of examples"),
+    (lambda: Perceptron(20.0).first_task(0), "alpha = 0 is not a number in [1e-100, 1000]; it is the number of examples"),
     (lambda: Perceptron(20.0).first_task([1.0]), "alpha = [1.0] is not"),
     (lambda: Perceptron(20.0).first_task(1.0, kl=-0.1), "kl = -0.1 is not"),
     (lambda: Perceptron(20.0).first_task(1.0, branch="god"), "did you mean 'good'?"),

@@ -1,6 +1,7 @@
 """Column averages by the O(K) integral, against sums over all columns, identities and the limits T = 0 and M = infinity."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hebb.theory import column_integral
 from hebb.theory.column_integral import ColumnIntegral
 from hebb.theory.columns import Columns
 from hebb.theory.frozen_columns import frozen_columns
+from hebb.theory.multitask_examples import ExampleColumns
 
 NAMES = ("log_cosh", "field", "archetype", "jacobian")
 
@@ -179,7 +181,7 @@ def test_exact_examples_at_zero_temperature(law):
 def test_refusals():
     columns = ColumnIntegral(law(3, 0.3, rho=0.4))
     with pytest.raises(ParameterError, match="temperature above"):
-        columns.log_cosh([0.5, 0.2, 0.1], 1e-9)
+        ColumnIntegral(law(13, 0.3, rho=0.4)).log_cosh(np.full(13, 0.2), 1e-9)
     with pytest.raises(ParameterError, match="temperature above"):
         ColumnIntegral(law(3, 0.3, r=0.4, n_examples=30)).field([0.5, 0.2, 0.1], 1e-9)
     with pytest.raises(ParameterError, match="log|above 0"):
@@ -189,6 +191,30 @@ def test_refusals():
     for big in (law(13, 0.3, rho=0.4), law(5, 0.3, r=0.3, n_examples=400)):
         with pytest.raises(ParameterError, match="T = 0"):
             frozen_columns(big)
+
+
+@pytest.mark.parametrize(("K", "d", "rho"), [(1, 0.3, 0.5), (2, 0.3, 1.0), (3, 0.0, 1e-3), (3, 0.5, 100.0), (2, 0.2, 1e-10)])
+def test_enumeration_of_gaussian_datasets_is_the_sum_over_waves(monkeypatch, K, d, rho):
+    """Both at one low temperature, with the columns of single examples too."""
+    one = law(K, d, rho=rho, protocol="unsupervised")
+    rng = np.random.default_rng(K)
+    for columns in (ColumnIntegral(one), *(ExampleColumns(one, n) for n in range(1, K + 1))):
+        g = rng.random((4, columns.n_patterns)) / 2
+        g[0, 0] = g[1, :K - 1] = 0
+        values = []
+        for kinds in (math.inf, 0.0):
+            monkeypatch.setattr(type(columns), "_kinds", lambda self, kinds=kinds: kinds)
+            values.append([getattr(columns, name)(g, 0.03) for name in (*NAMES, "scatter")])
+        for waves, listed in zip(*values, strict=True):
+            assert np.abs(waves - listed).max() < 1e-13
+
+
+def test_gaussian_datasets_at_the_lowest_temperatures():
+    """The averages of T = 0, which they reach as T^2; 4 million waves would not do."""
+    columns, g = ColumnIntegral(law(3, 0.3, rho=0.4)), np.array([0.5, 0.2, 0.1])
+    for name in ("field", "archetype", "jacobian", "scatter"):
+        assert getattr(columns, name)(g, 1e-8) == pytest.approx(getattr(columns, name)(g, 0.0), rel=1e-12, abs=1e-14)
+    assert 1e-8 * columns.log_cosh(g, 1e-8) == pytest.approx(float(columns.potential(g, 0.0)), rel=1e-7)
 
 
 def test_letters_of_very_many_examples():

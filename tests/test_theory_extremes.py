@@ -1,17 +1,19 @@
 """Corners of the allowed ranges: values that rounding would eat, and limits that are known in closed form."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
 from hebb.errors import NoSolution, ParameterError
 from hebb.theory import Dense, Multitask, Perceptron, example_scaling
+from hebb.theory.vertices import hierarchical
 
 HUGE = 10**400
 
 
-@pytest.mark.parametrize(("p_body", "hamiltonian"), [(3, "distinct"), (4, "distinct"), (20, "distinct"), (4, "naive"), (6, "naive")])
+@pytest.mark.parametrize(("p_body", "hamiltonian"), [(3, "distinct"), (4, "distinct"), (20, "distinct"), (4, "naive")])
 @pytest.mark.parametrize("temperature", [1e-3, 1e-9, 1e-20, 1e-120, 1e-200])
 @pytest.mark.filterwarnings("error")
 def test_paramagnet_keeps_its_digits_at_every_temperature(p_body, hamiltonian, temperature):
@@ -62,3 +64,87 @@ def test_integers_beyond_the_floats_are_refused(call):
     with pytest.raises(ParameterError, match="is not|does not hold") as caught:
         call()
     assert len(str(caught.value)) < 300 and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("n_patterns", [61, 2000, 10**6])
+def test_hierarchical_state_of_any_number_of_patterns(n_patterns):
+    """T = 0 in closed form: m_k = p d^(k-1); it ends at d = 1/2 to rounding."""
+    state = Multitask(n_patterns, 0.3).solve(0.0)
+    assert state.branch == "hierarchical" and state.m[:3] == pytest.approx(0.7 * 0.3 ** np.arange(3), rel=1e-14)
+    assert state.free_energy == pytest.approx(-0.49 / (2 * 0.91), rel=1e-14)
+    assert [one.branch for one in Multitask(n_patterns, 0.5).states(0.0)] == ["hierarchical"]
+    assert Multitask(n_patterns, 0.500001).states(0.0) == []
+
+
+def test_closed_form_of_the_hierarchical_vertex_is_the_counted_one():
+    counted, closed = hierarchical(60), hierarchical(61)
+    d = np.array([0.0, 0.2, 0.5, 0.9])
+    assert closed.m(d)[:, :60] == pytest.approx(counted.m(d), rel=1e-12, abs=1e-300)
+    exact = Fraction(1, 3)
+    assert closed.m(exact)[:60] == counted.m(exact) and closed.energy(exact) == -sum(m * m for m in closed.m(exact)) / 2
+    for d in (Fraction(1, 2), Fraction(1, 2) + Fraction(1, 2**62) - Fraction(1, 2**80)):
+        assert closed.exists(d) and hierarchical(60).exists(d)
+    assert not closed.exists(Fraction(1, 2) + Fraction(1, 2**61)) and counted.exists(Fraction(1, 2) + Fraction(1, 2**61))
+
+
+def test_more_patterns_than_states_can_be_looked_for():
+    many = Multitask(1000, 0.35)
+    assert [state.branch for state in many.states(1.3)] == ["paramagnet"]          # above T_c nothing is looked for
+    assert many.states(0.65)[0].free_energy == pytest.approx(-0.65 * math.log(2))
+    for call in (lambda: many.states(0.3), lambda: many.solve(0.3), lambda: Multitask(10**6, 0.3).stability_edge(),
+                 lambda: Multitask(10**6, 0.3, rho=1.0).solve(0.0), lambda: Multitask.phase_diagram(10**6, [0.5], [0.1]),
+                 lambda: Multitask.parallel_dilution(1000)):  # fmt: skip
+        with pytest.raises(ParameterError, match="is more than 200"):
+            call()
+    with pytest.raises(ParameterError, match="name a column"):
+        many.critical_examples(0.5)
+    assert many.critical_examples(0.5, column=[1, -1] + [0] * 998).snr == pytest.approx(0.65 / math.hypot(1, 0.35))
+
+
+@pytest.mark.filterwarnings("error")
+def test_one_step_from_overlaps_of_any_size():
+    """At T = 0 the direction alone counts; at T > 0 fields that no sum of waves reaches are refused with one that works."""
+    theory = Multitask(3, 0.3, rho=1.0)
+    expected = theory.one_step([1.0, 1.0, 0.0])
+    for size in (1e-300, 1e-160, 1e160, 1e300):
+        assert theory.one_step([size, size, 0.0]) == pytest.approx(expected, rel=1e-13)
+    exact = Multitask(3, 0.3, r=0.5, n_examples=3)
+    with pytest.raises(ParameterError, match="temperature above") as caught:
+        exact.one_step([1e300, 1.0, 0.0], 1e-300)
+    assert np.isfinite(exact.one_step([1e300, 1.0, 0.0], 1.01 * float(str(caught.value).split()[-1]))).all()
+
+
+def test_example_crossing_reaches_zero_temperature_smoothly():
+    assert Multitask(2, 0.3).example_crossing(1e-5).rho == pytest.approx(Multitask(2, 0.3).example_crossing(0.0).rho, rel=1e-6)
+
+
+@pytest.mark.parametrize(("call", "allowed"), [
+    (lambda: Perceptron(5.0).first_task(10.0, kl=1e300, branch="good"), "kl = 1e+300 is not a number in [0, 20000]"),
+    (lambda: Perceptron(5.0).transition(kl=1e300), "kl = 1e+300 is not a number in [0, 20000]"),
+    (lambda: Perceptron(5.0).curve([1e-12, 1e12]), "in [1e-100, 1000.0]"),
+    (lambda: Perceptron(5.0).curve([1e-300, 1.0]), "in [1e-100, 1000.0]"),
+    (lambda: Perceptron(1e-300), "beta = 1e-300 is not a number in [1e-40, 10000]"),
+    (lambda: Perceptron.gibbs(1e300, 1.0), "alpha = 1e+300 is not a number in [0, 1e+12]"),
+    (lambda: Perceptron.gibbs(1e-300, 1e-4, "quadratic", -10.0, "random"), "between 0 and 1e-100")])  # fmt: skip
+def test_perceptrons_name_the_range_of_what_they_follow(call, allowed):
+    """Before, calls without an end, OverflowError or MemoryError."""
+    with pytest.raises(ParameterError) as caught:
+        call()
+    assert allowed in str(caught.value)
+
+
+def test_stiff_perceptron_at_small_loads():
+    """kl -> infinity: m is Gaussian of variance 1/c, c = beta kl, around h/c, so that 1 - qd -> 1; r of order alpha."""
+    state = Perceptron(5.0).first_task(10.0, kl=1e4)
+    assert state.converged and state.qd - state.q0 == pytest.approx(1 / 5e4, rel=1e-2)
+    assert state.r1 == pytest.approx(state.r1_hat / 5e4, rel=2e-3)
+    assert state.q0 - state.r1**2 == pytest.approx(state.q0_hat / 5e4**2, rel=5e-3)
+
+
+@pytest.mark.parametrize("call", [lambda: Perceptron(0.5).first_task(1e-12, kl=1e4, qd=1 - 1e-12),
+                                  lambda: Perceptron(1e4).first_task(1e3),
+                                  lambda: Perceptron.gibbs(1e12, 0.01, "violations", 10.0)])  # fmt: skip
+def test_perceptrons_that_nothing_can_be_said_of(call):
+    """Singular matrices, averages of fields that no memory holds, and free entropies that differ by less than rounding."""
+    with pytest.raises(NoSolution):
+        call()

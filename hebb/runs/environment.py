@@ -1,11 +1,10 @@
-"""The world around a run: clocks, signals, logs and the progress line."""
+"""The world around a run: clocks, signals and logs."""
 
 from __future__ import annotations
 
 import logging
 import os
 import signal
-import sys
 import threading
 import time
 import warnings
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from ..errors import HebbWarning
 
-__all__ = ["Progress", "StopRequest", "collected_warnings", "configure_logging", "deadline"]
+__all__ = ["StopRequest", "collected_warnings", "configure_logging", "deadline"]
 
 #: Seconds kept free before the end of the allotted time for writing checkpoints.
 _MARGIN = 30.0
@@ -112,35 +111,3 @@ def collected_warnings() -> Iterator[list[str]]:
                 warnings.warn_explicit(item.message, item.category, item.filename, item.lineno)
             elif str(item.message) not in texts:
                 texts.append(str(item.message))
-
-
-class Progress:
-    """A bar on a terminal (if tqdm is installed), one line a minute otherwise. Units are tasks."""
-
-    def __init__(self, total: int, done: int = 0, every: float = 60.0, quiet: bool = False):
-        self.total, self.done, self.every = total, done, every
-        self.started = self.last = time.monotonic()
-        self.first = done
-        self.bar = None
-        if sys.stderr.isatty() and not quiet:
-            try:
-                from tqdm import tqdm
-            except ImportError:
-                return
-            self.bar = tqdm(total=total, initial=done, unit="task")
-
-    def advance(self) -> None:
-        """One more task is done."""
-        self.done += 1
-        if self.bar is not None:
-            self.bar.update()
-        elif time.monotonic() - self.last >= self.every:
-            self.last = time.monotonic()
-            left = (self.total - self.done) * (self.last - self.started) / (self.done - self.first)
-            print(
-                f"hebb: {self.done} of {self.total} tasks, about {left / 60:.1f} min left", file=sys.stderr, flush=True
-            )
-
-    def close(self) -> None:
-        if self.bar is not None:
-            self.bar.close()

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import HebbWarning, StorageError
+from ..progress import Progress
 from ..storage import results, schema
 from ..storage.folder import RunFolder, lock
 from ..storage.taskfile import write_task
-from .environment import Progress, StopRequest, collected_warnings, deadline
+from .environment import StopRequest, collected_warnings, deadline
 from .executors import Executor
 from .plan import Plan
 from .worker import compute, run_task

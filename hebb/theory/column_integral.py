@@ -20,7 +20,8 @@ import numpy as np
 
 from ..errors import ParameterError
 from ..params import MultitaskLaw
-from .frozen_columns import frozen_columns
+from .frozen_columns import MOST_LISTED, frozen_columns
+from .warm_columns import NODES, WarmColumns
 
 __all__ = ["CUT", "ColumnIntegral", "log_power", "products_of_others"]
 
@@ -37,8 +38,9 @@ class ColumnIntegral:
     All methods take g (..., K), overlaps with the stored rows, and temperatures T (...,) >= 0, broadcast; units of
     E y^2 = 1 - d. T > 0: 4|y.g|/T + 80 waves are summed, |y.g| being the largest field that occurs, at 10-20 ns for each
     pattern (jacobian: K^2/10 more); Gaussian datasets need no more at low T, but for `log_cosh` and patterns with g_mu
-    near 0. T = 0: enumeration, see `hebb.theory.frozen_columns`. Raises ParameterError where T is positive but so low that
-    more than 4 million waves would be needed (T about 1e-6), and at T = 0 where the columns are too many.
+    near 0; where it is cheaper their columns are enumerated (`hebb.theory.warm_columns`). T = 0: enumeration, see
+    `hebb.theory.frozen_columns`. Raises ParameterError where T is positive but so low that more than 4 million waves would
+    be needed (T about 1e-6), and at T = 0 where the columns are too many.
     Checked against enumeration to 1e-14.
     """
 
@@ -100,15 +102,23 @@ class ColumnIntegral:
         if cold.any():
             out[cold] = getattr(self._frozen_columns(), frozen)(g[cold])
         warm = np.flatnonzero(~cold)
-        x = g[warm] / temperature[warm, None]
-        period = self._period(x)
-        cut = self._cut(x, kernel)
-        waves = np.ceil(cut * period / (2 * math.pi)).astype(int)
-        if warm.size and waves.max() > _MOST_WAVES:
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            x = g[warm] / temperature[warm, None]
+            period = self._period(x)
+            cut = self._cut(x, kernel)
+            waves = np.ceil(cut * period / (2 * math.pi))
+        waves = np.where(np.isfinite(waves), waves, math.inf)
+        listed = waves * self.n_patterns > NODES * self._kinds()
+        if listed.any():
+            rows = warm[listed]
+            out[rows] = getattr(WarmColumns(self._frozen_columns()), frozen or "log_cosh")(g[rows], temperature[rows])
+            waves = np.where(listed, 0.0, waves)
+        if not waves.max(initial=0.0) <= _MOST_WAVES:
             worst = warm[np.argmax(waves)]
-            raise ParameterError(f"temperature = {temperature[worst]:.6g} would take {waves.max():.3g} waves, more than "
-                                 f"{_MOST_WAVES:.2g}; use T = 0, or a temperature above "
-                                 f"{temperature[worst] * waves.max() / _MOST_WAVES:.2g}")
+            raise ParameterError(f"temperature = {temperature[worst]:.6g} would take more than {_MOST_WAVES:.2g} waves; use "
+                                 f"T = 0, or a temperature above {10 * np.abs(g[worst]).sum() / _MOST_WAVES:.2g}")
+        waves = waves.astype(int)
+        warm, x, period, cut, waves = (a[~listed] for a in (warm, x, period, cut, waves))
         alike = np.floor(2 * np.log2(period))                          # points of one block share their waves
         order = np.lexsort((-waves, alike))
         start = 0
@@ -128,10 +138,15 @@ class ColumnIntegral:
     def _frozen_columns(self):
         return frozen_columns(self.law)
 
+    def _kinds(self) -> float:
+        """How many kinds of columns an enumeration at T > 0 has; infinite where there is none."""
+        law = self.law
+        return (3.0**law.n_patterns - 1) / 2 if law.gaussian and law.rho and law.n_patterns <= MOST_LISTED else math.inf
+
     def _period(self, x) -> np.ndarray:
         """P of points x = g/T: the smallest for which E exp(-s (P - |v|)) < exp(-40) for some s <= 2."""
         size, square = np.abs(x).sum(axis=-1), self._variance * np.sum(x * x, axis=-1)
-        with np.errstate(divide="ignore", over="ignore"):
+        with np.errstate(divide="ignore"):
             s = np.minimum(2.0, np.sqrt(2 * _EXPONENT / square))
         period = self._mean * size + _EXPONENT / s + s * square / 2
         return np.minimum(period, self._largest * size + _EXPONENT / 2) if self._exact else period

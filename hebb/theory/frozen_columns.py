@@ -18,9 +18,9 @@ from scipy.stats import binom
 from ..errors import ParameterError
 from ..params import MultitaskLaw
 
-__all__ = ["GaussianColumns", "LatticeColumns", "archetype_columns", "frozen_columns"]
+__all__ = ["MOST_LISTED", "GaussianColumns", "LatticeColumns", "archetype_columns", "frozen_columns"]
 
-_MOST_PATTERNS = 12         # of the enumeration by 3^K
+MOST_LISTED = 12            # of the enumeration by 3^K
 _MOST_FIELDS = 1 << 21      # columns of K - 1 patterns
 _CHUNK = 1 << 17
 _TIE = 1e-12                # fields this small, relative to the terms they are sums of, are zero
@@ -35,9 +35,9 @@ def frozen_columns(law: MultitaskLaw):
 def archetype_columns(law: MultitaskLaw):
     """(L, K) columns of entries 0 and +-1 but the blank one, one of each pair of opposites, and the weights of pairs (L,)."""
     k = law.n_patterns
-    if k > _MOST_PATTERNS:
+    if k > MOST_LISTED:
         raise ParameterError(f"n_patterns = {k} at T = 0 with a Gaussian dataset means sums over (3^{k} - 1)/2 columns; "
-                             f"up to {_MOST_PATTERNS} patterns are possible, or use a small temperature")
+                             f"up to {MOST_LISTED} patterns are possible, or use a small temperature")
     columns = np.array([c for c in itertools.product((0, 1, -1), repeat=k)
                         if next((entry for entry in c if entry), 0) == 1], np.int8)
     filled = np.count_nonzero(columns, axis=1)
@@ -52,7 +52,7 @@ class GaussianColumns:
     """
 
     def __init__(self, means, variances, weights, archetypes):
-        self._means, self._variances, self._weights, self._archetypes = means, variances, weights, archetypes
+        self.means, self.variances, self.weights, self.archetypes = means, variances, weights, archetypes
 
     @classmethod
     def of(cls, law: MultitaskLaw) -> GaussianColumns:
@@ -64,19 +64,19 @@ class GaussianColumns:
     def field(self, g) -> np.ndarray:
         """F = E[y sign(y.g)] (points, K)."""
         def average(part, weights, t, deviation, peak):
-            return (weights * erf(t / math.sqrt(2))) @ self._means[part] + g * ((weights * peak) @ self._variances[part])
+            return (weights * erf(t / math.sqrt(2))) @ self.means[part] + g * ((weights * peak) @ self.variances[part])
         return self._sum(average, g, g.shape)
 
     def archetype(self, g) -> np.ndarray:
         """E[xi sign(y.g)] (points, K)."""
         def average(part, weights, t, deviation, peak):
-            return (weights * erf(t / math.sqrt(2))) @ self._archetypes[part]
+            return (weights * erf(t / math.sqrt(2))) @ self.archetypes[part]
         return self._sum(average, g, g.shape)
 
     def jacobian(self, g) -> np.ndarray:
         """dF/dg (points, K, K); infinite on the diagonal of entries that are not zero where y.g is zero for certain."""
         def average(part, weights, t, deviation, peak):
-            means, variances = self._means[part], self._variances[part]
+            means, variances = self.means[part], self.variances[part]
             still = np.where(deviation > 0, deviation, 1.0)[:, :, None]
             lift = g[:, None, :] * variances / still                                # d deviation/dg
             tilt = means - t[:, :, None] * lift                                     # deviation dt/dg
@@ -90,25 +90,25 @@ class GaussianColumns:
     def scatter(self, g) -> np.ndarray:
         """E[xi^2 sech^2(y.g/T)]/T (points, K) for T -> 0."""
         def average(part, weights, t, deviation, peak):
-            return (weights * peak) @ self._archetypes[part] ** 2 + self._undecided(weights, t, deviation, part)
+            return (weights * peak) @ self.archetypes[part] ** 2 + self._undecided(weights, t, deviation, part)
         return self._sum(average, g, g.shape)
 
     def _undecided(self, weights, t, deviation, part):
         """Infinite for patterns that have entries in columns without a field."""
-        shares = (weights * ((deviation == 0) & (t == 0))) @ (self._means[part] ** 2 + self._variances[part])
+        shares = (weights * ((deviation == 0) & (t == 0))) @ (self.means[part] ** 2 + self.variances[part])
         return np.where(shares > 0, math.inf, 0.0)
 
     def _sum(self, average, g, shape) -> np.ndarray:
         """average(part, weights, t = mean/deviation of y.g, deviation, 2 density of y.g at zero) over all kinds of columns."""
         total = np.zeros(shape)
         block = max(1, _CHUNK // (len(g) * g.shape[1] + 1))
-        for first in range(0, len(self._means), block):
+        for first in range(0, len(self.means), block):
             part = slice(first, first + block)
-            mean, deviation = g @ self._means[part].T, np.sqrt((g * g) @ self._variances[part].T)
+            mean, deviation = g @ self.means[part].T, np.sqrt((g * g) @ self.variances[part].T)
             still = np.where(deviation > 0, deviation, 1.0)
             t = np.where(deviation > 0, mean / still, 40 * np.sign(mean))           # without spread: a sharp sign
             peak = np.where(deviation > 0, math.sqrt(2 / math.pi) * np.exp(-t * t / 2) / still, 0.0)
-            total += average(part, self._weights[part], t, deviation, peak)
+            total += average(part, self.weights[part], t, deviation, peak)
         return total
 
 

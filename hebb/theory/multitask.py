@@ -21,7 +21,7 @@ from scipy.stats import binom
 from ..errors import NoSolution, ParameterError
 from ..params import MultitaskLaw, check_choice, check_integer, check_real
 from .columns import Columns
-from .multitask_branches import Branches, best
+from .multitask_branches import Branches, best, check_affordable
 from .multitask_edges import parallel_dilution, pure_edge, temperature_edge
 from .multitask_examples import example_state
 from .multitask_learning import (
@@ -100,8 +100,11 @@ class Multitask:
         temperature, law = self._checked(temperature), self.law
         if temperature == 0 and law.protocol == "storage":
             return [self._vertex_state(vertex) for vertex in vertices(law.n_patterns, law.dilution)]
+        if temperature >= self.critical_temperature():
+            return [self._paramagnet(temperature)]
+        check_affordable(law.n_patterns)
         begin = self.branches.with_vertices(starts(law.n_patterns) * law.density)
-        found = distinct(find_states(self.columns, temperature / law.scale, begin), law.density)
+        found = distinct(self.branches.descend(np.array([temperature / law.scale]), begin), law.density)
         states = [self._state(g, temperature) if g.any() else self._paramagnet(temperature)
                   for g in found.g[np.isfinite(found.free_energy)]]
         return [state for state in states if state.stable]
@@ -129,7 +132,7 @@ class Multitask:
         """At T = 0 the state of that name; at T > 0 what becomes of a vertex, while it stays in its chamber."""
         law, wanted = self.law, canonical(branch, self.law.n_patterns)
         states = [(vertex, self._vertex_state(vertex)) for vertex in vertices(law.n_patterns, law.dilution)]
-        fitting = [pair for pair in states if wanted in (pair[1].branch, names(pair[1].m))]
+        fitting = [pair for pair in states if wanted == pair[1].branch or wanted == names(pair[1].m)]
         if temperature == 0 or not fitting:
             return fitting[0][1] if fitting else None
         vertex, frozen = fitting[0]

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..errors import ParameterError
 from ..params import MultitaskLaw
+from ..progress import counted
 from .column_integral import ColumnIntegral
 from .columns import columns_of
 from .multitask_examples import example_modes
 from .multitask_states import CONVERGED, Found, canonical, find_states, groups_of, multiplicities, names, starts_of, tidy
 from .vertices import LARGEST_COMPLETE, vertices
 
-__all__ = ["Branches", "best"]
+__all__ = ["Branches", "best", "check_affordable"]
+
+_MOST_PATTERNS = 200        # amplitudes of a descent, whose cost grows like their third power: minutes for 200
+_SHOWN = 16                 # patterns beyond which starts are followed one after the other, to show how far it is
+
+
+def check_affordable(n_patterns: int) -> None:
+    """ParameterError for more patterns than states can be looked for."""
+    if n_patterns > _MOST_PATTERNS:
+        raise ParameterError(f"n_patterns = {n_patterns} is more than {_MOST_PATTERNS}, and looking for states below T_c would "
+                             "take hours; use fewer, or temperature = 0, where that of stored patterns is known in closed form")
 
 
 class Branches:
@@ -31,6 +43,7 @@ class Branches:
     def starts(self, branch: str) -> np.ndarray:
         """(S, K) amplitudes to look for a branch from."""
         sizes = multiplicities(branch, self.law.n_patterns)
+        check_affordable(self.law.n_patterns)
         begin = starts_of(sizes, self.law.n_patterns, self.law.dilution) * self.law.density
         return self.with_vertices(begin) if len(sizes) == self.law.n_patterns else begin
 
@@ -47,7 +60,7 @@ class Branches:
         "hierarchical", where there is no such state, means that of K different amplitudes, if it is the lowest one found.
         """
         K, temperature = self.law.n_patterns, np.asarray(temperature, float)[..., None]
-        found = find_states(self.columns, temperature, begin, groups_of(multiplicities(branch, K), K))
+        found = self.descend(temperature, begin, groups_of(multiplicities(branch, K), K))
         g, called = tidy(found.g), names(found.g)
         converged = found.residual <= CONVERGED * self.law.density
         wanted = (called == canonical(branch, K)) & converged
@@ -57,6 +70,13 @@ class Branches:
             wanted |= other & ~wanted.any(axis=-1, keepdims=True)
         hessian = np.minimum(found.hessian, self.example_modes(g, temperature))
         return Found(g, np.where(wanted, found.free_energy, np.inf), hessian, found.residual)
+
+    def descend(self, temperature, begin, groups=None) -> Found:
+        """`find_states` from the starts (S, K) at temperatures (..., 1), with progress where it takes long."""
+        if self.law.n_patterns <= _SHOWN:
+            return find_states(self.columns, temperature, begin, groups)
+        found = [find_states(self.columns, temperature, start[None], groups) for start in counted(begin, "start")]
+        return Found(*(np.concatenate(arrays, axis=np.ndim(temperature) - 1) for arrays in zip(*found, strict=True)))
 
     def example_modes(self, g, temperature) -> np.ndarray:
         """The smallest of `multitask_examples.example_modes` (...,): infinite but for unsupervised learning."""

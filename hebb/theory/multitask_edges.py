@@ -6,6 +6,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from ..errors import NoSolution
+from ..progress import counted
 from .multitask_branches import Branches, best
 from .multitask_states import find_states, groups_of, multiplicities, symmetry_of
 from .solver import bracketed_root
@@ -126,7 +127,7 @@ def parallel_dilution(law_at, lobe: str) -> tuple[float, float]:
     scan = np.linspace(0.02, 0.98, 25)
     scan = scan[::-1] if lobe == "main" else scan
     values = np.empty(0)
-    for d in scan:                                      # from the end inside the lobe
+    for d in counted(scan, "dilution"):                 # from the end inside the lobe
         values = np.append(values, flattest(d)[0])
         if values[-1] <= 0:
             break

@@ -83,6 +83,10 @@ class ExampleColumns(ColumnIntegral):
     def _frozen_columns(self):
         return _frozen_example_columns(self.law, self.followed, self.common, self.single)
 
+    def _kinds(self) -> float:
+        kinds = super()._kinds() * 2.0**self.followed
+        return kinds if 2 * kinds <= _MOST_COLUMNS else math.inf
+
     def _period(self, x) -> np.ndarray:
         k = self.law.n_patterns
         return super()._period(x[:, :k]) + self.single * np.abs(x[:, k:]).sum(axis=1)

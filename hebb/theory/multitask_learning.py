@@ -22,8 +22,9 @@ import numpy as np
 
 from ..errors import NoSolution, ParameterError
 from ..params import MultitaskLaw, check_integer, check_real, float_array, shown
+from ..progress import Progress
 from .column_integral import ColumnIntegral
-from .frozen_columns import archetype_columns
+from .frozen_columns import MOST_LISTED, archetype_columns
 from .learning import smallest_whole
 from .multitask_examples import ExampleColumns, ExampleState, lowest_example_state
 from .multitask_states import distinct, find_states, starts
@@ -34,6 +35,7 @@ __all__ = ["ClassThreshold", "ExampleCrossing", "ParallelThreshold", "class_thre
 
 _ENTROPIES = np.geomspace(1e3, 1e-10, 53)       # where thresholds in rho are looked for, from above
 _MOST = 10**9                                   # examples that a dataset can have
+_REFINED = 12                                   # values that a root takes, about
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,10 @@ def one_step(law: MultitaskLaw, m0, temperature=0.0) -> np.ndarray:
     given, m0 = m0, float_array(m0)
     if m0.shape[-1:] != (law.n_patterns,) or not np.all(np.isfinite(m0)):
         raise ParameterError(f"m0 = {shown(given)} is not one finite overlap for each of {law.n_patterns} patterns")
-    return ColumnIntegral(law).archetype(m0, check_real("temperature", temperature, 0.0))
+    temperature = check_real("temperature", temperature, 0.0)
+    if temperature == 0:                        # the direction of the fields is all that counts
+        m0 = m0 / np.maximum(np.abs(m0).max(axis=-1, keepdims=True), np.finfo(float).tiny)
+    return ColumnIntegral(law).archetype(m0, temperature)
 
 
 def class_threshold(law: MultitaskLaw, r, m0=None, column=None, theta2=0.5) -> ClassThreshold:
@@ -116,6 +121,9 @@ def class_threshold(law: MultitaskLaw, r, m0=None, column=None, theta2=0.5) -> C
     given, m0 = m0, law.dilution ** np.arange(k) if m0 is None else float_array(m0)
     if m0.shape != (k,) or not np.any(m0) or not np.all(np.isfinite(m0)):
         raise ParameterError(f"m0 = {shown(given)} is not one overlap for each of {k} patterns, some of them not zero")
+    if column is None and k > MOST_LISTED:
+        raise ParameterError(f"n_patterns = {k}: the worst column is looked for among 3^K, for up to {MOST_LISTED} patterns; "
+                             "name a column")
     if column is None:
         columns, weights = archetype_columns(law)
         columns = columns[(weights > 0) & (columns**2 @ m0**2 > 0)]
@@ -241,13 +249,19 @@ def _parallel(law: MultitaskLaw, temperature: float) -> tuple[float, float]:
 def _largest_root(function) -> float:
     """The largest rho at which function, positive beyond for thresholds, changes sign; NaN if nowhere on the grid, infinity if
     it is not positive at its upper end."""
-    values = [function(_ENTROPIES[0])]
-    for high, low in zip(_ENTROPIES[:-1], _ENTROPIES[1:], strict=True):
-        values.append(function(low))
-        if values[-1] * values[-2] <= 0:
-            root = bracketed_root(lambda x, _: np.array([function(math.exp(x[0]))]), math.log(low), math.log(high))
-            return math.exp(root[0])
-    return math.nan if values[0] > 0 else math.inf
+    with Progress(_ENTROPIES.size + _REFINED, unit="dataset", delay=5.0) as progress:
+        def value(rho: float) -> float:
+            found = function(rho)
+            progress.advance()
+            return found
+
+        values = [value(_ENTROPIES[0])]
+        for high, low in zip(_ENTROPIES[:-1], _ENTROPIES[1:], strict=True):
+            values.append(value(low))
+            if values[-1] * values[-2] <= 0:
+                root = bracketed_root(lambda x, _: np.array([value(math.exp(x[0]))]), math.log(low), math.log(high))
+                return math.exp(root[0])
+        return math.nan if values[0] > 0 else math.inf
 
 
 def _examples(r: float, rho: float) -> float:

@@ -18,14 +18,15 @@ import numpy as np
 
 from ..params import MultitaskLaw
 from .columns import LARGEST_ENUMERATION, Columns, columns_of
+from .multitask_branches import check_affordable
 from .multitask_curves import chained
 from .multitask_states import CONVERGED, Found, find_states, groups_of, multiplicities, names, starts, tidy
 from .solver import bracketed_root
 from .vertices import LARGEST_COMPLETE, energy_crossings
 
-__all__ = ["Family", "Line", "transitions"]
+__all__ = ["ROUNDS", "Family", "Line", "transitions"]
 
-_ROUNDS = 16                # of bisection before a transition is classified and solved
+ROUNDS = 16                # of bisection before a transition is classified and solved
 _THOROUGH = 3               # of these rounds look for states anew
 _SAME = 1e-6                # amplitudes of one state, in units of p
 _KICKS = (1e-2, 1e-4, 1e-6)  # off a saddle, in units of p: amplitudes may differ by powers of d
@@ -46,8 +47,10 @@ class Family:
     """States of one law at all dilutions. Temperatures in units of its H; free energies in the default normalisation."""
 
     def __init__(self, law: MultitaskLaw):
+        check_affordable(law.n_patterns)
         self.law = law
         self.n_patterns = law.n_patterns
+        self.advance = lambda: None             # called after every step of a diagram, whose progress it may show
         self.summed = law.protocol == "storage" and law.n_patterns <= LARGEST_ENUMERATION
 
     def scale(self, dilution):
@@ -231,9 +234,10 @@ def _near(one, other, dilution) -> np.ndarray:
 
 def _narrow(family: Family, edges: _Edges) -> _Edges:
     """Bisection; edges on which a third state is the lowest are split there. All states are looked for at first."""
-    for turn in range(_ROUNDS):
+    for turn in range(ROUNDS):
         if not edges.name.size:
             break
+        family.advance()
         middle = edges.ends.mean(axis=0)
         d, T = middle.T
         one, other = (family.follow(d, T, g) for g in edges.g)

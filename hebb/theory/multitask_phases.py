@@ -10,7 +10,8 @@ import numpy as np
 
 from ..errors import ParameterError
 from ..params import MultitaskLaw, float_array, shown
-from .multitask_lines import Family, Line, transitions
+from ..progress import Progress
+from .multitask_lines import ROUNDS, Family, Line, transitions
 from .multitask_stability import stability_edges
 from .multitask_states import Found, distinct, names, starts
 from .vertices import vertices
@@ -81,7 +82,13 @@ class MultitaskDiagram:
             raise ParameterError(f"temperature = 0 with {law.dataset_name}: phase diagrams at zero temperature are those of "
                                  "stored patterns; begin at a positive temperature")
         family = Family(law)
-        found = _search(family, dilution, temperature)
+        with Progress(_steps(family, dilution, temperature), unit="step", delay=5.0) as progress:
+            family.advance = progress.advance
+            return cls._computed(family, dilution, temperature)
+
+    @classmethod
+    def _computed(cls, family: Family, dilution, temperature) -> MultitaskDiagram:
+        law, found = family.law, _search(family, dilution, temperature)
         called = np.where(np.isfinite(found.free_energy), names(np.nan_to_num(found.g)), "")
         known = tuple(sorted(set(called.ravel()) - {""}, key=_rank))
         index = {name: label for label, name in enumerate(known)} | {"": -1}
@@ -190,6 +197,11 @@ def _rank(name: str) -> tuple:
 
 # ---- all stable states -----------------------------------------------------------------------------------------------
 
+def _steps(family: Family, dilution, temperature) -> int:
+    """About how often a diagram calls `family.advance`."""
+    return (temperature if family.summed else dilution).size + temperature.size + 2 + ROUNDS
+
+
 def _search(family: Family, dilution, temperature) -> Found:
     """Stable states (nT, nd, S) of the grid, lowest first, padded by NaN.
 
@@ -201,8 +213,7 @@ def _search(family: Family, dilution, temperature) -> Found:
     d, T = np.broadcast_to(dilution, (nT, nd)), np.broadcast_to(temperature[:, None], (nT, nd))
     cold = T < family.critical(dilution) * (1 - 1e-9)
     ordered = cold & (T > 0)
-    fresh = _descents(family, d[ordered], T[ordered], np.broadcast_to(begin, (ordered.sum(), *begin.shape))
-                      * (1 - d[ordered])[:, None, None])
+    fresh = _fresh(family, d[ordered], T[ordered], begin)
     rows, known = [], _vertices(family, dilution)
     used = 0
     for i in range(nT):
@@ -226,8 +237,25 @@ def _search(family: Family, dilution, temperature) -> Found:
             _paramagnet(family, found, dilution, temperature[i], ~cold[i])
         rows.append(found)
         known = found
+        family.advance()
     most = max(row.g.shape[1] for row in rows)
     return Found(*(np.stack([_padded(a, most) for a in arrays]) for arrays in zip(*rows, strict=True)))
+
+
+def _fresh(family: Family, dilution, temperature, begin) -> Found:
+    """States (n, S) from the starts (S, K), by rows of the grid, or by columns where those share their averages."""
+    parts, axis = [], temperature if family.summed else dilution
+    place = np.empty(0, int)
+    for value in np.unique(axis):
+        rows = np.flatnonzero(axis == value)
+        scaled = begin * (1 - dilution[rows])[:, None, None]
+        parts.append(_descents(family, dilution[rows], temperature[rows], scaled))
+        place = np.append(place, rows)
+        family.advance()
+    if not parts:
+        return _descents(family, dilution, temperature, np.empty((0, *begin.shape)))
+    back = np.argsort(place)
+    return Found(*(np.concatenate(arrays)[back] for arrays in zip(*parts, strict=True)))
 
 
 def _vertices(family: Family, dilution) -> Found:

@@ -22,6 +22,7 @@ def stability_edges(family: Family, dilution) -> dict[str, Line]:
     lines = {}
     for name, size in (("pure", 1), ("parallel", family.n_patterns)) if family.n_patterns > 1 else ():
         lines |= _edges(family, dilution, name, size)
+        family.advance()
     return lines
 
 

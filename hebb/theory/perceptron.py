@@ -36,7 +36,7 @@ from .perceptron_anchors import (
     teacher_student_transition,
 )
 from .perceptron_boundary import PerceptronBoundary
-from .perceptron_branches import Family, PerceptronCurve, Spinodals, at_line, spinodals, transition
+from .perceptron_branches import LOADS, Family, PerceptronCurve, Spinodals, at_line, spinodals, transition
 from .perceptron_curve import Branches
 from .perceptron_first import FirstEquations, free_entropy
 from .perceptron_gibbs import gibbs, gibbs_second, gibbs_transition
@@ -51,18 +51,19 @@ BRANCHES = ("unique", "poor", "good")
 CONVERGED = 1e-10            # of the residual, with the finer quadrature too
 _FINER = 1.5                 # nodes of that quadrature
 _COLDEST = 1e4              # beta up to which branches have been followed
-_LARGEST = 1e3              # of alpha: the fields grow like its square
+_HOTTEST = 1e-40            # beta below which order parameters underflow
+_STIFFEST = 1e5             # beta kl beyond which averages take seconds and m is lost beside 1
 
 
 class Perceptron:
-    """Replica-symmetric saddle points at inverse temperature beta in ]0, 1e4] (of the loss and of the divergence alike).
+    """Replica-symmetric saddle points at inverse temperature beta in [1e-40, 1e4] (of the loss and of the divergence alike).
 
     Cost on one core: 10-20 ms a saddle of the first task, 30-60 ms one of the second; the first call for given beta and kl (for
     the second task: reference, teacher_correlation and kl) may follow the branches through their folds, 0.1-0.3 s (0.5 s).
     """
 
     def __init__(self, beta):
-        self.beta = check_real("beta", beta, 0.0, _COLDEST, open_low=True, remedy="beta is an inverse temperature")
+        self.beta = check_real("beta", beta, _HOTTEST, _COLDEST, remedy="beta is an inverse temperature")
 
     def __repr__(self) -> str:
         return f"Perceptron(beta={self.beta!r})"
@@ -70,7 +71,8 @@ class Perceptron:
     # ---- first task --------------------------------------------------------------------------------------------------
 
     def first_task(self, alpha, kl=0.0, branch="unique", qd=None, start=None) -> FirstTask:
-        """The saddle of the first task at load alpha > 0, `FirstTask`; kl >= 0: weight of KL(m || 0).
+        """The saddle of the first task at load alpha from 1e-100 to 1e3, `FirstTask`; kl from 0 to 1e5/beta: weight of
+        KL(m || 0).
 
         branch: "unique" where one saddle exists; "poor" and "good" name the branches continued from small and from large loads
         through the window where both exist, and beyond it as far as they go (without a window both are the only branch).
@@ -94,7 +96,7 @@ class Perceptron:
 
     def first_branches(self, kl=0.0) -> Branches:
         """All saddles of the first task, `hebb.theory.perceptron_curve.Branches`."""
-        return _first_branches(self.beta, check_real("kl", kl, 0.0))
+        return _first_branches(self.beta, self._weight(kl))
 
     def first_record(self, saddle: Saddle, kl=0.0, branch="unique", qd=None) -> FirstTask:
         """The record of a saddle; its residual is judged with a finer quadrature."""
@@ -125,7 +127,7 @@ class Perceptron:
     def second_branches(self, first, teacher_correlation, kl=1.0) -> Branches:
         """All saddles of a second task, `hebb.theory.perceptron_curve.Branches`."""
         correlation = check_real("teacher_correlation", teacher_correlation, -1.0, 1.0)
-        return _second_branches(self.beta, check_real("kl", kl, 0.0), correlation, FirstEquations(first.beta, first.kl),
+        return _second_branches(self.beta, self._weight(kl), correlation, FirstEquations(first.beta, first.kl),
                                 first.conjugates)
 
     def second_record(self, saddle: Saddle, first, equations: SecondEquations, branch="unique") -> SecondTask:
@@ -202,8 +204,12 @@ class Perceptron:
     gibbs_second = staticmethod(gibbs_second)
 
     def _checked(self, alpha, kl, branch) -> tuple[float, float, str]:
-        return (check_real("alpha", alpha, 0.0, _LARGEST, open_low=True, remedy="it is the number of examples per weight"),
-                check_real("kl", kl, 0.0, remedy="it is the weight of a divergence"), check_choice("branch", branch, BRANCHES))
+        return (check_real("alpha", alpha, *LOADS, remedy="it is the number of examples per weight"), self._weight(kl),
+                check_choice("branch", branch, BRANCHES))
+
+    def _weight(self, kl) -> float:
+        return check_real("kl", kl, 0.0, _STIFFEST / self.beta, remedy="it is the weight of a divergence; beta kl above 1e5 "
+                          "leaves m = 0 in a first task, and in a second one nothing but the first")
 
 
 @lru_cache(maxsize=32)

@@ -16,17 +16,19 @@ from scipy.optimize import brentq
 
 from ..errors import NoSolution, ParameterError
 from ..params import float_array, shown
+from ..progress import counted
 from .array_record import ArrayRecord
 from .perceptron_boundary import PerceptronBoundary
 from .perceptron_curve import Branches
 from .perceptron_saddle import COARSE, Saddle, conjugates, sensitivity, tangent
 
-__all__ = ["Family", "PerceptronCurve", "Spinodals", "at_line", "load_axis", "spinodals", "transition"]
+__all__ = ["Family", "LOADS", "PerceptronCurve", "Spinodals", "at_line", "load_axis", "spinodals", "transition"]
 
 _EPS = np.finfo(float).eps
 _STEPS = 20              # of Newton's method, which takes about 6
 _ROUNDING = _EPS         # of a difference of two sums, relative to their largest terms
 _FLAT = 1e-5             # d ln alpha/d(arc) at a fold, which its place is known to
+LOADS = 1e-100, 1e3      # order parameters are as small as the smallest load; the fields grow like the square of the largest
 QUANTITIES = ("q0", "r1", "qd", "overlap", "generalization_error", "free_entropy", "replicon_ratio", "residual")
 
 
@@ -150,11 +152,12 @@ def _ratio(branches: Branches, alpha: float, c) -> float:
 
 
 def load_axis(alpha) -> np.ndarray:
-    """alpha as a 1-d increasing array of positive loads; ParameterError."""
+    """alpha as a 1-d increasing array of loads from 1e-100 to 1e3; ParameterError."""
     axis = float_array(alpha)
-    if axis.ndim != 1 or axis.size == 0 or not np.all(np.isfinite(axis)) or axis[0] <= 0 or np.any(np.diff(axis) <= 0):
-        raise ParameterError(f"alpha = {shown(alpha)} is not a 1-d increasing array of numbers > 0; use for example "
-                             "alpha = numpy.linspace(0.01, 2, 200)")
+    if axis.ndim != 1 or axis.size == 0 or not np.all(np.isfinite(axis)) or axis[0] < LOADS[0] or axis[-1] > LOADS[1] \
+            or np.any(np.diff(axis) <= 0):
+        raise ParameterError(f"alpha = {shown(alpha)} is not a 1-d increasing array of numbers in {list(LOADS)}; use for "
+                             "example alpha = numpy.linspace(0.01, 2, 200)")
     return axis
 
 
@@ -189,7 +192,7 @@ class PerceptronCurve(ArrayRecord):
         names = ("unique",) if window is None else ("poor", "good") + ("middle",) * middle
         values = np.full((len(QUANTITIES), len(names), alpha.size), np.nan)
         for row, name in enumerate(names):
-            for column, load in enumerate(alpha.tolist()):
+            for column, load in enumerate(counted(alpha.tolist(), "state")):
                 try:
                     state = family.middle(load) if name == "middle" else family.at(load, name)
                 except NoSolution:

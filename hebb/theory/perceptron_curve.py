@@ -37,6 +37,7 @@ _TURN = 0.4                              # of the direction, in one step
 _TOLERANCE = 1e-5                        # of the points of a curve, which are starts
 _SATURATED = 2e-5                        # 1 - qd of a poor branch that is followed no further
 _KNOWN = 1e-6                            # last change of ln alpha at a fold of a curve
+_MOST_POINTS = 600                       # of a curve, which takes 20-30 points and one for each factor 2 of the load
 _CLOSE = 1e-3                            # of ln alpha: so near a fold its exact place is asked for
 _PATIENCE = 40                           # plain updates from the teacher that may fall to the poor saddle
 
@@ -126,7 +127,7 @@ def trace(equations: Equations, start: Saddle, rising: bool = True, least: float
         complete = order.r > 0.99 and 0.35 * along[0] < dlog < 0.7 * along[0]
         lowest = min(lowest, saddle.alpha)
         done = complete if rising else (dlog > 0 and saddle.alpha > 1.03 * lowest) or saddle.alpha < least
-        if done or (order.rest < _SATURATED and order.r < 0.95):
+        if done or len(rows) > _MOST_POINTS or (order.rest < _SATURATED and order.r < 0.95):
             break
         bend = (du - rows[-2][4]) / (s - rows[-2][0]) if len(rows) > 1 else np.zeros(3)
         step = min(step, _TURN / max(1e-3, float(np.linalg.norm(bend / size))))
@@ -308,7 +309,8 @@ class Branches:
             if found.error <= 1e-6 and found.crossing > 0:
                 return found if begin == alpha else follow(self.equations, found, alpha, nodes=COARSE, tolerance=1e-6)
             if begin < 1e-6 * alpha:
-                raise NoSolution(f"no saddle was found at small {self.name}, from {begin:.3g} to {alpha:.3g}")
+                raise NoSolution(f"no saddle was found at small {self.name}, from {begin:.3g} to {alpha:.3g}; "
+                                 "rounding takes the order parameters where load times beta^2 is below 1e-24: take more")
             begin /= 4
 
     def _teacher(self, alpha: float) -> Conjugates:

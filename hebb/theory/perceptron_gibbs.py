@@ -36,6 +36,7 @@ _EPS = np.finfo(float).eps
 _TINY = 1e-30
 _RATIO = 1.25                # of R at neighbouring points of a curve
 _PERFECT = 1e-14             # 1 - q at which only the perfect state is left
+_QUADRATURE = 1e-13          # relative error of G_E
 _CONVERGED = 1e-11           # change of the conjugates by the saddle-point equations, relative to 1 + their size
 
 
@@ -110,13 +111,13 @@ class SecondGibbsState:
 def gibbs(alpha, temperature, loss="violations", kappa=0.0, labels="teacher") -> GibbsState:
     """Replica-symmetric prediction for one task: of several states that of the largest free entropy.
 
-    alpha: load >= 0; temperature: 1e-4 to 1e6; loss, kappa, labels: `hebb.params.PerceptronLaw`. Raises ParameterError, and
-    NoSolution where it is not the equilibrium: with a teacher, where the perfect state w = W has the larger free entropy
+    alpha: load from 0 to 1e12; temperature: 1e-4 to 1e6; loss, kappa, labels: `hebb.params.PerceptronLaw`. Raises
+    ParameterError, and NoSolution where it is not the equilibrium: with a teacher, where the perfect state w = W has the larger free entropy
     (kappa = 0: where that of this state is not positive); with random labels, where the entropy is negative and the weights
     freeze. Cost: 30 to 80 ms.
     """
     task = _first(temperature, loss, kappa, labels)
-    alpha = check_real("alpha", alpha, 0.0)
+    alpha = _load(alpha)
     branch, saddle = task.saddle(alpha)
     task.judge(saddle)
     rest = task.numbers(saddle, branch)
@@ -153,7 +154,7 @@ def gibbs_second(first, alpha, temperature, coupling, teacher_correlation) -> Se
     if not isinstance(first, GibbsState) or first.labels != "teacher":
         raise ParameterError(f"first = {first!r:.60} is not the state of a task with a teacher; take it from "
                              "Perceptron.gibbs(alpha, temperature)")
-    alpha = check_real("alpha", alpha, 0.0)
+    alpha = _load(alpha)
     coupling = check_real("coupling", coupling, -15.0, 15.0, remedy="stronger ones leave nothing but the reference: "
                           "overlap_reference = 1, r1 = first.r, r2 = teacher_correlation first.r")
     correlation = check_real("teacher_correlation", teacher_correlation, -1.0, 1.0)
@@ -174,6 +175,13 @@ def gibbs_second(first, alpha, temperature, coupling, teacher_correlation) -> Se
 
 def _error(overlap: float) -> float:
     return math.acos(max(-1.0, min(1.0, overlap))) / math.pi             # it may round beyond 1
+
+
+def _load(value) -> float:
+    alpha = check_real("alpha", value, 0.0, 1e12, remedy="it is the number of examples per weight")
+    if 0 < alpha < 1e-100:
+        raise ParameterError(f"alpha = {alpha!r} lies between 0 and 1e-100, where conjugates underflow; use 0")
+    return alpha
 
 
 def _temperature(value) -> float:
@@ -370,9 +378,12 @@ class _Task:
 
     def judge(self, saddle: _Saddle) -> None:
         """Raises NoSolution if the saddle is not the equilibrium."""
-        ahead = self.advantage(saddle)
-        if ahead > 0:
+        ahead, rounding = self.advantage(saddle), _QUADRATURE * saddle.alpha * self.beta * saddle.energy.cost
+        if ahead > rounding:
             return
+        if self.taught and ahead > -rounding:
+            raise NoSolution(f"alpha = {saddle.alpha:g}, temperature = {self.temperature:g}: the free entropies of this and of "
+                             "the perfect state differ by less than rounding; take a smaller load")
         where = f"alpha = {saddle.alpha:g}, temperature = {self.temperature:g}"
         limit = self.crossing().alpha
         if self.taught:

@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from ..errors import NoSolution
 from .perceptron_energy import Conjugates, Energy
 from .perceptron_site import Site
 
@@ -138,10 +139,16 @@ def newton(equations: Equations, c: Conjugates, alpha: float | None = None, *, p
             matrix[0] = plane[0]
         if qd is not None:
             matrix[2] = slopes[3]
-        step = np.linalg.solve(matrix, -left)
+        try:
+            step = np.linalg.solve(matrix, -left)
+        except np.linalg.LinAlgError:                  # nothing moves any more: the error of what was found tells
+            break
         step *= min(1.0, 0.5 / float(np.max(np.abs(step) / moves(u))))
         u = u + step
-        point = equations.point(conjugates(u), nodes)
+        try:
+            point = equations.point(conjugates(u), nodes)
+        except NoSolution:                             # a stray step
+            break
         new, weight = _quantities(point), step / moves(u) ** 2
         slopes = slopes + np.outer(new - here - slopes @ step, weight) / float(step @ weight)
         here = new

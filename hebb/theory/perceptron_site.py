@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..errors import NoSolution
 from .perceptron_energy import Conjugates, Order, composite
 
 __all__ = ["Law", "Site", "Spins", "field_edges", "gaussian_law", "magnetisation_nodes", "site", "spins"]
@@ -20,6 +21,8 @@ __all__ = ["Law", "Site", "Spins", "field_edges", "gaussian_law", "magnetisation
 _REACH = 9.0               # of Gaussian fields, in standard deviations
 _FARTHEST = 21.0           # of t: 1 - m = 1e-18 there
 _NODES = 14
+_MOST_PANELS = 20000       # of m or of h: 10 times what beta = 1e4 takes
+_MOST_PAIRS = 1e7          # of nodes of m and of h, at 10 ns and 8 bytes each
 
 
 class Law(NamedTuple):
@@ -68,6 +71,7 @@ def magnetisation_nodes(A: float, c: float, nodes: float = 1.0, widest: float = 
     edges, scale = [0.0], 3.2 / math.sqrt(1 + 2 * max(-A, min(A, 15.0)) + c)
     while edges[-1] < _FARTHEST:
         edges.append(edges[-1] + min(widest, scale * math.cosh(edges[-1])))
+        _bounded(len(edges))
     t, weight = composite(np.array(edges), max(4, round(_NODES * nodes)))
     e = np.exp(-2 * t)
     soft, miss = np.log1p(e), 2 * e / (1 + e)
@@ -75,9 +79,17 @@ def magnetisation_nodes(A: float, c: float, nodes: float = 1.0, widest: float = 
     return t, np.log(weight * rest) - A * rest + c * (soft + t * miss), 1 - miss, miss
 
 
+def _bounded(panels: float) -> None:
+    """NoSolution where fields are so large that the integrals would take hours or all memory."""
+    if panels > _MOST_PANELS:
+        raise NoSolution("the fields on the weights are too large for their averages to be summed; take a smaller load, a "
+                         "smaller beta or a smaller kl")
+
+
 def spins(h: np.ndarray, A: float, c: float, nodes: float = 1.0) -> Spins:
     """Averages over m at fields h (n,) >= 0. Cost: 10 ns for each of n times about 200 nodes."""
     _, weight, m, miss = magnetisation_nodes(A, c, nodes)
+    _bounded(h.size * m.size / _MOST_PAIRS * _MOST_PANELS)
     right = weight - h[:, None] * miss
     top = right.max(axis=1)
     right = np.exp(right - top[:, None])                   # weights of m and of -m, relative to exp(top + h + A)
@@ -101,6 +113,7 @@ def field_edges(low: float, high: float, deviation: float, A: float, c: float) -
     edges = [low]
     while edges[-1] < high:
         edges.append(edges[-1] + min(1.5 * deviation, max(width, 0.6 * (edges[-1] - far))))
+        _bounded(len(edges))
     edges[-1] = high
     return np.array(edges)
 

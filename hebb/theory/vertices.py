@@ -31,6 +31,7 @@ __all__ = ["Crossing", "Vertex", "energy_crossings", "ground_states", "hierarchi
 
 LARGEST_COMPLETE = 5
 LARGEST_ITERATED = 7
+LARGEST_COUNTED = 60        # patterns of a hierarchical vertex with counts: numbers of K^2 2^K size
 
 
 @dataclass(frozen=True)
@@ -138,12 +139,81 @@ class Crossing:
     above: tuple[Vertex, ...]
 
 
+class _Geometric(Vertex):
+    """The hierarchical vertex of so many patterns that its counts are not written down: m_k = (1-d) d^(k-1)."""
+
+    def __init__(self, size: int):
+        object.__setattr__(self, "size", size)
+
+    def __eq__(self, other):
+        return isinstance(other, _Geometric) and other.size == self.size
+
+    def __hash__(self):
+        return hash(self.size)
+
+    def __repr__(self) -> str:
+        return f"hierarchical({self.size})"
+
+    @property
+    def n_patterns(self) -> int:
+        return self.size
+
+    @property
+    def name(self) -> str:
+        return "hierarchical"
+
+    @property
+    def weights(self):
+        return tuple(2**k for k in reversed(range(self.size)))
+
+    @property
+    def counts(self):
+        return _geometric_counts(self.size)
+
+    @property
+    def walls(self):
+        return _geometric_walls(self.size)
+
+    @property
+    def existence(self) -> tuple[tuple[float, float], ...]:
+        """]0, d[ with 1 - 2d + d^K = 0: d = 1/2 to rounding for K > 53."""
+        return ((0.0, 0.5),)
+
+    def m(self, dilution):
+        k = np.arange(self.size)
+        if isinstance(dilution, Fraction):
+            return [(1 - dilution) * dilution**j for j in range(self.size)]
+        d = np.asarray(dilution, float)[..., None]
+        return (1 - d) * d**k
+
+    def energy(self, dilution):
+        d, power = dilution, 2 * self.size
+        energy = -(1 - d) * (1 - d**power) / (2 * (1 + d))
+        return energy if np.ndim(energy) or isinstance(d, Fraction) else float(energy)
+
+    def exists(self, dilution) -> bool:
+        d = _exact(dilution)
+        if 2 * d <= 1:
+            return True
+        # d^K > 2d - 1, by logarithms unless they are close
+        gap = self.size * math.log(d) - math.log(2 * d - 1)
+        return gap > 0 if abs(gap) > 1e-3 else d**self.size > 2 * d - 1
+
+
 def hierarchical(n_patterns: int) -> Vertex:
     """The vertex m_k = (1-d) d^(k-1) of any K; it exists iff 1 - 2d + d^K > 0."""
     size = check_integer("n_patterns", n_patterns, 1)
-    counts = tuple(tuple(2**j * math.comb(size - 1 - k, j) for j in range(size)) for k in range(size))
-    walls = tuple((0,) * k + (1,) + (-1,) * (size - 1 - k) for k in range(size))
-    return Vertex(tuple(2**k for k in reversed(range(size))), counts, tuple(sorted(walls)))
+    if size > LARGEST_COUNTED:
+        return _Geometric(size)
+    return Vertex(tuple(2**k for k in reversed(range(size))), _geometric_counts(size), _geometric_walls(size))
+
+
+def _geometric_counts(size: int):
+    return tuple(tuple(2**j * math.comb(size - 1 - k, j) for j in range(size)) for k in range(size))
+
+
+def _geometric_walls(size: int):
+    return tuple(sorted((0,) * k + (1,) + (-1,) * (size - 1 - k) for k in range(size)))
 
 
 def vertices(n_patterns: int, dilution) -> list[Vertex]:
@@ -164,6 +234,8 @@ def vertices(n_patterns: int, dilution) -> list[Vertex]:
     else:
         candidates = (hierarchical(size),)
     found = {}
+    if size > LARGEST_ITERATED:
+        return [vertex for vertex in candidates if vertex.exists(exact)]
     for vertex in candidates:
         if vertex.exists(exact):
             m = tuple(vertex._whole(exact))
