@@ -210,7 +210,7 @@ def test_maps_are_drawn():
 
 
 @pytest.mark.parametrize("call, message", [
-    (lambda: cold().curve([]), "is not a 1-d increasing array of numbers > 0"),
+    (lambda: cold().curve([]), "is not a 1-d increasing array of numbers in"),
     (lambda: cold().curve([1.0, 0.5]), "alpha = .* is not a 1-d increasing array"),
     (lambda: cold().curve([0.0, 0.5]), "numpy.linspace"), (lambda: cold().curve("a"), "alpha = 'a'"),
     (lambda: cold().at_line(branch="unique"), "branch = 'unique' is not one of poor, good"),

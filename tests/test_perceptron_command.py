@@ -84,7 +84,7 @@ def test_capacities(capsys):
 @pytest.mark.parametrize("arguments, message", [
     ((), "--alpha is missing"),
     (("--alpha", "1:0:5"), "low:high:number"),
-    (("--alpha", "0:1:5"), "is not a 1-d increasing array of numbers > 0"),
+    (("--alpha", "0:1:5"), "is not a 1-d increasing array of numbers in"),
     (("--alpha", "0.1:1:9999"), "at most 2000"),
     (("--alpha", "1", "--plot", "x.png"), "give a range, for example --alpha"),
     (("--alpha", "1:2:3", "--save", "none/x.h5"), "no folder"),

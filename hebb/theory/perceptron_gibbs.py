@@ -112,9 +112,9 @@ def gibbs(alpha, temperature, loss="violations", kappa=0.0, labels="teacher") ->
     """Replica-symmetric prediction for one task: of several states that of the largest free entropy.
 
     alpha: load from 0 to 1e12; temperature: 1e-4 to 1e6; loss, kappa, labels: `hebb.params.PerceptronLaw`. Raises
-    ParameterError, and NoSolution where it is not the equilibrium: with a teacher, where the perfect state w = W has the larger free entropy
-    (kappa = 0: where that of this state is not positive); with random labels, where the entropy is negative and the weights
-    freeze. Cost: 30 to 80 ms.
+    ParameterError, and NoSolution where it is not the equilibrium: with a teacher, where the perfect state w = W has the larger
+    free entropy (kappa = 0: where that of this state is not positive); with random labels, where the entropy is negative and the
+    weights freeze. Cost: 30 to 80 ms.
     """
     task = _first(temperature, loss, kappa, labels)
     alpha = _load(alpha)
@@ -179,9 +179,9 @@ def _error(overlap: float) -> float:
 
 def _load(value) -> float:
     alpha = check_real("alpha", value, 0.0, 1e12, remedy="it is the number of examples per weight")
-    if 0 < alpha < 1e-100:
-        raise ParameterError(f"alpha = {alpha!r} lies between 0 and 1e-100, where conjugates underflow; use 0")
-    return alpha
+    if not 0 < alpha < 1e-100:
+        return alpha
+    raise ParameterError(f"alpha = {alpha!r} lies between 0 and 1e-100, where conjugates underflow; use 0")
 
 
 def _temperature(value) -> float:

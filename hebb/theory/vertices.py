@@ -26,6 +26,7 @@ from functools import cache, cached_property
 import numpy as np
 
 from ..params import check_integer, check_real
+from .polynomials import bernstein, deflated, horner, scaled, sign_changes, times_p
 
 __all__ = ["Crossing", "Vertex", "energy_crossings", "ground_states", "hierarchical", "vertices"]
 
@@ -64,8 +65,8 @@ class Vertex:
     @cached_property
     def coefficients(self) -> tuple[tuple[Fraction, ...], ...]:
         """(K, K+1): m_k = sum_i coefficients[k][i] d^i."""
-        scaled = _times_p(_scaled(np.array([self.counts], dtype=object), self.n_patterns))[0]
-        return tuple(tuple(Fraction(int(entry), 2 ** (self.n_patterns - 1)) for entry in row) for row in scaled)
+        whole = times_p(scaled(np.array([self.counts], dtype=object), self.n_patterns))[0]
+        return tuple(tuple(Fraction(int(entry), 2 ** (self.n_patterns - 1)) for entry in row) for row in whole)
 
     @cached_property
     def energy_coefficients(self) -> tuple[Fraction, ...]:
@@ -113,7 +114,7 @@ class Vertex:
         """The open intervals of d in ]0, 1[ on which the vertex is a stable state."""
         ends = {0.0, 1.0}
         for wall in self.walls:
-            ends.update(_sign_changes([_dot(wall, column) for column in zip(*self.coefficients, strict=True)]))
+            ends.update(sign_changes([_dot(wall, column) for column in zip(*self.coefficients, strict=True)]))
         ends = sorted(ends)
         inside = [self.exists((Fraction(low) + Fraction(high)) / 2) for low, high in itertools.pairwise(ends)]
         intervals: list[tuple[float, float]] = []
@@ -259,23 +260,23 @@ def energy_crossings(n_patterns: int) -> tuple[Crossing, ...]:
     """
     size = check_integer("n_patterns", n_patterns, 1, LARGEST_COMPLETE, remedy="beyond, the states are not complete")
     norms = _norms(size)
-    bernstein = _bernstein(norms.shape[1] - 1)
+    bounds = bernstein(norms.shape[1] - 1)
     # the order of polynomials just above d = 0 is the lexicographic order of their coefficients
     leader, here, crossings = np.array(max(norms.tolist()), dtype=object), Fraction(0), []
     while True:
         differences = norms - leader
-        lead = differences @ bernstein
+        lead = differences @ bounds
         able = [k for k in range(len(norms)) if max(lead[k]) > 0]     # elsewhere no point of ]0, 1[ is above the leader
-        roots = {k: root for k in able if (root := next((x for x in _sign_changes(differences[k]) if x > here), None))}
+        roots = {k: root for k in able if (root := next((x for x in sign_changes(differences[k]) if x > here), None))}
         if not roots:
             return tuple(crossings)
         at = min(roots.values())
         beyond = Fraction(at) + Fraction(1, 10**10)
         followers = [k for k, root in roots.items() if root - at < 1e-12]
-        best = norms[max(followers, key=lambda k: _horner(norms[k], beyond))]
+        best = norms[max(followers, key=lambda k: horner(norms[k], beyond))]
         below, above = (tuple(vertex for vertex, norm in zip(_all(size), norms, strict=True) if all(norm == which))
                         for which in (leader, best))
-        crossings.append(Crossing(at, _deflated(best - leader), below, above))
+        crossings.append(Crossing(at, deflated(best - leader), below, above))
         leader, here = best, beyond
 
 
@@ -383,78 +384,11 @@ def _iterated(size: int, dilution: float) -> tuple[Vertex, ...]:
     return (hierarchical(size), *(_chamber_of(tuple(row), size) for row in signs.tolist()))
 
 
-# polynomials, as coefficients of ascending powers of d
-
-def _horner(coefficients, x):
-    total = 0
-    for entry in reversed(coefficients):
-        total = total * x + entry
-    return total
-
-
-def _scaled(counts: np.ndarray, size: int) -> np.ndarray:
-    """counts (..., K, K) -> 2^(K-1) m_k/(1-d) as integers (..., K, K)."""
-    basis = np.zeros((size, size), dtype=object)
-    for j in range(size):       # 2^(K-1-j) (1-d)^j d^(K-1-j)
-        for i in range(j + 1):
-            basis[j, size - 1 - j + i] = 2 ** (size - 1 - j) * math.comb(j, i) * (-1) ** i
-    return counts @ basis
-
-
-def _times_p(polynomials: np.ndarray) -> np.ndarray:
-    zero = np.zeros_like(polynomials[..., :1])
-    return np.concatenate([polynomials, zero], axis=-1) - np.concatenate([zero, polynomials], axis=-1)
-
-
 @cache
 def _norms(size: int) -> np.ndarray:
     """4^(K-1) |m|^2/(1-d)^2 of all vertices, integers (n, 2K-1)."""
-    m = _scaled(np.array([vertex.counts for vertex in _all(size)], dtype=object), size)
+    m = scaled(np.array([vertex.counts for vertex in _all(size)], dtype=object), size)
     norms = np.zeros((len(m), 2 * size - 1), dtype=object)
     for i, j in itertools.product(range(size), repeat=2):
         norms[:, i + j] += (m[:, :, i] * m[:, :, j]).sum(axis=1)
     return norms
-
-
-def _deflated(coefficients) -> tuple[int, ...]:
-    """Integer coefficients without common divisor and without the factors d and 1-d; the last one positive."""
-    scale = math.lcm(*(Fraction(entry).denominator for entry in coefficients))
-    c = [int(entry * scale) for entry in coefficients]
-    while c and c[0] == 0:
-        c = c[1:]
-    while c and c[-1] == 0:
-        c = c[:-1]
-    while len(c) > 1 and sum(c) == 0:
-        c = list(itertools.accumulate(c))[:-1]      # division by 1 - d
-    if not c:
-        return ()
-    divisor = math.gcd(*c) * (1 if c[-1] > 0 else -1)
-    return tuple(entry // divisor for entry in c)
-
-
-def _bernstein(degree: int) -> np.ndarray:
-    """(n, n): powers of d -> a positive multiple of the Bernstein coefficients, which bound the values on [0, 1]."""
-    scale = math.lcm(*(math.comb(degree, k) for k in range(degree + 1)))
-    return np.array([[scale * math.comb(i, k) // math.comb(degree, k) for i in range(degree + 1)]
-                     for k in range(degree + 1)], dtype=object)
-
-
-def _sign_changes(coefficients) -> list[float]:
-    """The roots in ]0, 1[ at which a polynomial with rational coefficients changes sign, to rounding."""
-    c = _deflated(coefficients)
-    if len(c) < 2:
-        return []
-    roots = np.roots(np.array(c[::-1], float))
-    near = sorted(x.real for x in roots if abs(x.imag) < 1e-5 and -1e-5 < x.real < 1 + 1e-5)
-    unit = 2**60                # whole multiples of 1/unit keep all signs exact and fast
-    shifted = [entry * unit**power for entry, power in zip(c, reversed(range(len(c))), strict=True)]
-    fences = [0, *(min(max(int((a + b) / 2 * unit), 0), unit) for a, b in itertools.pairwise(near)), unit]
-    found = []
-    for low, high in itertools.pairwise(fences):
-        start = _horner(shifted, low)
-        if start * _horner(shifted, high) < 0:
-            while high - low > 1:
-                middle = (low + high) // 2
-                low, high = (middle, high) if _horner(shifted, middle) * start > 0 else (low, middle)
-            found.append(high / unit)
-    return found
