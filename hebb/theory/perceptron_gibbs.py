@@ -36,7 +36,7 @@ _EPS = np.finfo(float).eps
 _TINY = 1e-30
 _RATIO = 1.25                # of R at neighbouring points of a curve
 _PERFECT = 1e-14             # 1 - q at which only the perfect state is left
-_QUADRATURE = 1e-13          # relative error of G_E
+_QUADRATURE = 1e-12          # relative error of G_E
 _CONVERGED = 1e-11           # change of the conjugates by the saddle-point equations, relative to 1 + their size
 
 
@@ -113,7 +113,7 @@ def gibbs(alpha, temperature, loss="violations", kappa=0.0, labels="teacher") ->
 
     alpha: load from 0 to 1e12; temperature: 1e-4 to 1e6; loss, kappa, labels: `hebb.params.PerceptronLaw`. Raises
     ParameterError, and NoSolution where it is not the equilibrium: with a teacher, where the perfect state w = W has the larger
-    free entropy (kappa = 0: where that of this state is not positive); with random labels, where the entropy is negative and the
+    free entropy (kappa = 0: where that of this state is not positive); random labels, where the entropy is negative and the
     weights freeze. Cost: 30 to 80 ms.
     """
     task = _first(temperature, loss, kappa, labels)
@@ -382,8 +382,8 @@ class _Task:
         if ahead > rounding:
             return
         if self.taught and ahead > -rounding:
-            raise NoSolution(f"alpha = {saddle.alpha:g}, temperature = {self.temperature:g}: the free entropies of this and of "
-                             "the perfect state differ by less than rounding; take a smaller load")
+            raise NoSolution(f"alpha = {saddle.alpha:g}, temperature = {self.temperature:g}: this and the perfect state have free "
+                             "entropies that differ by less than rounding; take a smaller load")
         where = f"alpha = {saddle.alpha:g}, temperature = {self.temperature:g}"
         limit = self.crossing().alpha
         if self.taught:
