@@ -148,3 +148,12 @@ def test_perceptrons_that_nothing_can_be_said_of(call):
     """Singular matrices, averages of fields that no memory holds, and free entropies that differ by less than rounding."""
     with pytest.raises(NoSolution):
         call()
+
+
+@pytest.mark.parametrize(("loss", "kappa", "temperature"), [("violations", 0.02, 0.5), ("hinge", 0.1, 0.5)])
+def test_perfect_state_of_a_margin_pays_for_each_example_once(loss, kappa, temperature):
+    """w = W has stabilities |z|: its free entropy is -(alpha/T) E V(|z|), which the other state meets at the transition."""
+    end = Perceptron.gibbs_transition(temperature, loss, kappa)
+    inside, peak = math.erf(kappa / math.sqrt(2)), math.sqrt(2 / math.pi)
+    mean = inside if loss == "violations" else kappa * inside + peak * math.expm1(-kappa**2 / 2)
+    assert end.converged and end.solution.free_entropy == pytest.approx(-end.alpha / temperature * mean, rel=1e-10)

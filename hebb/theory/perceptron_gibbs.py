@@ -372,7 +372,7 @@ class _Task:
         if not self.taught:
             return value + saddle.alpha * self.beta * saddle.energy.cost
         D, weight = gaussian_nodes((self.law.kappa, 1e-2))
-        perfect = 2 * float(weight @ (self.law.cost(np.abs(D))))
+        perfect = float(weight @ (self.law.cost(np.abs(D))))
         coupled = sum(share * shift for share, shift in self.shifts)
         return value + saddle.alpha * self.beta * perfect - coupled
 
@@ -382,8 +382,8 @@ class _Task:
         if ahead > rounding:
             return
         if self.taught and ahead > -rounding:
-            raise NoSolution(f"alpha = {saddle.alpha:g}, temperature = {self.temperature:g}: this and the perfect state have free "
-                             "entropies that differ by less than rounding; take a smaller load")
+            raise NoSolution(f"alpha = {saddle.alpha:g}, temperature = {self.temperature:g}: this and the perfect state have "
+                             "free entropies that differ by less than rounding; take a smaller load")
         where = f"alpha = {saddle.alpha:g}, temperature = {self.temperature:g}"
         limit = self.crossing().alpha
         if self.taught:
