@@ -371,7 +371,7 @@ class _Task:
         value = self.free_entropy(saddle)
         if not self.taught:
             return value + saddle.alpha * self.beta * saddle.energy.cost
-        D, weight = gaussian_nodes((self.law.kappa, 1e-2))
+        D, weight = gaussian_nodes(*((place, 1e-2) for place in (-self.law.kappa, 0.0, self.law.kappa)))
         perfect = float(weight @ (self.law.cost(np.abs(D))))
         coupled = sum(share * shift for share, shift in self.shifts)
         return value + saddle.alpha * self.beta * perfect - coupled
