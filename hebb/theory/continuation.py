@@ -35,7 +35,7 @@ class Followed(NamedTuple):
     C: np.ndarray
     gamma: np.ndarray
     determinant: np.ndarray    # of the Jacobian of the equations: 0 on a fold
-    sound: np.ndarray          # positive where the state is a minimum of f over n and a maximum over q
+    curvature: np.ndarray      # negative where the state is a maximum of f over q
 
 
 class Line(NamedTuple):
@@ -187,7 +187,7 @@ class RetrievalBranch:
         average = average_of(a, sigma, temperature)
         gamma = self.equations.noise.load(sigma, average.C, temperature)
         determinant, curvature = self.equations.kind(average, n, average.C, gamma, temperature)
-        return Followed(n, sigma, average.C, gamma, determinant, np.minimum(determinant, -curvature))
+        return Followed(n, sigma, average.C, gamma, determinant, curvature)
 
     def segments(self, temperature) -> Segments:
         """All stable stretches of the branch, for an array of temperatures.
@@ -201,58 +201,69 @@ class RetrievalBranch:
         if alive.size:
             T = temperature[alive]
             y_low, y_high = self.window(T)
-            row, y, good, start = self._grid(T, y_low, y_high)
+            row, y, rising, start = self._grid(T, y_low, y_high)
 
             def value(points, index):
-                return self.follow(points, T[index]).sound
+                return self.follow(points, T[index]).determinant
 
-            place, turn, falls = edges(value, row, y, good)
+            place, turn, falls = edges(value, row, y, rising)
             kept = np.isfinite(turn)
             place, turn, falls = place[kept], turn[kept], falls[kept]
             there = self.follow(turn, T[place])
-            found = np.stack([there.gamma, there.n, there.C, turn, there.sound])
+            found = np.stack([there.gamma, there.n, there.C, turn, there.determinant])
             known = np.zeros(alive.size, int)
             for k in np.flatnonzero(falls):
                 # a stretch begins at the turn before its end, or at the start of the branch
                 first = k == 0 or place[k - 1] != place[k]
-                if not first and falls[k - 1]:
-                    continue                          # the turn between them was lost to rounding
+                if there.curvature[k] >= 0 or (not first and falls[k - 1]):
+                    continue                          # no maximum over q; the turn between was lost to rounding
                 begin = start[:, place[k]] if first else found[:, k - 1]
+                if not first and there.curvature[k - 1] >= 0:
+                    begin = self._begin(turn[k - 1], turn[k], T[place[k]])
                 if known[place[k]] == len(parts):
                     parts.append(np.full((10, temperature.size), np.nan))
                 parts[known[place[k]]][:, alive[place[k]]] = np.concatenate([begin, found[:, k]])
                 known[place[k]] += 1
         return Segments(temperature, tuple(Segment(*part) for part in parts))
 
-    def _grid(self, temperature, y_low, y_high):
-        """(row, y, good, start): points of the branch by falling y, row by row, between which `good` changes at turns.
+    def _begin(self, y_turn, y_end, temperature):
+        """(gamma, n, C, y, what vanishes) from which on the states of a stretch that ends at y_end are maxima over q."""
+        y = np.linspace(y_turn, y_end, _GRID)
+        last = int(np.flatnonzero(self.follow(y, temperature).curvature >= 0)[-1])
+        root = bracketed_root(lambda y, _: self.follow(y, temperature).curvature, y[last], y[min(last + 1, _GRID - 1)])
+        point = self.follow(root, temperature)
+        return np.array([point.gamma[0], point.n[0], point.C[0], root[0], point.curvature[0]])
 
-        start (5, rows): gamma, n, C, y at the begin of the branch, and what vanishes there. good: the state is a minimum
-        over n. Where the last point is good, the lower end of the branch follows, at gamma = 0 again for P > 2.
+    def _grid(self, temperature, y_low, y_high):
+        """(row, y, rising, start): points of the branch by falling y, row by row, between which `rising` changes at turns.
+
+        start (5, rows): gamma, n, C, y at the begin of the branch, and what vanishes there. rising: the load grows as y
+        falls. Where it does at the last point, the lower end of the branch follows, at gamma = 0 again for P > 2.
         """
         count = _GRID if self.equations.dataset.sizes.size < _SMOOTH else _GRID // 2
         fractions = 1 - (np.arange(count) + 0.5) / count
         y = y_low[:, None] + (y_high - y_low)[:, None] * fractions
 
-        def sound(points, index):
-            return self.follow(points, temperature[index], tolerance=1e-8).sound
+        def determinant(points, index):
+            return self.follow(points, temperature[index], tolerance=1e-8).determinant
 
         points = self.follow(y, temperature[:, None], tolerance=1e-8)
-        known, response = points.sound.reshape(y.shape), points.C.reshape(y.shape)
+        known, response = points.determinant.reshape(y.shape), points.C.reshape(y.shape)
         n, C, y_start, begin = self._start(temperature, y, y_high, response)
         row = np.repeat(np.arange(temperature.size), count)
         kept = (np.arange(count) >= begin[:, None]).ravel()
         row, y, known = row[kept], y.ravel()[kept], known.ravel()[kept]
-        more_row, more_y = with_turns(sound, row, y, known)
+        more_row, more_y = with_turns(determinant, row, y, known)
         # the lower end of the branch lies behind a fold that no grid point may show
         rows = np.arange(temperature.size)
         ended = row[np.flatnonzero((np.diff(row, append=-1) != 0) & (known > 0))]
         ended = ended[y_low[ended] > 0]
         more_row, more_y = np.append(more_row, ended), np.append(more_y, y_low[ended])
         row, y = np.concatenate([rows, row, more_row]), np.concatenate([y_start, y, more_y])
-        good = np.concatenate([np.ones(rows.size), known, sound(more_y, more_row) if more_y.size else more_y]) > 0
+        more = determinant(more_y, more_row) if more_y.size else more_y
+        rising = np.concatenate([np.ones(rows.size), known, more]) > 0
         order = np.lexsort((np.arange(row.size), -y, row))
-        return row[order], y[order], good[order], np.stack([np.zeros(n.size), n, C, y_start, np.zeros(n.size)])
+        return row[order], y[order], rising[order], np.stack([np.zeros(n.size), n, C, y_start, np.zeros(n.size)])
 
     def _start(self, temperature, y, y_high, response):
         """(n, C, y) where gamma = 0 on the branch, and the first point of each row of the grid y behind it.

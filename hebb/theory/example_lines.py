@@ -232,13 +232,13 @@ class ExampleLines:
         y = low[:, None] + (high - low)[:, None] * (np.arange(_GRID) + 0.5) / _GRID
 
         def excess(y, rows):
-            n, sigma, C, gamma, _, sound = branch.follow(y, T[rows])
+            n, sigma, C, gamma, determinant, curvature = branch.follow(y, T[rows])
             spin = equations.dataset.averages(equations.amplitude(n), sigma, T[rows])
             x = example_response(equations.law, equations.amplitude_slope(n), spin.C, spin.gain)
-            return x - 1, (n, C, gamma), sound
+            return x - 1, (n, C, gamma), (determinant > 0) & (curvature < 0)
 
         x, _, sound = excess(y.ravel(), np.repeat(np.arange(T.size), _GRID))
-        x = np.where(sound > 0, x, np.nan).reshape(y.shape)
+        x = np.where(sound, x, np.nan).reshape(y.shape)
         row, column = np.nonzero(x[:, :-1] * x[:, 1:] < 0)
         found = bracketed_root(lambda y, some: excess(y, row[some])[0], y[row, column], y[row, column + 1])
         good = np.isfinite(found)

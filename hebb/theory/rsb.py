@@ -123,7 +123,7 @@ class BrokenRetrieval:
             self._covered[temperature] = []
             return ()
         walks = whole(self, start, float(branch.window(T)[0][0]), ends, temperature)
-        self._covered[temperature] = [tuple(one.points[[-1, 0], 0]) for one in walks]
+        self._covered[temperature] = [one.reach for one in walks]
         found = []
         for points, merged, closed in walks:
             ends = turns(self, points) if len(points) > 1 else []

@@ -42,6 +42,12 @@ class Walk(NamedTuple):
     merged: np.ndarray | None
     closed: bool
 
+    @property
+    def reach(self) -> tuple[float, float]:
+        """Range of nt in which broken states are known, down to 0 where the branch was not followed further."""
+        load = self.points[:, -2]
+        return (0.0 if load[-1] < _NEGLECTED * load.max() else float(self.points[-1, 0])), float(self.points[0, 0])
+
 
 def intervals(onset, y_start: float, y_low: float, temperature: float) -> list[tuple[float, float, float]]:
     """(top, worst, bottom): the ranges of y in which levels part, by falling y, and where the replicon is lowest in each.
@@ -70,10 +76,12 @@ def seeds(branch, y: float, temperature: float) -> np.ndarray | None:
     row = guess.columns()[0]
     spread = 1 - row[1]
     if temperature > COLD:
-        slopes = np.array([0.3, 0.6, 0.9]) / temperature
-        upper = 1 - spread * np.array([0.7, 0.4, 0.1])
-        table = [[row[0], max(1 - spread - 0.3 * (q - 1 + spread), 1e-3), (1 - q) / temperature, x, row[4], temperature]
-                 for x, q in itertools.product(slopes, upper)]
+        # theta of order 1, or, in the cold, x times the width of the noise of order 1 and C of order 1/width
+        width = float(branch.branches.retrieval.follow(np.array([y]), np.array([temperature])).sigma[0])
+        slopes = np.append(np.array([0.3, 0.6, 0.9]) / temperature, np.array([1.5, 3.0, 6.0]) / width)
+        gaps = np.append(spread * np.array([0.7, 0.4, 0.1]), temperature * np.array([0.1, 0.4]) / width)
+        table = [[row[0], max(1 - spread - 0.3 * (spread - gap), 1e-3), gap / temperature, x, row[4], temperature]
+                 for x, gap in itertools.product(slopes[slopes * temperature < 1], gaps[gaps < spread])]
     else:
         table = [[row[0], row[1] - factor * spread, row[2], row[3] * scale, row[4], temperature]
                  for factor, scale in itertools.product((0.0, 1.0, 3.0), (0.5, 1.0, 2.0)) if row[1] > factor * spread]
@@ -164,8 +172,8 @@ def whole(branch, y_start: float, y_low: float, ends: list[float], temperature: 
 
 def _covers(branch, known: Walk, y: float) -> bool:
     """Whether y lies in the range of a walk."""
-    low, high = erfinv(known.points[[-1, 0], 0] / branch.size)
-    return bool(low <= y <= high)
+    low, high = known.reach
+    return bool(low <= branch.size * erf(y) <= high)
 
 
 def _through(branch, places, y_start: float, y_low: float, temperature: float) -> list[Walk]:

@@ -14,7 +14,7 @@ from .solver import bracketed_root
 __all__ = ["RETRIEVAL_NAMES", "Segment", "Segments", "edges", "with_turns"]
 
 RETRIEVAL_NAMES = ("retrieval", "retrieval_high", "retrieval_middle", "retrieval_low")
-_ZOOMS = 2            # rounds of the search for turns between grid points, each eight times finer
+_ZOOMS = 2            # rounds of the search for turns between grid points, each four times finer
 _INSIDE = np.arange(1, 8) / 8
 
 
