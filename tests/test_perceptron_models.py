@@ -6,11 +6,11 @@ import math
 import numpy as np
 import pytest
 from conftest import assert_z
-from hebb.kernels import overlap
 from test_kernels import SETS, streams
 
 from hebb import models, simulate
 from hebb.errors import HebbWarning, ParameterError
+from hebb.kernels import overlap
 from hebb.models import Instance
 from hebb.models.perceptron import labelled
 from hebb.runs.plan import Plan

@@ -175,3 +175,9 @@ def test_turns_between_grid_points():
     assert np.all(value(points, row) > 0)
     place, found = with_turns(value, row, points, value(points, row))
     assert place.tolist() == [0] and value(found, place)[0] < 0
+
+
+def test_datasets_of_nothing_but_noise():
+    """rho = 1e12: the spinodal is largest at the last temperature that is traced; one sentence, no IndexError."""
+    with pytest.raises(NoSolution, match="no retrieval at any temperature"):
+        Dense(4, rho=1e12, protocol="supervised").at_line(0.1)

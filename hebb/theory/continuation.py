@@ -50,7 +50,7 @@ def trace_line(loads, end: float, points: int = 48) -> Line:
     temperature = end * np.concatenate([np.linspace(0, 0.95, points), 1 - np.geomspace(0.04, 1e-5, points // 2)])
     gamma = loads(temperature)
     top = int(np.argmax(gamma))
-    if top > 0:
+    if 0 < top < temperature.size - 1:
         around = temperature[top - 1], temperature[top + 1]
         peak = minimize_scalar(lambda T: -loads(np.array([T]))[0], bounds=around, method="bounded",
                                options={"xatol": 1e-9 * end})
