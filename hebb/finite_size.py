@@ -245,7 +245,8 @@ def _unretrieved_energy(n: int, n_patterns: int, p: int, temperature: float, ham
     total = float(terms.sum())
     barrier = max(abs(terms[0]) if left > 0 else 0.0, abs(terms[-1]) if right < n else 0.0)
     near = np.abs(x[kept]) > n / math.sqrt(2)
-    together = n_patterns * float(weights[near].sum()) * abs(float(terms[near].sum()))
+    free = np.exp(_log_binomial(n)[kept][near]).sum()  # of a uniform configuration, for which patterns are independent
+    together = (n_patterns - 1) * max(float(weights[near].sum() - free), 0.0) * abs(float(terms[near].sum()))
     if n / 2 * barrier > _LARGEST_REMAINDER * abs(total) or together > _MOST_TOGETHER * abs(total):
         raise NotSmall(f"N = {n}, T = {temperature:.3g}: too small and cold for a paramagnet that retrieves nothing; take a "
                        "larger N or a higher temperature")

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from hebb import models, simulate
 from hebb.compare_variational import followed
-from hebb.pictures import COLORS, house_style
+from hebb.style import COLORS, house_style
 from hebb.statistics import of_samples
 from hebb.theory import Perceptron
 

@@ -21,7 +21,7 @@ from hebb import models, simulate
 from hebb.errors import NoSolution
 from hebb.log_storage import depths, log_storage_figure
 from hebb.params import MultitaskLaw
-from hebb.pictures import COLORS, house_style
+from hebb.style import COLORS, house_style
 from hebb.sampling.chain import Chain, chain_class
 from hebb.theory import Multitask
 from hebb.theory.multitask_examples import example_state
@@ -63,7 +63,7 @@ def learning(n_spins: int = 20_000, large: int = 10**8, disorder: int = 8, numbe
                               dynamics=dynamics, thermalize=100, sweeps=sweeps, seed=11)
             theory = _overlaps(quality, m, dilution, temperature)
             seen = result["m" if theory[0] - theory[1] < 1e-6 else "m_sorted"]
-            table[name, quality, m] = (seen.mean[0], seen.estimate(0).bar, theory)
+            table[name, quality, m] = (seen.mean[0], np.array([one.bar for one in seen.estimate(0)]), theory)
     with house_style():
         figure = Figure(figsize=(9.6, 3.9), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True)

@@ -70,6 +70,7 @@ def test_what_is_dropped_on_the_way_is_kept_as_written():
     assert known.varying == {"rho": [0.0, 0.1], "protocol": ["storage", "supervised"]} and known.grid is not None
 
 
+@pytest.mark.deep
 def test_images_of_networks():
     known = coordinates("kind = 'network'\nlayers = [[64, 10, 10]]\nimages = 'digits'\nn_tasks = 2\nn_train = [100, 200]\n"
                         "n_test = 50\nmethod = ['none', 'kl']\ntemperature = 0.0",

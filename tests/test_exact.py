@@ -147,7 +147,8 @@ def test_zero_temperature_law(p_body, order, rule, tie, free):
     """At T = 0 a flip of lower energy is taken, one at no cost with probability 1 or 1/2: one sweep from every configuration,
     400 times. Ties come from two patterns that differ in three spins, or from spins with vanishing entries only."""
     last = [0] * 3 if free else [-1] * 3
-    instance = models.Dense(patterns=[[1] * 5 + ([0] * 3 if free else [1] * 3), [1] * 5 + last], p_body=p_body).draw(0)
+    first = [-1] + [1] * 4                      # the same law whatever the signs
+    instance = models.Dense(patterns=[first + ([0] * 3 if free else [1] * 3), first + last], p_body=p_body).draw(0)
     energy = np.round(instance.energy(SPINS), 9)
     single = []
     for site in range(N_SPINS):

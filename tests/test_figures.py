@@ -304,7 +304,7 @@ def test_strengths_of_one_method_have_colours_of_their_own():
 def test_restored_images_have_a_colour_for_each_order_and_temperature():
     points = [{"n_spins": 64, "p_body": p, "temperature": t, "n_patterns": k, "patterns": "digits"}
               for p, t, k in itertools.product((2, 3, 4), (0.0, 0.1, 0.2), (1, 4))]
-    found = type("Fake", (), {"estimate": lambda self, index: SimpleNamespace(mean=0.9, raw_error=0.01)})()
+    found = type("Fake", (), {"estimate": lambda self, index: SimpleNamespace(mean=0.9, raw_error=0.01, bar=0.01)})()
     results = type("Run", (SimpleNamespace,), {"__getitem__": lambda self, name: found})(
         points=points, spins={}, job={"name": "images", "sampling": {}})
     figure = restoration_figure(results)

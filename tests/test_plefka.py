@@ -344,10 +344,10 @@ def test_parallel_updates_cycle_and_damping_ends_it():
 
 
 def test_a_spin_without_field_stays_at_zero_temperature():
-    instance = models.Dense(4, 2, patterns=[[1, 1, 0, 0]]).draw(seed=1)
-    chain = Plefka(instance, 0.0, 1, start=[1, 1, -1, 1])
+    instance = models.Dense(4, 2, patterns=[[1, -1, 0, 0]]).draw(seed=1)
+    chain = Plefka(instance, 0.0, 1, start=[1, -1, -1, 1])
     chain.advance(3)
-    np.testing.assert_array_equal(chain.m, [[1, 1, -1, 1]])
+    np.testing.assert_array_equal(chain.m, [[1, -1, -1, 1]])
 
 
 def test_outside_its_domain_tap_says_so():

@@ -18,6 +18,7 @@ from .solver import bracketed_root
 __all__ = ["Branches", "TracedLine"]
 
 _LOWEST_LOAD = 1e-9        # of the spinodal load: where searches along gamma begin
+_VANISHED = 1e-6           # replicon of an AT point
 _INNER = ("exchange", "exchange_low", *(f"{name}_{kind}" for name in RETRIEVAL_NAMES[1:] for kind in ("onset", "end")))
 
 
@@ -208,9 +209,14 @@ class Branches:
         return self.equations.states(*self.retrieval.on(part, gamma, temperature), gamma, temperature).replicon
 
     def at_loads(self, part: Segment, temperature):
-        """Where the replicon vanishes on a stretch."""
-        return bracketed_root(lambda gamma, rows: self._replicon_on(part.rows(rows), gamma, temperature[rows]),
-                              np.maximum(part.gamma_start, _LOWEST_LOAD * part.gamma), part.gamma)
+        """Where the replicon vanishes on a stretch; NaN where it does not, or only in the rounding at an end."""
+        loads = bracketed_root(lambda gamma, rows: self._replicon_on(part.rows(rows), gamma, temperature[rows]),
+                               np.maximum(part.gamma_start, _LOWEST_LOAD * part.gamma), part.gamma)
+        met = np.flatnonzero(np.isfinite(loads))
+        if met.size:
+            left = self._replicon_on(part.rows(met), loads[met], temperature[met])
+            loads[met[~(np.abs(left) < _VANISHED)]] = np.nan
+        return loads
 
     def _inner_lines(self, temperature, segments: Segments):
         """Where stretches begin and end inside the retrieval region, and where two exchange: as in `lines`.
