@@ -308,12 +308,16 @@ class PerceptronLaw:
 def load(n_patterns: float, n_spins: int, p_body: int) -> float:
     """gamma of n_patterns patterns on n_spins spins (alpha = K/N for P = 2)."""
     scale = 1.0 if p_body == 2 else math.factorial(p_body) / 2
-    return scale * n_patterns / float(n_spins) ** (p_body - 1)
+    try:
+        return scale * n_patterns / float(n_spins) ** (p_body - 1)
+    except OverflowError:                # so many sets of spins that the floats do not reach; in steps, down to 0
+        return scale * n_patterns / float(n_spins) ** (p_body // 2) / float(n_spins) ** (p_body - 1 - p_body // 2)
 
 
 def patterns_at_load(gamma: float, n_spins: int, p_body: int) -> int:
     """The integer K whose load is nearest to gamma, at least 1."""
-    number = gamma / load(1, n_spins, p_body)
+    one = load(1, n_spins, p_body)
+    number = gamma / one if one > 0 else math.inf
     if number >= 2**63:
         raise ParameterError(f"gamma = {gamma:g} on {n_spins} spins is a load of {number:.3g} patterns; lower gamma or n_spins")
     return max(1, round(number))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hebb.errors import NoSolution, ParameterError
-from hebb.theory import Dense, Multitask, Perceptron, example_scaling
+from hebb.theory import Dense, Multitask, Perceptron, example_scaling, noise_load, tolerable_noise
 from hebb.theory.vertices import hierarchical
 
 HUGE = 10**400
@@ -124,13 +124,23 @@ def test_example_crossing_reaches_zero_temperature_smoothly():
     (lambda: Perceptron(5.0).curve([1e-12, 1e12]), "in [1e-100, 1000.0]"),
     (lambda: Perceptron(5.0).curve([1e-300, 1.0]), "in [1e-100, 1000.0]"),
     (lambda: Perceptron(1e-300), "beta = 1e-300 is not a number in [1e-40, 10000]"),
+    (lambda: noise_load(1e200, 10, 4), "w = 1e+200 on 10 spins is a load beyond the floats; lower w"),
+    *((lambda size=size, call=call: getattr(hierarchical(size), call)(HUGE), "in [0, 1]")
+      for size in (3, 90) for call in ("m", "energy", "exists")),
     (lambda: Perceptron.gibbs(1e300, 1.0), "alpha = 1e+300 is not a number in [0, 1e+12]"),
     (lambda: Perceptron.gibbs(1e-300, 1e-4, "quadratic", -10.0, "random"), "between 0 and 1e-100")])  # fmt: skip
-def test_perceptrons_name_the_range_of_what_they_follow(call, allowed):
+def test_calls_name_the_range_of_what_they_follow(call, allowed):
     """Before, calls without an end, OverflowError or MemoryError."""
     with pytest.raises(ParameterError) as caught:
         call()
     assert allowed in str(caught.value)
+
+
+def test_loads_below_the_floats():
+    """N^(P-1) is beyond the floats, the noise that retrieval survives is not."""
+    for p_body, n_spins in ((4, 100), (20, 10**18)):
+        w = tolerable_noise(p_body, n_spins)
+        assert noise_load(w, n_spins, p_body) == pytest.approx(Dense(p_body).spinodal(0.0).gamma, rel=1e-12)
 
 
 def test_stiff_perceptron_at_small_loads():
@@ -157,3 +167,13 @@ def test_perfect_state_of_a_margin_pays_for_each_example_once(loss, kappa, tempe
     inside, peak = math.erf(kappa / math.sqrt(2)), math.sqrt(2 / math.pi)
     mean = inside if loss == "violations" else kappa * inside + peak * math.expm1(-kappa**2 / 2)
     assert end.converged and end.solution.free_entropy == pytest.approx(-end.alpha / temperature * mean, rel=1e-10)
+
+
+@pytest.mark.parametrize(("rho", "temperature", "remedy"), [(1e12, 1e-8, "lower rho"), (1e6, 1e-3, "lower rho"),
+                                                            (1.0, 1 - 1e-11, "lower the temperature")])  # fmt: skip
+def test_states_that_rounding_cannot_tell_apart(rho, temperature, remedy):
+    """Before, an empty list at rho = 1e12, and at 1e6 a state named after what its start had left."""
+    with pytest.raises(NoSolution, match=remedy):
+        Multitask(7, 0.0, rho=rho).states(temperature)
+    assert [state.branch for state in Multitask(7, 0.2, rho=1e3).states(0.1)] == ["parallel"]
+    assert [state.branch for state in Multitask(7, 0.0).states(1 - 1e-6)] == ["pure"]

@@ -114,7 +114,7 @@ def test_tolerable_noise():
         assert w == pytest.approx(math.sqrt(2 * capacity / 24) * n_spins**1.5, rel=1e-13)
         assert noise_load(w, n_spins, 4) == pytest.approx(capacity, rel=1e-13)
     assert noise_load(tolerable_noise(3, 100, 0.4, 0.1), 100, 3) + 0.1 == pytest.approx(Dense(3).spinodal(0.4).gamma, rel=1e-13)
-    assert noise_load(2.0, 100, 2) == load(4, 100, 2)
+    assert noise_load(2.0, 100, 2) == pytest.approx(load(4, 100, 2), rel=1e-15)
     with pytest.raises(NoSolution):
         tolerable_noise(4, 100, 0.0, 0.5)
     with pytest.raises(ParameterError, match="SK term"):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import NoSolution, ParameterError
-from ..params import HAMILTONIANS, check_choice, check_integer, check_real, float_array, load, shown
+from ..params import HAMILTONIANS, check_choice, check_integer, check_real, float_array, shown
 from .base import Boundary
 from .dense import Dense
 from .solver import bracketed_root
@@ -143,8 +143,11 @@ def noise_load(w, n_spins, p_body) -> float:
     P >= 3 its noise acts on the spins as gamma_w more patterns would, so that loads add; for P = 2 it is an SK term of
     variance sigma^2 = gamma_w q, without the response of patterns, and does not add to alpha.
     """
-    w = check_real("w", w, 0.0)
-    return load(w * w, check_integer("n_spins", n_spins, 2), check_integer("p_body", p_body, 2, 20))
+    w, n_spins, p_body = check_real("w", w, 0.0), check_integer("n_spins", n_spins, 2), check_integer("p_body", p_body, 2, 20)
+    size = w / float(n_spins) ** ((p_body - 1) / 2)                # its square may fit where those of w and N^(P-1) do not
+    if size > 1e140:
+        raise ParameterError(f"w = {w!r} on {n_spins} spins is a load beyond the floats; lower w")
+    return size * size * (1.0 if p_body == 2 else math.factorial(p_body) / 2)
 
 
 def tolerable_noise(p_body, n_spins, temperature=0.0, gamma=0.0) -> float:
@@ -158,7 +161,7 @@ def tolerable_noise(p_body, n_spins, temperature=0.0, gamma=0.0) -> float:
     n_spins, gamma = check_integer("n_spins", n_spins, 2), check_real("gamma", gamma, 0.0)
     theory = Dense(p_body)
     theory.solve(gamma, temperature)
-    return math.sqrt((theory.spinodal(temperature).gamma - gamma) / load(1, n_spins, p_body))
+    return math.sqrt(2 * (theory.spinodal(temperature).gamma - gamma) / math.factorial(p_body)) * n_spins ** ((p_body - 1) / 2)
 
 
 def _entropy(r, n_examples) -> float:

@@ -172,7 +172,12 @@ def parallel_threshold(n_patterns, dilution, temperature=0.0, r=None, exact=Fals
     def curvature(**dataset) -> float:
         return _parallel(MultitaskLaw.from_keywords(k, d, **dataset), temperature)[1]
 
-    rho = _largest_root(lambda rho: curvature(rho=rho))
+    with Progress(_ENTROPIES.size + _REFINED, unit="dataset", delay=5.0) as progress:
+        def value(rho: float) -> float:
+            progress.advance()
+            return curvature(rho=rho)
+
+        rho = _largest_root(value)
     if math.isnan(rho):
         raise NoSolution(point + f"the parallel state is stable for every rho from {_ENTROPIES[-1]:.0e} on; lower one of them")
     if math.isinf(rho):
@@ -208,7 +213,10 @@ def example_crossing(n_patterns, dilution, temperature=0.0, r=None) -> ExampleCr
     def compared(**dataset):
         """(free energy of the stable example state - that of the symmetric one, example state); 1 where there is none."""
         law = MultitaskLaw.from_keywords(k, d, protocol="unsupervised", **dataset)
-        following = [lowest_example_state(ExampleColumns(law, n), temperature, temperature) for n in range(1, k + 1)]
+        following = []
+        for n in range(1, k + 1):                          # at low temperatures each of them takes long
+            following.append(lowest_example_state(ExampleColumns(law, n), temperature, temperature))
+            progress.advance()
         stable = [state for state in following if state and state.stable]
         example = min(stable, key=lambda state: state.free_energy, default=None)
         if example is None:
@@ -223,15 +231,16 @@ def example_crossing(n_patterns, dilution, temperature=0.0, r=None) -> ExampleCr
     if r is not None and temperature == 0:
         raise ParameterError(f"r = {r!r} at temperature = 0: even numbers of examples leave sites undecided, which single "
                              "examples then decide; use a temperature above 0, or leave r out")
-    rho = _largest_root(lambda rho: compared(rho=rho)[0])
-    if math.isnan(rho) or math.isinf(rho):
-        raise NoSolution(point + f"no crossing between rho = {_ENTROPIES[-1]:.0e} and {_ENTROPIES[0]:.0e}")
-    n_examples, dataset = math.nan, {"rho": rho}
-    if r is not None:
-        n_examples = smallest_whole(lambda m: m > 1 and compared(r=r, n_examples=m)[0] > 0, _examples(r, rho))
-        dataset = {"r": r, "n_examples": n_examples}
-        rho = (1 - r * r) / (n_examples * r * r)
-    left, example = compared(**dataset)
+    with Progress(k * (_ENTROPIES.size + _REFINED), unit="state", delay=5.0) as progress:
+        rho = _largest_root(lambda rho: compared(rho=rho)[0])
+        if math.isnan(rho) or math.isinf(rho):
+            raise NoSolution(point + f"no crossing between rho = {_ENTROPIES[-1]:.0e} and {_ENTROPIES[0]:.0e}")
+        n_examples, dataset = math.nan, {"rho": rho}
+        if r is not None:
+            n_examples = smallest_whole(lambda m: m > 1 and compared(r=r, n_examples=m)[0] > 0, _examples(r, rho))
+            dataset = {"r": r, "n_examples": n_examples}
+            rho = (1 - r * r) / (n_examples * r * r)
+        left, example = compared(**dataset)
     return ExampleCrossing(k, d, temperature, rho, math.nan if r is None else r, n_examples, example, left)
 
 
@@ -249,19 +258,13 @@ def _parallel(law: MultitaskLaw, temperature: float) -> tuple[float, float]:
 def _largest_root(function) -> float:
     """The largest rho at which function, positive beyond for thresholds, changes sign; NaN if nowhere on the grid, infinity if
     it is not positive at its upper end."""
-    with Progress(_ENTROPIES.size + _REFINED, unit="dataset", delay=5.0) as progress:
-        def value(rho: float) -> float:
-            found = function(rho)
-            progress.advance()
-            return found
-
-        values = [value(_ENTROPIES[0])]
-        for high, low in zip(_ENTROPIES[:-1], _ENTROPIES[1:], strict=True):
-            values.append(value(low))
-            if values[-1] * values[-2] <= 0:
-                root = bracketed_root(lambda x, _: np.array([value(math.exp(x[0]))]), math.log(low), math.log(high))
-                return math.exp(root[0])
-        return math.nan if values[0] > 0 else math.inf
+    values = [function(_ENTROPIES[0])]
+    for high, low in zip(_ENTROPIES[:-1], _ENTROPIES[1:], strict=True):
+        values.append(function(low))
+        if values[-1] * values[-2] <= 0:
+            root = bracketed_root(lambda x, _: np.array([function(math.exp(x[0]))]), math.log(low), math.log(high))
+            return math.exp(root[0])
+    return math.nan if values[0] > 0 else math.inf
 
 
 def _examples(r: float, rho: float) -> float:

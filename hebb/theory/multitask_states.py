@@ -27,8 +27,8 @@ from ..errors import ParameterError
 from ..params import shown
 from .columns import Columns
 
-__all__ = ["CONVERGED", "Found", "canonical", "distinct", "find_states", "free_energy", "groups_of", "judged", "multiplicities",
-           "names", "starts", "starts_of", "symmetry_of", "tidy"]
+__all__ = ["CONVERGED", "NAMED", "Found", "canonical", "distinct", "find_states", "free_energy", "groups_of", "judged",
+           "multiplicities", "names", "starts", "starts_of", "symmetry_of", "tidy"]
 
 EQUAL = 1e-7                # relative difference of amplitudes that are one
 ZERO = 1e-8                 # amplitude, relative to the largest, of a pattern that is not retrieved
@@ -38,6 +38,7 @@ _STEPS = 200                # Newton steps at most
 _INFINITE = 1e12            # a curvature that is infinite, for the linear algebra
 _MARGINAL = 1e-13           # curvature of the paramagnet that is zero, which at T_c is still the minimum
 _SOFT = 1e-9                # curvatures below count as this one in a step
+NAMED = _SOFT               # curvatures below: what is left of the start has not died out, and the amplitudes cannot be named
 
 
 class Found(NamedTuple):

@@ -25,7 +25,8 @@ from functools import cache, cached_property
 
 import numpy as np
 
-from ..params import check_integer, check_real
+from ..errors import ParameterError
+from ..params import check_integer, check_real, float_array, shown
 from .polynomials import bernstein, deflated, horner, scaled, sign_changes, times_p
 
 __all__ = ["Crossing", "Vertex", "energy_crossings", "ground_states", "hierarchical", "vertices"]
@@ -82,7 +83,7 @@ class Vertex:
         if isinstance(dilution, Fraction):
             unit = 2 ** (self.n_patterns - 1) * dilution.denominator**self.n_patterns
             return [Fraction(entry, unit) for entry in self._whole(dilution)]
-        d = np.asarray(dilution, float)[..., None]
+        d = _dilutions(dilution)[..., None]
         j = np.arange(1, self.n_patterns + 1)
         weights = 2.0 ** (1 - j) * (1 - d) ** j * d ** (self.n_patterns - j)
         return weights @ np.array(self.counts, float).T
@@ -184,11 +185,11 @@ class _Geometric(Vertex):
         k = np.arange(self.size)
         if isinstance(dilution, Fraction):
             return [(1 - dilution) * dilution**j for j in range(self.size)]
-        d = np.asarray(dilution, float)[..., None]
+        d = _dilutions(dilution)[..., None]
         return (1 - d) * d**k
 
     def energy(self, dilution):
-        d, power = dilution, 2 * self.size
+        d, power = dilution if isinstance(dilution, Fraction) else _dilutions(dilution), 2 * self.size
         energy = -(1 - d) * (1 - d**power) / (2 * (1 + d))
         return energy if np.ndim(energy) or isinstance(d, Fraction) else float(energy)
 
@@ -283,7 +284,17 @@ def energy_crossings(n_patterns: int) -> tuple[Crossing, ...]:
 # chambers
 
 def _exact(dilution) -> Fraction:
-    return dilution if isinstance(dilution, Fraction) else Fraction(repr(float(dilution)))
+    if isinstance(dilution, Fraction):
+        return dilution
+    return Fraction(repr(check_real("dilution", dilution, 0.0, 1.0)))
+
+
+def _dilutions(given) -> np.ndarray:
+    """Numbers d, one or an array of them. Raises ParameterError."""
+    d = float_array(given)
+    if not d.size or not np.all((d >= 0) & (d <= 1)):
+        raise ParameterError(f"dilution = {shown(given)} is not one or more numbers in [0, 1]")
+    return d
 
 
 def _dot(a, b):
