@@ -91,8 +91,10 @@ def _of_system(error: OSError | MemoryError) -> HebbError:
     """What the system refused, as a sentence."""
     if isinstance(error, MemoryError):
         return ParameterError("there is not enough memory for this on this machine; make it smaller, or free some")
-    where = f" {error.filename}" if isinstance(error.filename, (str, bytes)) else ""
-    return StorageError(f"cannot use{where} ({error.strerror or error}); check the name, its permissions and the free space")
+    named = isinstance(error.filename, (str, bytes))
+    what = f"cannot use {error.filename}" if named else "the system refuses to read or write"
+    return StorageError(f"{what} ({error.strerror or error}); check {'the name, its' if named else 'the'} permissions and the "
+                        "free space")
 
 
 def _parser() -> Parser:

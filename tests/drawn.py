@@ -41,7 +41,7 @@ def assert_shows_diagram(ax, diagram, across: str, label: str) -> None:
     np.testing.assert_array_equal(labels, diagram.labels)
     assert len(np.unique(labels)) > 1 and diagram.lines
     assert all(is_drawn(ax, *line.T) for line in diagram.lines.values())
-    assert label in ax.get_xlabel() and r"$T$" in ax.get_ylabel()
+    assert (ax.get_xlabel(), ax.get_ylabel()) == (label, "temperature $T$")
     for limits, values in ((ax.get_xlim(), x), (ax.get_ylim(), temperature)):
         half = (values[1] - values[0]) / 2
         assert limits == pytest.approx((values[0] - half, values[-1] + half))

@@ -176,7 +176,7 @@ def test_theory_of_a_diagram(folder, capsys, monkeypatch):
     assert code == 0 and "spinodal" in out and (folder / "d.png").exists()
     diagram = PhaseDiagram.load("d.h5")
     assert diagram.labels.shape == (5, 6)
-    assert_shows_diagram(figures[0].axes[0], diagram, "gamma", r"$\gamma$")
+    assert_shows_diagram(figures[0].axes[0], diagram, "gamma", r"load $\gamma$")
     assert "no folder" in refused(capsys, *arguments, "--plot", "none/d.png")
 
 
@@ -206,7 +206,7 @@ def test_theory_of_a_multitask_diagram(folder, capsys, monkeypatch):
     code, out, _ = hebb(capsys, *arguments, "--plot", "d.png", "--save", "d.h5")
     assert code == 0 and "\ncontinuous pure-hierarchical: " in out and (folder / "d.png").exists()
     diagram = MultitaskDiagram.load("d.h5")
-    assert_shows_diagram(figures[0].axes[0], diagram, "dilution", r"$d$")
+    assert_shows_diagram(figures[0].axes[0], diagram, "dilution", "dilution $d$")
     assert diagram.labels.shape == (4, 5) and "critical: 5 points, dilution 0.1 to 0.9" in out
     assert "no folder" in refused(capsys, *arguments, "--plot", "none/d.png")
     assert "cannot write .: it is a folder" in refused(capsys, *arguments, "--save", ".")

@@ -213,7 +213,7 @@ def test_an_error_outside_tasks_ends_all_ranks(reference, tmp_path, rank, kind):
     if kind == "storage":
         assert "hebb: cannot write: the disk of this node is full" in result.stderr and "Traceback" not in result.stderr
     else:
-        assert "strange" in result.stderr and f"rank {rank}" in result.stderr
+        assert "the system refuses to read or write (strange)" in result.stderr and f"rank {rank}" in result.stderr
 
 
 def test_a_wrong_job_is_one_sentence_on_many_ranks(tmp_path):

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT, clean_environment, run_hebb
+from conftest import ROOT, clean_environment, hebb, run_hebb
 from drawn import assert_shows_diagram, cells_of
 
 from hebb import bench
@@ -50,20 +50,22 @@ def test_notebook_reads_a_run(tmp_path):
     assert "rms z" in done.stdout
 
 
-def test_every_shipped_job_is_valid(tmp_path):
+def test_every_shipped_job_is_valid(tmp_path, monkeypatch, capsys):
     labels = np.repeat(np.arange(10, dtype=np.uint8), 1000)         # as many images of a class as the largest job needs
     signs = np.random.default_rng(1).random((10, 28 * 28)) < 0.5
     pixels = np.where(np.random.default_rng(2).random((labels.size, 28 * 28)) < 0.8, signs[labels], ~signs[labels])
     for name, array in (("images-idx3", pixels.reshape(-1, 28, 28) * np.uint8(255)), ("labels-idx1", labels)):
         header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
         (tmp_path / f"some-{name}-ubyte").write_bytes(header + array.astype(np.uint8).tobytes())
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("HEBB_DATA", "")                             # the option sets it
     for job in sorted((ROOT / "mpi_runs").glob("*.toml")):
-        done = run_hebb("check", job, "--data", str(tmp_path), cwd=ROOT, env=clean_environment(PYTHONPATH=str(ROOT)))
+        code, out, err = hebb(capsys, "check", job, "--data", tmp_path)
         if 'kind = "network"' in job.read_text() and importlib.util.find_spec("torch") is None:
-            assert done.returncode == 2 and "-m pip install 'torch>=2.4'" in done.stderr
+            assert code == 2 and "-m pip install 'torch>=2.4'" in err
             continue
-        assert done.returncode == 0, f"{job.name}: {done.stderr}"
-        assert "tasks" in done.stdout
+        assert code == 0, f"{job.name}: {err}"
+        assert "tasks" in out
 
 
 def test_benchmark_chain_and_missing_baseline():
@@ -88,8 +90,8 @@ def test_figures_of_multitasking_networks(tmp_path):
     diagram = Multitask.phase_diagram(2, np.linspace(0.01, 0.97, 12), np.linspace(0, 1.08, 12), normalize_dilution=True)
     (ax,) = drawn.axes
     assert ax.get_title() == "K = 2 stored patterns" and ax.get_ylabel() == "$T/T_c$"
-    ax.set_ylabel("$T$")
-    assert_shows_diagram(ax, diagram, "dilution", "$d$")
+    ax.set_ylabel("temperature $T$")
+    assert_shows_diagram(ax, diagram, "dilution", "dilution $d$")
 
     figure, table = figures["learning"](n_spins=4000, large=10**7, disorder=3, numbers=(9, 150), qualities=(0.15, 0.9), curve=6)
     figure.savefig(tmp_path / "learning.png")

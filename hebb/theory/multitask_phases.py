@@ -137,7 +137,7 @@ class MultitaskDiagram:
             style = "." if pair and len(set(pair.split("-"))) == 1 else style
             artist, = ax.plot(*line.T, style, color=colour, linewidth=width, markersize=3, clip_on=style != "o", label=words)
             drawn[words] = drawn.get(words, artist) if style == "." else artist
-        ax.set(xlim=limits[0], ylim=limits[1], xlabel=r"$d$", ylabel=r"$T$", title=self.title)
+        ax.set(xlim=limits[0], ylim=limits[1], xlabel="dilution $d$", ylabel="temperature $T$", title=self.title)
         entries = [*present, *drawn.values()]
         ax.legend(handles=entries, fontsize="small" if len(entries) < 18 else "x-small", ncols=1 + len(entries) // 25,
                   frameon=True, loc="upper left", bbox_to_anchor=(1.0, 1.0))
