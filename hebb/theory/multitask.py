@@ -36,7 +36,7 @@ from .multitask_learning import (
 )
 from .multitask_phases import MultitaskDiagram
 from .multitask_records import MultitaskState, StabilityEdge
-from .multitask_states import CONVERGED, NAMED, canonical, distinct, find_states, judged, multiplicities, names, starts, tidy
+from .multitask_states import CONVERGED, canonical, distinct, find_states, held, judged, multiplicities, names, starts, tidy
 from .vertices import vertices
 
 __all__ = ["Multitask", "MultitaskState", "StabilityEdge"]
@@ -96,8 +96,8 @@ class Multitask:
 
         T = 0, stored patterns: complete up to K = 5. T > 0: descents from states of every name (up to K = 5, beyond that
         from pure, parallel and hierarchical ones of some patterns), off their symmetry, and from the vertices. Empty where
-        none that treats the examples alike is stable (unsupervised). Raises NoSolution where all curvatures are lost to
-        rounding (below 1e-9: rho of millions, or T within about 1e-8 of T_c).
+        none that treats the examples alike is stable (unsupervised). Raises NoSolution where the
+        forces that hold the states are lost to rounding (rho of millions, or T within about 1e-8 of T_c).
         """
         temperature, law = self._checked(temperature), self.law
         if temperature == 0 and law.protocol == "storage":
@@ -107,12 +107,12 @@ class Multitask:
         check_affordable(law.n_patterns)
         begin = self.branches.with_vertices(starts(law.n_patterns) * law.density)
         found = distinct(self.branches.descend(np.array([temperature / law.scale]), begin), law.density)
-        known = np.isfinite(found.free_energy)
-        known &= ~found.g.any(axis=-1) | ~(found.hessian < NAMED)
-        if not known.any():
+        known = found.g[np.isfinite(found.free_energy)]
+        known = known[held(self.columns, temperature / law.scale, known)]
+        if not len(known):
             raise NoSolution(f"{self!r} at T = {temperature!r}: the free energies of its states differ by less than rounding; "
                              f"none can be named: lower {'the temperature' if law.rho < 1e3 else 'rho'}")
-        states = [self._state(g, temperature) if g.any() else self._paramagnet(temperature) for g in found.g[known]]
+        states = [self._state(g, temperature) if g.any() else self._paramagnet(temperature) for g in known]
         return [state for state in states if state.stable]
 
     def _checked(self, temperature) -> float:

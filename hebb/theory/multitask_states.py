@@ -27,7 +27,7 @@ from ..errors import ParameterError
 from ..params import shown
 from .columns import Columns
 
-__all__ = ["CONVERGED", "NAMED", "Found", "canonical", "distinct", "find_states", "free_energy", "groups_of", "judged",
+__all__ = ["CONVERGED", "Found", "canonical", "distinct", "find_states", "free_energy", "groups_of", "held", "judged",
            "multiplicities", "names", "starts", "starts_of", "symmetry_of", "tidy"]
 
 EQUAL = 1e-7                # relative difference of amplitudes that are one
@@ -38,7 +38,7 @@ _STEPS = 200                # Newton steps at most
 _INFINITE = 1e12            # a curvature that is infinite, for the linear algebra
 _MARGINAL = 1e-13           # curvature of the paramagnet that is zero, which at T_c is still the minimum
 _SOFT = 1e-9                # curvatures below count as this one in a step
-NAMED = _SOFT               # curvatures below: what is left of the start has not died out, and the amplitudes cannot be named
+_HELD = 3e-11               # the least force, in units of the amplitude, that is more than rounding
 
 
 class Found(NamedTuple):
@@ -125,6 +125,23 @@ def judged(columns, temperature, g) -> Found:
     hessian = np.linalg.eigvalsh(_hessian(columns, g, temperature))[..., 0]
     hessian = np.where(hessian < -_INFINITE / 2, -np.inf, hessian)
     return Found(g, free_energy(columns, temperature, g), hessian, residual)
+
+
+def held(columns, temperature, g) -> np.ndarray:
+    """Whether states g (S, K) are more than rounding: (S,) whether some force brings each back where it is turned by 2 degrees
+    towards its softest direction. Paramagnets, which are exact, are held, and so is a single pattern."""
+    length = np.linalg.norm(g, axis=-1, keepdims=True)
+    along = g / np.maximum(length, np.finfo(float).tiny)
+    aside = np.linalg.eigh(_hessian(columns, g, temperature))[1][..., 0]
+    aside = aside - (aside * along).sum(axis=-1, keepdims=True) * along
+    width = np.linalg.norm(aside, axis=-1, keepdims=True)
+    aside /= np.maximum(width, 0.1)
+    force = np.zeros(len(g))
+    for angle in (0.03, -0.03):
+        turned, tangent = np.cos(angle) * along + np.sin(angle) * aside, np.cos(angle) * aside - np.sin(angle) * along
+        pull = (columns.field(length * turned, temperature) - length * turned) * tangent
+        force = np.maximum(force, np.abs(pull.sum(axis=-1)))
+    return (force > _HELD * length[:, 0] + 2e-15) | (length[:, 0] == 0) | (width[:, 0] < 0.1)
 
 
 def _hessian(columns, g, temperature) -> np.ndarray:
