@@ -57,7 +57,6 @@ _SMALLEST_SIZE = {2: 2000}  # below, what the mapping leaves exceeds a fraction 
 _FIXED = 1e-8  # change per update below which mean-field magnetisations have arrived
 _LARGEST_CHI = 1.2  # nearer to a continuous glass, <|q|> of a small system is not the Gaussian one
 _UNPREDICTED = ("m", "q", "energy", "recognised", "recognised_cue")  # shown where there is no theory
-_LARGEST_RESPONSE = 0.3  # x of examples for P > 2: the 1/N terms are tested up to 0.2, and fail at 0.5 (N = 128)
 _LARGEST_SHARE = 0.6  # of the spinodal load: beyond, the retrieval state is soft and finite-size corrections grow
 
 
@@ -230,8 +229,6 @@ def _notes(point: dict, theory: Dense, state, end: float) -> tuple[str, ...]:
         notes.append("1 - m < 0.001")
     if not state.replicon > 0:
         notes.append("replica symmetry broken")
-    if state.branch == "retrieval" and point["p_body"] > 2 and state.example_response > _LARGEST_RESPONSE:
-        notes.append(f"x = {state.example_response:.2f}: spins nearly follow single examples")
     return tuple(notes)
 
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 from scipy.special import gammaln, logsumexp
 
 from .errors import NoSolution
+from .finite_examples import Pull, differ, examples_apart
 from .params import DenseLaw, dilution_factor, load
 from .theory import Dense
 from .theory.base import Solution
@@ -27,6 +26,7 @@ __all__ = ["LARGEST_ANHARMONICITY", "SOFT", "NotSmall", "anharmonicity", "anneal
 
 SOFT = 0.005  # anharmonicity from which terms of order 1/N leave a tenth of themselves and more: a remark
 LARGEST_ANHARMONICITY = 0.025  # beyond, what they leave grows to their own size within a factor of two: refused
+_MOST_FOLLOWERS = 0.01  # share of samples that follow one example: at .005 m is off by a fifth of the terms of order 1/N
 _LARGEST_REMAINDER = 0.02  # of the energy of a paramagnet, beyond the third cumulant: known to an eighth of itself
 _MOST_TOGETHER = 0.01  # of the energy of a paramagnet, from retrieving two patterns at once: the error is a few times this
 _NEGLIGIBLE = 1e-4  # of the energy: retrieval of such a weight need not be told from the paramagnet
@@ -64,7 +64,8 @@ def retrieval_at_size(point: dict, theory: Dense) -> tuple[Solution, dict[str, f
 
     Beyond the mapping, values hold what one sample's fluctuations add at order 1/N: exact for a single pattern, without the
     fluctuations of the noise that other patterns make. Raises NoSolution where there is no retrieval, and NotSmall where
-    the `anharmonicity` exceeds LARGEST_ANHARMONICITY. Cost: 30 ms.
+    the `anharmonicity` exceeds LARGEST_ANHARMONICITY or where, unsupervised, samples follow single examples. Cost: 30 ms,
+    unsupervised 0.1 s.
     """
     n, p, law, equations = point["n_spins"], point["p_body"], theory.law, theory.branches.equations
     temperature, gamma, scale = mapped_point(point)
@@ -72,6 +73,9 @@ def retrieval_at_size(point: dict, theory: Dense) -> tuple[Solution, dict[str, f
     soft = anharmonicity(point, theory, state)
     if not soft <= LARGEST_ANHARMONICITY:
         raise NotSmall(not_small(soft))
+    if differ(law) and (followers := Pull(law, state, n).followers()) > _MOST_FOLLOWERS:
+        raise NotSmall(f"in about {min(100 * followers, 100):.0f} % of the samples of {n} spins the examples of a pattern differ "
+                       "so much that spins follow one of them; take a larger N, more examples or better ones")
     distinct = p == 2 or point["hamiltonian"] == "distinct"
 
     y = state.n * (1 + law.rho)  # E[u s]
@@ -90,7 +94,7 @@ def retrieval_at_size(point: dict, theory: Dense) -> tuple[Solution, dict[str, f
     field_variance = a_slope**2 * quenched
     lift = a * math.comb(p - 1, 2) / y**2 * (thermal + quenched - bare)
     missing = a * (p - 1) / (n * gain)  # what the field on a spin lacks when another spin is absent
-    apart = _examples_apart(n, law, equations, state, a_slope, width)
+    apart = examples_apart(n, law, equations, state, a_slope, width)
     lift += a * math.comb(p - 1, 2) / y**2 * apart.excess
     y_push = y1 * (lift - missing) + y2 * field_variance / 2 + apart.y
     c_push = c1 * lift + c2 * field_variance / 2 + apart.C
@@ -122,11 +126,11 @@ def anharmonicity(point: dict, theory: Dense, state: Solution | None = None) -> 
     With y = E[u s] and G(y) = y - E[u tanh], C following y, the state is G = 0 and l = dG/dy its stiffness, zero at the end of
     retrieval. Fluctuations of variance V of y, thermal and between samples, leave a relative
 
-        V [5 G2^2/(24 l^2) + |G3|/(8 l)] + V (P-3)(P-4)/(4 y^2) + W C(P-2,2) x/((1-x) y^2)
+        V [5 G2^2/(24 l^2) + |G3|/(8 l)] + V (P-3)(P-4)/(4 y^2)
 
-    with the second and third derivative G2 and G3 of G. The last two terms are of y^(P-1) itself (P > 4) and of the
-    differences between examples (docs/conventions.md). state: the infinite system at the mapped point, found if not given.
-    Raises NoSolution where there is no retrieval. Cost: 10 ms.
+    with the second and third derivative G2 and G3 of G. The last term is of y^(P-1) itself (P > 4). Unsupervised, that of
+    the differences between examples is added, `hebb.finite_examples.Pull.anharmonicity`. state: the infinite system at the
+    mapped point, found if not given. Raises NoSolution where there is no retrieval. Cost: 10 ms.
     """
     n, p, law, equations = point["n_spins"], point["p_body"], theory.law, theory.branches.equations
     temperature, gamma, _ = mapped_point(point)
@@ -140,10 +144,10 @@ def anharmonicity(point: dict, theory: Dense, state: Solution | None = None) -> 
     second, third = _derivatives(np.array([low, stiffness, high]), step)
     answer = temperature * (1 - bare) / a_slope  # T b': thermal variance of a spin's u s
     variance = (answer / stiffness + max(1 + law.rho - y**2 - answer, 0.0) / stiffness**2) / n
-    apart = _examples_apart(n, law, equations, state, a_slope, float(equations.field_width(state.C, gamma, temperature)))
+    apart = examples_apart(n, law, equations, state, a_slope, float(equations.field_width(state.C, gamma, temperature)))
     power = math.comb(max(p - 3, 0), 2) / (2 * y**2)
-    return (variance * (5 * second**2 / (24 * stiffness**2) + abs(third) / (8 * stiffness) + power)
-            + apart.excess * math.comb(p - 2, 2) * apart.answer / ((1 - apart.answer) * y**2))
+    own = variance * (5 * second**2 / (24 * stiffness**2) + abs(third) / (8 * stiffness) + power)
+    return own + Pull(law, state, n).anharmonicity(apart) if differ(law) else own
 
 
 def _stiffness(equations, y: float, C: float, gamma: float, temperature: float) -> tuple[float, float]:
@@ -153,41 +157,6 @@ def _stiffness(equations, y: float, C: float, gamma: float, temperature: float) 
         C -= r_C / c_slope
     y_y, y_c, c_y, c_c = (float(x) for x in equations.residual(y, C, gamma, temperature)[2:])
     return y_c * c_y / c_c - y_y, -y_y
-
-
-class _Apart(NamedTuple):
-    """What the differences between the examples of the condensed pattern add at order 1/N, unsupervised: to y = E[u s], C and m
-    by the noise that they make, and to the mean square of an example's overlap over r. answer: x, the share of a difference
-    that the spins return."""
-
-    y: float = 0.0
-    C: float = 0.0
-    m: float = 0.0
-    excess: float = 0.0
-    answer: float = 0.0
-
-
-def _examples_apart(n: int, law: DenseLaw, equations, state: Solution, a_slope: float, width: float) -> _Apart:
-    """An example's overlap differs from r y by a random amount of order N^(-1/2), which spins answer; the differences are felt
-    most where the examples agree least, by 1 - c^2 for the average c = r u. Raises NoSolution where spins would follow one
-    example rather than all."""
-    if law.protocol != "unsupervised" or law.n_examples == 1 or law.rho == 0:
-        return _Apart()
-    dataset, temperature = equations.dataset, state.temperature
-    share = (1 - (law.r * dataset.sizes) ** 2) / (1 - law.r**2 * (1 + law.rho))
-    divided = replace(dataset, weights=dataset.weights * share, bias=dataset.bias * share)
-    step = 1e-3 * width + 1e-6
-    here, wider = (divided.averages(equations.amplitude(state.n * (1 + law.rho)), w, temperature, finer=True)
-                   for w in (width, math.sqrt(width**2 + step)))
-    answer = law.rho * a_slope * float(here.C)
-    if answer >= 1:
-        raise NoSolution(f"T = {temperature:.3g}: spins rather follow one example than all {law.n_examples} alike; "
-                         "take more examples or a higher temperature")
-    frozen = (1 - temperature * float(here.C)) / (1 - answer) ** 2
-    variance = (law.n_examples - 1) / n * (law.rho * a_slope) ** 2 * frozen
-    excess = (law.n_examples - 1) / n * law.rho * (temperature * float(here.C) / (1 - answer) + frozen - 1)
-    m_slope = float(wider.m - here.m) / step
-    return _Apart(variance * float(here.slope) / 2, variance * float(here.curvature) / 2, variance * m_slope, excess, answer)
 
 
 def _derivatives(values: np.ndarray, step: float) -> tuple[float, float]:

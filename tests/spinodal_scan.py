@@ -2,7 +2,7 @@
 
 For each network: replica-symmetric loads at 49 temperatures; steps that stand out are halved until they shrink or stay. A
 step that stays is shown with its replicons and with 1RSB on both sides: replica symmetry is broken there, and 1RSB goes on.
-COUNT: 200 by default, about ten minutes on one core.
+COUNT: 200 by default, half an hour on one core.
 """
 
 import sys

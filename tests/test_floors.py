@@ -35,6 +35,7 @@ FLOORS = {
     "compare_perceptron": 6,
     "compare_variational": 6,
     "comparison": 6,
+    "finite_examples": 6,
     "finite_size": 6,
     "looks": 6,
     "log_storage": 6,

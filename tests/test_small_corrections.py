@@ -101,15 +101,13 @@ def test_the_limit_is_where_the_terms_leave_their_own_size(p, r, protocol):
 
 
 def _unlimited(point, theory):
-    """`retrieval_at_size` without its limit."""
+    """`retrieval_at_size` without its limits."""
     import hebb.finite_size
 
-    kept = hebb.finite_size.LARGEST_ANHARMONICITY
-    hebb.finite_size.LARGEST_ANHARMONICITY = math.inf
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hebb.finite_size, "LARGEST_ANHARMONICITY", math.inf)
+        patch.setattr(hebb.finite_size, "_MOST_FOLLOWERS", math.inf)
         return retrieval_at_size(point, theory)
-    finally:
-        hebb.finite_size.LARGEST_ANHARMONICITY = kept
 
 
 def test_soft_points_are_marked_and_softer_ones_refused():
