@@ -123,3 +123,14 @@ def test_tolerable_noise():
 
 def test_public_names():
     assert set(theory.__all__) >= {"critical_examples", "example_scaling", "noise_load", "tolerable_noise"}
+
+
+@pytest.mark.parametrize(("arguments", "m"), [((4, 0.005, 0.3, 0.6), 5), ((4, 0.005, 0.3, 0.8), 3), ((2, 0.005, 0.1, 0.5), 3),
+                                              ((4, 0.0, 0.2, 0.6), 5)])  # fmt: skip
+def test_examples_that_spins_follow_one_by_one_do_not_suffice(arguments, m):
+    """Unsupervised: with M - 1 examples the retrieval branch exists, but x >= 1. Before, "any number suffices"."""
+    p_body, gamma, temperature, r = arguments
+    found = critical_examples(*arguments, protocol="unsupervised")
+    assert found.n_examples == m
+    states = [Dense(p_body, r=r, n_examples=k, protocol="unsupervised").solve(gamma, temperature) for k in (m - 1, m)]
+    assert states[0].example_response > 1 > states[1].example_response and states[1].stable

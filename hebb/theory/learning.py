@@ -24,12 +24,13 @@ _LOOK_BEYOND = 2           # a threshold depends on the parity of M: failures ar
 
 @dataclass(frozen=True)
 class CriticalExamples:
-    """The smallest number of examples M with which retrieval exists ("spinodal") or is the lowest state ("transition").
+    """The smallest number of examples M with which retrieval exists ("spinodal") or is the lowest state ("transition");
+    unsupervised, retrieval that treats the examples alike (x < 1 in `hebb.theory.example_response`).
 
     n_examples: M, whole if exact, else the real number at which the Gaussian limit of many examples reaches its
     boundary; rho: (1-r^2)/(M r^2). boundary: the boundary in gamma of the network with this M, at this temperature; its
-    gamma is the load asked for, or above it if M is whole. Retrieval fails for M - 1 and nothing is said of smaller M:
-    M = 1 is storage of the single example, which a network that fails with many may well retrieve.
+    gamma is the load asked for, or above it if M is whole or x = 1 is what limits it. Retrieval fails for M - 1 and nothing
+    is said of smaller M: M = 1 is storage of the single example, which a network that fails with many may well retrieve.
     """
 
     p_body: int
@@ -170,12 +171,17 @@ def _entropy(r, n_examples) -> float:
 
 
 def _margin(network: Dense, kind, gamma, temperature) -> float:
-    """Distance to the boundary, positive inside: in gamma, or in T without load."""
+    """Distance to the boundary, positive inside: in gamma, or in T without load; unsupervised no more than 1 - x, for from
+    x = 1 on spins follow single examples."""
     branches = network.branches
     if gamma == 0:
-        return (branches.retrieval.start_temperature if kind == "spinodal" else branches.top_transition) - temperature
-    loads = branches.spinodal_loads if kind == "spinodal" else branches.clipped_transition_loads
-    return float(loads(np.array([temperature]))[0]) - gamma
+        margin = (branches.retrieval.start_temperature if kind == "spinodal" else branches.top_transition) - temperature
+    else:
+        loads = branches.spinodal_loads if kind == "spinodal" else branches.clipped_transition_loads
+        margin = float(loads(np.array([temperature]))[0]) - gamma
+    if margin <= 0 or network.law.protocol != "unsupervised":
+        return margin
+    return min(margin, 1 - network.solve(gamma, temperature).example_response)
 
 
 def _largest_crossing(margin, scale) -> float:
