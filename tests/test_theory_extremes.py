@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from hebb.errors import NoSolution, ParameterError
+from hebb.progress import Progress
 from hebb.theory import Dense, Multitask, Perceptron, example_scaling, noise_load, tolerable_noise
 from hebb.theory.vertices import hierarchical
 
@@ -169,7 +170,7 @@ def test_perfect_state_of_a_margin_pays_for_each_example_once(loss, kappa, tempe
     assert end.converged and end.solution.free_entropy == pytest.approx(-end.alpha / temperature * mean, rel=1e-10)
 
 
-@pytest.mark.parametrize(("rho", "temperature", "remedy"), [(1e12, 1e-8, "lower rho"), (1e6, 1e-3, "lower rho"),
+@pytest.mark.parametrize(("rho", "temperature", "remedy"), [(1e12, 1e-8, "lower rho"), (1e6, 0.1, "lower rho"),
                                                             (1.0, 1 - 1e-11, "lower the temperature")])  # fmt: skip
 def test_states_that_rounding_cannot_tell_apart(rho, temperature, remedy):
     """Before, an empty list at rho = 1e12, and at 1e6 a state named after what its start had left."""
@@ -177,3 +178,15 @@ def test_states_that_rounding_cannot_tell_apart(rho, temperature, remedy):
         Multitask(7, 0.0, rho=rho).states(temperature)
     assert [state.branch for state in Multitask(7, 0.2, rho=1e3).states(0.1)] == ["parallel"]
     assert [state.branch for state in Multitask(7, 0.0).states(1 - 1e-6)] == ["pure"]
+
+
+@pytest.mark.parametrize("call", [lambda: Multitask(2, 0.3).example_crossing(0.05),
+                                  lambda: Multitask.phase_diagram(6, [0.2, 0.4], [0.2, 0.5])])  # fmt: skip
+def test_long_searches_count_their_steps(call, monkeypatch, capsys):
+    """A line after every step here, as one a minute where steps take long; before, some searches were silent for many minutes."""
+    started = Progress.__init__
+    monkeypatch.setattr(Progress, "__init__", lambda self, *a, **k: started(self, *a, **(k | {"every": 0.0})))
+    call()
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("hebb: ") and "min left" in line]
+    total = int(lines[0].split(" of ")[1].split()[0])
+    assert 20 <= len(lines) <= 1.2 * total
