@@ -274,7 +274,7 @@ def _r_hats(chains: np.ndarray) -> np.ndarray:
 
 
 def _normal_scores(values: np.ndarray) -> np.ndarray:
-    from scipy.stats import rankdata     # half of the start-up time of a command, which most commands can do without
+    from scipy.stats import rankdata  # half of the start-up time of a command, which most commands can do without
 
     ranks = rankdata(values.reshape(len(values), -1), method="average", axis=1)
     return ndtri((ranks - 0.375) / (ranks.shape[1] + 0.25)).reshape(values.shape)

@@ -7,11 +7,11 @@ import tracemalloc
 import numpy as np
 import pytest
 from conftest import assert_z
-from hebb.kernels.lumped import binomials
 from scipy.stats import binom, chi2, norm, poisson
 from test_kernels import streams
 
 from hebb import models
+from hebb.kernels.lumped import binomials
 from hebb.models.classes import Classes
 from hebb.sampling.chain import Chain
 from hebb.sampling.lumped import LumpedChain

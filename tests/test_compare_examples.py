@@ -51,13 +51,14 @@ def test_samples_that_follow_an_example_below_x_of_one_are_refused():
 
 
 def test_small_samples_follow_an_example_at_small_x():
-    """P = 4, r = 0.8, M = 3, N = 128, T = 0.2, x = 0.07: m is far from what all samples would have that treat examples alike."""
+    """P = 4, r = 0.8, M = 3, N = 128, T = 0.2, x = 0.07: m is far below that of spins that treat the examples alike."""
     model = models.Dense(n_spins=128, p_body=4, n_patterns=1, r=0.8, n_examples=3, protocol="unsupervised")
     row = compare_results(simulate(model, 0.2, disorder=400, sweeps=200, thermalize=100, seed=4)).rows[0]
     assert row.observable == "m" and row.mean < row.infinite - 10 * row.error and math.isnan(row.z)
 
 
-@pytest.mark.parametrize(("p", "r", "m", "temperature"), [(4, 0.8, 3, 0.4), (4, 0.95, 2, 0.45), (2, 0.5, 5, 0.3), (3, 0.9, 4, 0.3)])
+@pytest.mark.parametrize(("p", "r", "m", "temperature"), [(4, 0.8, 3, 0.4), (4, 0.95, 2, 0.45), (2, 0.5, 5, 0.3),
+                                                          (3, 0.9, 4, 0.3)])
 def test_the_pull_on_an_example_is_a_gradient(p, r, m, temperature):
     """f(g_1 = y + d (M-1)/M, others y - d/M) of the free energy in `example_states`: its derivatives along d at d = 0."""
     point = unsupervised(m, temperature, r=r, n_patterns=1 if p > 2 else 3, n=400, p=p)

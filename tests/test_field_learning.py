@@ -5,10 +5,10 @@ import math
 
 import numpy as np
 import pytest
-from hebb.kernels.field_learning import FieldKernel
-from hebb.kernels.overlap import INSTRUCTION_SETS, instruction_set
 from scipy.special import erfcx, log_ndtr
 
+from hebb.kernels.field_learning import FieldKernel
+from hebb.kernels.overlap import INSTRUCTION_SETS, instruction_set
 from hebb.models.variational import VariationalPerceptron
 
 SETS = INSTRUCTION_SETS[: INSTRUCTION_SETS.index(instruction_set()) + 1]

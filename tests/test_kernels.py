@@ -5,12 +5,12 @@ import math
 
 import numpy as np
 import pytest
-from hebb.kernels import overlap
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hebb import models
 from hebb.errors import ParameterError
+from hebb.kernels import overlap
 from hebb.models.base import tabulate
 from hebb.models.patterns import pack, rademacher
 from hebb.sampling.chain import Chain, sample

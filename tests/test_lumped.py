@@ -9,12 +9,12 @@ import math
 import numpy as np
 import pytest
 from conftest import assert_z
-from hebb.kernels.lumped import LumpedKernel
 from scipy.stats import binom, chi2, norm
 from test_kernels import streams
 
 from hebb import models, sample
 from hebb.errors import ParameterError
+from hebb.kernels.lumped import LumpedKernel
 from hebb.models.classes import Classes
 from hebb.sampling.chain import Chain, chain_class
 from hebb.sampling.lumped import GibbsChain, LumpedChain

@@ -183,7 +183,7 @@ def test_states_that_rounding_cannot_tell_apart(rho, temperature, remedy):
 @pytest.mark.parametrize("call", [lambda: Multitask(2, 0.3).example_crossing(0.05),
                                   lambda: Multitask.phase_diagram(6, [0.2, 0.4], [0.2, 0.5])])  # fmt: skip
 def test_long_searches_count_their_steps(call, monkeypatch, capsys):
-    """A line after every step here, as one a minute where steps take long; before, some searches were silent for many minutes."""
+    """A line after every step here, one a minute where steps take long; before, some searches said nothing for minutes."""
     started = Progress.__init__
     monkeypatch.setattr(Progress, "__init__", lambda self, *a, **k: started(self, *a, **(k | {"every": 0.0})))
     call()
