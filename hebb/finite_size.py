@@ -74,7 +74,7 @@ def retrieval_at_size(point: dict, theory: Dense) -> tuple[Solution, dict[str, f
     if not soft <= LARGEST_ANHARMONICITY:
         raise NotSmall(not_small(soft))
     if differ(law) and (followers := Pull(law, state, n).followers()) > _MOST_FOLLOWERS:
-        raise NotSmall(f"in about {min(100 * followers, 100):.0f} % of the samples of {n} spins examples of a pattern differ so "
+        raise NotSmall(f"in {min(100 * followers, 100):.0f} % of the samples of {n} spins examples of a pattern differ so "
                        "much that spins follow one of them; take a larger N, more examples or better ones")
     distinct = p == 2 or point["hamiltonian"] == "distinct"
 
