@@ -86,7 +86,7 @@ def test_what_the_system_refuses_is_a_sentence(folder, capsys, monkeypatch):
         return collect
 
     for error, message in ((PermissionError(13, "Permission denied", "a/b"), "hebb: cannot use a/b (Permission denied); check"),
-                           (OSError("odd"), "hebb: cannot use (odd); check"),
+                           (OSError("odd"), "hebb: the system refuses to read or write (odd); check"),
                            (MemoryError(), "hebb: there is not enough memory for this on this machine")):
         monkeypatch.setattr(provenance, "collect", fail(error))
         assert refused(capsys, "info").startswith(message)
