@@ -53,7 +53,7 @@ def test_samples_that_follow_an_example_below_x_of_one_are_refused():
 def test_small_samples_follow_an_example_at_small_x():
     """P = 4, r = 0.8, M = 3, N = 128, T = 0.2, x = 0.07: m is far below that of spins that treat the examples alike."""
     model = models.Dense(n_spins=128, p_body=4, n_patterns=1, r=0.8, n_examples=3, protocol="unsupervised")
-    row = compare_results(simulate(model, 0.2, disorder=400, sweeps=200, thermalize=100, seed=4)).rows[0]
+    row = compare_results(simulate(model, 0.2, disorder=150, sweeps=150, thermalize=100, seed=4)).rows[0]
     assert row.observable == "m" and row.mean < row.infinite - 10 * row.error and math.isnan(row.z)
 
 
