@@ -251,19 +251,22 @@ def _start_ranks(command: list[str], environment: dict[str, str], options) -> No
 
 
 def _status(options) -> int:
-    from .storage.folder import RunFolder
+    from .storage.folder import RunFolder, named
 
     folder = RunFolder.open(Path(options.folder))
-    statuses = folder.statuses()
+    damaged: dict[str, str] = {}
+    statuses = folder.statuses(damaged)
     tasks = folder.plan["tasks"]
     count = Counter(status["status"] for status in statuses.values())
     lost = sum(status["lost"] for status in statuses.values())
     print(
         f"{folder.plan['job']['name']}: {count['done']} of {len(tasks)} tasks done, {count['unfinished']} "
         f"checkpointed, "
-        f"{count['failed']} failed, {len(tasks) - len(statuses)} without a file yet; {lost} left the planted state; "
+        f"{count['failed']} failed, {len(tasks) - len(statuses) - len(damaged)} without a file yet; {lost} left the planted state; "
         f"{_duration(sum(status['seconds'] for status in statuses.values()))} of computing"
     )
+    if damaged:
+        print(f"  {len(damaged)} with a file that cannot be believed: {named(damaged)}; --resume repeats them")
     ladders = [status["rungs"] for status in statuses.values() if status["rungs"]]
     if ladders:
         exchanged, trips = ([rungs[name] for rungs in ladders] for name in ("exchange_acceptance", "round_trips"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["HebbError", "ParameterError", "DataError", "StorageError", "EnvironmentMismatch", "NoSolution", "ChainTooShort",
+__all__ = ["HebbError", "ParameterError", "DataError", "StorageError", "DamagedFile", "EnvironmentMismatch", "NoSolution", "ChainTooShort",
            "HebbWarning"]
 
 
@@ -20,6 +20,13 @@ class DataError(HebbError):
 
 class StorageError(HebbError):
     """A result file or run folder that is missing, truncated, of a foreign schema, or not writable."""
+
+
+class DamagedFile(StorageError):
+    """A file of a run that is not what hebb wrote there: a changed byte, a missing end, or another task's or job's file.
+
+    `hebb run --resume` moves such task files aside and repeats only their tasks.
+    """
 
 
 class EnvironmentMismatch(HebbError):

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -132,14 +133,53 @@ def test_files_of_another_seed_are_not_adopted(place, tmp_path):
     (tmp_path / "new" / "tasks").mkdir(parents=True)
     victim = sorted((place / "undisturbed" / "tasks").iterdir())[0]
     (tmp_path / "new" / "tasks" / victim.name).write_bytes(victim.read_bytes())
-    with pytest.raises(StorageError, match="tasks holds files of a run whose plan.json is missing; move them away"):
+    with pytest.raises(StorageError, match="tasks holds files of a run whose plan.json is missing; --resume writes it"):
         run_job(tmp_path / "other.toml", SerialExecutor(), out=tmp_path / "new")
     (tmp_path / "other" / "tasks" / victim.name).write_bytes(victim.read_bytes())
-    with pytest.raises(StorageError, match=f"{victim.name} was written by another job") as caught:
-        run_job(tmp_path / "other.toml", SerialExecutor(), out=tmp_path / "other", resume=True)
-    assert "move it away" in str(caught.value)
+    undisturbed = (tmp_path / "other" / "results.h5").read_bytes()
     status = run_hebb("status", "other", cwd=tmp_path)
-    assert status.returncode == 2 and re.fullmatch(r"hebb: .* was written by another job .*\n", status.stderr)
+    assert status.returncode == 0 and f"1 with a file that cannot be believed: {victim.name} was written" in status.stdout
+    again = run_hebb("run", "other.toml", "--out", "other", "--resume", cwd=tmp_path)
+    assert again.returncode == 0 and re.search(rf"{victim.name} was written by another job .*; moved to .*damaged, and 1 task",
+                                               again.stderr)
+    assert (tmp_path / "other" / "damaged" / victim.name).read_bytes() == victim.read_bytes()
+    (tmp_path / "before.h5").write_bytes(undisturbed)
+    assert_same_datasets(tmp_path / "other" / "results.h5", tmp_path / "before.h5")
+
+
+def damage(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("lost", ["plan", "no plan", "two tasks", "a task cut", "a text"])
+def test_what_is_damaged_is_repeated_and_nothing_else(place, tmp_path, lost):
+    """The end is the undisturbed one, bit for bit; what was damaged lies beside it."""
+    run = tmp_path / "run"
+    shutil.copytree(place / "undisturbed", run)
+    tasks = sorted((run / "tasks").iterdir())
+    kept = {path.name: path.stat().st_mtime_ns for path in tasks}
+    gone = []
+    if lost == "plan":
+        damage(run / "plan.json")
+    elif lost == "no plan":
+        (run / "plan.json").unlink()
+    elif lost == "two tasks":
+        gone = tasks[1:3]
+        for path in gone:
+            damage(path)
+    else:
+        gone = tasks[:1]
+        gone[0].write_bytes(gone[0].read_bytes()[:999] if lost == "a task cut" else b"\x00\xff")
+    result = run_hebb("run", str(place / "calm.toml"), "--out", "run", "--resume", cwd=tmp_path)
+    assert result.returncode == 0 and result.stderr.count("\n") == 1, result.stderr
+    assert all(path.name in result.stderr for path in gone) and ("plan.json" in result.stderr) == ("plan" in lost)
+    assert_same_datasets(run / "results.h5", place / "undisturbed" / "results.h5")
+    aside = {path.name for path in gone} | ({"plan.json"} if lost == "plan" else set())
+    assert {path.name for path in run.glob("damaged/*")} == aside
+    again = {path.name for path in (run / "tasks").iterdir() if path.stat().st_mtime_ns != kept[path.name]}
+    assert again == {path.name for path in gone}
 
 
 def test_a_lost_folder_of_tasks_is_made_again(tmp_path):

@@ -12,8 +12,8 @@ import pytest
 from conftest import assert_same_datasets
 
 from hebb import load
-from hebb.errors import ChainTooShort, HebbWarning, ParameterError, StorageError
-from hebb.storage import schema, taskfile
+from hebb.errors import ChainTooShort, DamagedFile, HebbWarning, ParameterError, StorageError
+from hebb.storage import schema, sealed, taskfile
 from hebb.storage.folder import RunFolder
 from hebb.storage.observable import bias_of_refusals
 from hebb.storage.results import Results, load_arrays, merge, save_arrays
@@ -101,7 +101,7 @@ def test_a_kill_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
             with pytest.raises(StorageError, match="cannot write .*No space left.*free space"):
                 write_task(path, record(1))
         assert_equal_records(read_task(path), record(0))
-    temporary = taskfile.temporary_beside(path)
+    temporary = sealed.temporary_beside(path)
     assert str(os.getpid()) in temporary.name, "two processes never share a temporary file"
     temporary.write_bytes(b"left behind by a kill")
     write_task(path, record(2))
@@ -122,7 +122,7 @@ def test_a_truncated_file_is_named_with_its_remedy(tmp_path, keep):
     write_task(path, record())
     content = path.read_bytes()
     path.write_bytes(content[:keep])
-    with pytest.raises(StorageError, match=r"a\.h5 is .*delete it and run the job again with --resume") as caught:
+    with pytest.raises(StorageError, match=r"a\.h5 is .*run the job again with --resume") as caught:
         read_task(path)
     assert "\n" not in str(caught.value)
 
@@ -139,6 +139,7 @@ def test_foreign_files_are_refused(tmp_path):
         Results.open(tmp_path / "arrays.h5")
     write_task(tmp_path / "new.h5", record())
     with h5py.File(tmp_path / "new.h5", "r+") as file:
+        del file.attrs[sealed.SEALED]  # as the files of the first versions
         file.attrs["hebb_schema"] = schema.SCHEMA_VERSION + 1
     with pytest.raises(StorageError, match="newer hebb"):
         read_task(tmp_path / "new.h5")
@@ -167,8 +168,8 @@ def test_deletion_is_advised_only_of_what_hebb_wrote(tmp_path):
         load(tmp_path / "results.h5")
     write_task(tmp_path / "copy.h5", record())
     with h5py.File(tmp_path / "copy.h5", "r+") as file:
-        del file.attrs["seed"]
-    with pytest.raises(StorageError, match="delete it and run the job again"):
+        del file.attrs[sealed.SEALED], file.attrs["seed"]
+    with pytest.raises(StorageError, match="run the job again with --resume, which moves it aside"):
         read_task(tmp_path / "copy.h5")
 
 
@@ -182,7 +183,7 @@ def test_deletion_is_advised_only_of_what_hebb_wrote(tmp_path):
 )  # fmt: skip
 def test_a_plan_that_is_none_is_named(tmp_path, text):
     (tmp_path / "plan.json").write_text(text)
-    with pytest.raises(StorageError, match="plan.json .*move the folder away and run the job again") as caught:
+    with pytest.raises(StorageError, match="plan.json .*run the job again with --resume, which writes it again") as caught:
         RunFolder.open(tmp_path)
     assert "\n" not in str(caught.value)
 
@@ -191,19 +192,73 @@ def test_files_of_another_job_are_not_adopted(tmp_path):
     folder = made_folder(tmp_path / "run")
     name, other = folder.plan["tasks"][1][0], folder.plan["tasks"][2][0]
     mine = read_task(folder.task_path(name))
-    for job, sentence in (("", None), ("ab", None), ("cd", "was written by another job.*move it away")):
+    for job, sentence in (("", None), ("ab", None), ("cd", "was written by another job.*run the job again with --resume")):
         write_task(folder.task_path(name), dataclasses.replace(mine, job=job))
         assert read_task(folder.task_path(name)).job == job
-        for call in (folder.statuses, lambda: merge(folder.path), lambda: folder.read(name)):
+        for call in (folder.statuses, lambda: folder.read(name)):
             if sentence is None:
                 call()
+                assert merge(folder.path).done[0].all()
             else:
-                with pytest.raises(StorageError, match=f"{name}.h5 {sentence}"):
+                with pytest.raises(DamagedFile, match=f"{name}.h5 {sentence}"):
                     call()
-    write_task(folder.task_path(name), dataclasses.replace(mine, task_id=other))
-    for call in (folder.statuses, lambda: merge(folder.path)):
-        with pytest.raises(StorageError, match=f"{name}.h5 holds task {other}; delete it"):
+                with pytest.warns(HebbWarning, match=f"{name}.h5 was written by another job.*; left out"):
+                    assert merge(folder.path).done.sum() == 5
+
+
+SWAPS = {
+    "another task": lambda mine, other: dataclasses.replace(mine, task_id=other.task_id),
+    "another disorder sample": lambda mine, other: dataclasses.replace(other, task_id=mine.task_id),
+    "another temperature": lambda mine, _: dataclasses.replace(mine, parameters={**mine.parameters, "temperature": 0.51}),
+    "another seed": lambda mine, _: dataclasses.replace(mine, seed=mine.seed + 1),
+}
+
+
+@pytest.mark.parametrize("swap", SWAPS.values(), ids=SWAPS)
+def test_a_task_that_is_not_the_one_of_the_plan_is_left_out(tmp_path, swap):
+    folder = made_folder(tmp_path / "run")
+    name, other = folder.plan["tasks"][1][0], folder.plan["tasks"][2][0]
+    write_task(folder.task_path(name), swap(read_task(folder.task_path(name)), read_task(folder.task_path(other))))
+    damaged = {}
+    assert len(folder.statuses(damaged)) == 5 and set(damaged) == {name}
+    with pytest.warns(HebbWarning, match=f"{name}.h5 holds .*; left out. Run the job again with --resume"):
+        merge(folder.path)
+    folder.set_aside(damaged)
+    assert not folder.task_path(name).exists() and (folder.path / "damaged" / f"{name}.h5").exists()
+
+
+@pytest.mark.parametrize("kind", ["task", "results", "arrays", "plan"])
+def test_every_flipped_bit_is_noticed(tmp_path, kind):
+    """Of a file's bits every 37th, beginning with another one in every file, and every place where it may be cut."""
+    folder = made_folder(tmp_path / "run")
+    path = {"task": folder.task_path(folder.plan["tasks"][0][0]), "results": folder.results_path,
+            "arrays": tmp_path / "arrays.h5", "plan": folder.path / "plan.json"}[kind]
+    merge(folder.path).save(folder.results_path)
+    save_arrays(tmp_path / "arrays.h5", {"x": np.arange(5.0), "t": np.array(["a", "b"])}, {"a": 1})
+    call = {"task": lambda: read_task(path), "results": lambda: Results.open(path), "arrays": lambda: load_arrays(path),
+            "plan": lambda: RunFolder.open(folder.path)}[kind]
+    content, true = path.read_bytes(), call()
+    step = 37 if kind != "plan" else 1
+    for place in range(len(kind), 8 * len(content), step * max(1, len(content) // 4000)):
+        path.write_bytes(content[:place // 8] + bytes([content[place // 8] ^ 1 << place % 8]) + content[place // 8 + 1:])
+        try:
+            found = call()
+        except DamagedFile:
+            continue
+        assert kind == "plan" and found == true, place           # 1e-05 and 1E-05 are one number
+    for cut in (1, 2, 40, 77, 78, 79, len(content) // 2):
+        path.write_bytes(content[:-cut])
+        with pytest.raises(DamagedFile):
             call()
+
+
+def test_results_of_another_job_in_a_folder_are_not_taken(tmp_path):
+    folder = made_folder(tmp_path / "run")
+    results = merge(folder.path)
+    foreign = dataclasses.replace(results, job={**results.job, "seed": 77})
+    foreign.save(folder.results_path)
+    with pytest.warns(HebbWarning, match="results.h5 is of another job than its folder"):
+        assert load(folder.path).job["seed"] == results.job["seed"]
 
 
 def test_merge_keeps_every_bit_and_the_job_order(tmp_path):

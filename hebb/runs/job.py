@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import HebbWarning, StorageError
+from ..errors import DamagedFile, HebbWarning, StorageError
 from ..progress import Progress
 from ..storage import results, schema
-from ..storage.folder import RunFolder, lock
+from ..storage.folder import RunFolder, lock, named
 from ..storage.taskfile import write_task
 from .environment import StopRequest, collected_warnings, deadline
 from .executors import Executor
@@ -173,19 +173,37 @@ def _prepare(
     plan = Plan.from_toml(job_file)
     path = _folder_of(plan, out)
     held.enter_context(lock(path, _PATIENCE if resume else 0.0))
-    folder = _run_of(plan, path, job_file)
-    if folder is not None:
-        if not resume:
-            raise StorageError(
-                f"{path} already holds a run of this job; continue it with --resume or choose another folder with --out"
-            )
-    else:
-        folder = RunFolder.create(path, plan.index(), plan.text)
+    folder = _continued(plan, path, job_file) if resume else _run_of(plan, path, job_file)
+    if folder is not None and not resume:
+        raise StorageError(
+            f"{path} already holds a run of this job; continue it with --resume or choose another folder with --out"
+        )
+    folder = folder or RunFolder.create(path, plan.index(), plan.text)
     folder.require_writable()
     folder.clear_leftovers()
-    statuses = folder.statuses()
+    damaged: dict[str, str] = {}
+    statuses = folder.statuses(damaged)
+    if damaged:
+        place = folder.set_aside(damaged)
+        warnings.warn(f"{named(damaged)}; moved to {place}, and {len(damaged)} task(s) are repeated", HebbWarning, stacklevel=2)
     left = [task.task_id for task in plan.tasks if statuses.get(task.task_id, {}).get("status") != "done"]
     return plan.text, path, left, deadline(plan.walltime)
+
+
+def _continued(plan: Plan, path: Path, job_file) -> RunFolder | None:
+    """The run to be continued in a folder, whose plan is written again where it is lost or damaged; None if there is none."""
+    tasks = path / schema.TASK_FOLDER
+    try:
+        folder = _run_of(plan, path, job_file)
+        if folder is not None or not (tasks.is_dir() and any(tasks.iterdir())):
+            return folder
+        reason = f"{path / schema.PLAN_FILE} is missing"
+    except DamagedFile as error:
+        if not (path / schema.JOB_FILE).exists():  # nothing here says that a run of hebb wrote it
+            raise
+        reason = str(error).rpartition("; ")[0]
+    warnings.warn(f"{reason}; it is written again from {job_file}", HebbWarning, stacklevel=2)
+    return RunFolder.rewrite(path, plan.index(), plan.text)
 
 
 def survey(plan: Plan, job_file, out=None) -> str:
@@ -198,8 +216,10 @@ def survey(plan: Plan, job_file, out=None) -> str:
     if folder is None:
         RunFolder.require_free(path, plan.text)
         return ""
-    done = sum(status["status"] == "done" for status in folder.statuses().values())
-    return f"{path} holds a run of this job, {done} of {len(plan.tasks)} tasks done; --resume continues it"
+    damaged: dict[str, str] = {}
+    done = sum(status["status"] == "done" for status in folder.statuses(damaged).values())
+    left = f" and repeats {len(damaged)} whose files are damaged" if damaged else ""
+    return f"{path} holds a run of this job, {done} of {len(plan.tasks)} tasks done; --resume continues it{left}"
 
 
 def _folder_of(plan: Plan, out) -> Path:

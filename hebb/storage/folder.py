@@ -13,13 +13,16 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from ..errors import HebbWarning, StorageError
+from ..errors import DamagedFile, HebbWarning, StorageError
+from ..params import canonical_json, digest, shown
 from . import schema
-from .taskfile import TaskRecord, read_status, read_task, temporary_beside, to_json
+from .sealed import write_whole
+from .taskfile import TaskRecord, read_status, read_task, to_json
 
-__all__ = ["RunFolder", "lock"]
+__all__ = ["RunFolder", "lock", "named"]
 
 
 @contextlib.contextmanager
@@ -113,6 +116,12 @@ def _owner(file: Path) -> str:
     return "another process"
 
 
+_OF_TASKS = "run the job again with --resume, which moves it aside and repeats only this task"
+_OF_PLANS = "run the job again with --resume, which writes it again"
+_CHECKSUM = "checksum"  # of the rest of a plan; the first plans lack it
+_KEYS = {"hebb_schema", "digest", "job", "points", "asked", "tasks"}  # of a plan; another one is a changed one
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """Paths and the plan of one run. The plan is a plain dict:
@@ -130,15 +139,22 @@ class RunFolder:
     def create(cls, path: Path, plan: Mapping, job_text: str) -> RunFolder:
         """A new run folder. StorageError if it exists with a plan or cannot be written."""
         path = Path(path)
-        job_file = path / schema.JOB_FILE
         cls.require_free(path, job_text)
+        return cls.rewrite(path, plan, job_text)
+
+    @classmethod
+    def rewrite(cls, path: Path, plan: Mapping, job_text: str) -> RunFolder:
+        """The run folder with its plan written (again): one that is there is moved aside, tasks are left as they are."""
+        path = Path(path)
+        job_file = path / schema.JOB_FILE
         try:
             (path / schema.TASK_FOLDER).mkdir(parents=True, exist_ok=True)
+            if (path / schema.PLAN_FILE).exists():
+                _move_aside(path, path / schema.PLAN_FILE)
             if not job_file.exists():  # a run may live beside its own job file
-                job_file.write_text(job_text, encoding="utf-8")
-            temporary = temporary_beside(path / schema.PLAN_FILE)
-            temporary.write_text(to_json({"hebb_schema": schema.SCHEMA_VERSION, **plan}), encoding="utf-8")
-            os.replace(temporary, path / schema.PLAN_FILE)
+                write_whole(job_file, job_text.encode())
+            plan = json.loads(to_json({"hebb_schema": schema.SCHEMA_VERSION, **plan}))
+            write_whole(path / schema.PLAN_FILE, to_json({**plan, _CHECKSUM: digest(plan)}).encode())
         except OSError as error:
             raise _unwritable(path, error) from error
         return cls.open(path)
@@ -156,8 +172,8 @@ class RunFolder:
             tasks = path / schema.TASK_FOLDER
             if tasks.is_dir() and any(tasks.iterdir()):
                 raise StorageError(
-                    f"{tasks} holds files of a run whose {schema.PLAN_FILE} is missing; move them away or choose another "
-                    "folder with --out"
+                    f"{tasks} holds files of a run whose {schema.PLAN_FILE} is missing; --resume writes it again and goes on, "
+                    "or choose another folder with --out"
                 )
             job_file = path / schema.JOB_FILE
             if job_file.exists() and job_file.read_text(encoding="utf-8-sig", errors="replace") != job_text:
@@ -186,19 +202,21 @@ class RunFolder:
         try:
             plan = json.loads(content)
         except (ValueError, RecursionError) as error:
-            raise StorageError(
-                f"{path / schema.PLAN_FILE} cannot be read ({error}); move the folder away and run the job again"
-            ) from error
+            raise DamagedFile(f"{path / schema.PLAN_FILE} cannot be read ({error}); {_OF_PLANS}") from error
         if not _is_plan(plan):
-            raise StorageError(
-                f"{path / schema.PLAN_FILE} is not a plan of hebb; move the folder away and run the job again"
-            )
+            raise DamagedFile(f"{path / schema.PLAN_FILE} is not a plan of hebb; {_OF_PLANS}, or move it away if it is not hebb's")
+        checksum = plan.pop(_CHECKSUM, None)
+        if not plan.keys() <= _KEYS or checksum not in (None, digest(plan)):
+            raise DamagedFile(f"{path / schema.PLAN_FILE} was changed after it was written; {_OF_PLANS}")
         return cls(path, plan)
 
     def clear_leftovers(self) -> None:
         """Remove half-written files of a run that was killed. Only for who holds the lock."""
-        for left in (self.path / schema.TASK_FOLDER).glob("*.h5.*.tmp"):
-            left.unlink(missing_ok=True)
+        for folder, names in ((self.path / schema.TASK_FOLDER, ("*.h5",)),
+                              (self.path, (schema.PLAN_FILE, schema.JOB_FILE, schema.RESULTS_FILE))):
+            for name in names:
+                for left in folder.glob(f"{name}.*.tmp"):
+                    left.unlink(missing_ok=True)
 
     def require_writable(self) -> None:
         """StorageError now rather than after the first hour. A missing folder of tasks is made."""
@@ -227,42 +245,94 @@ class RunFolder:
     def results_path(self) -> Path:
         return self.path / schema.RESULTS_FILE
 
-    def statuses(self) -> dict[str, dict]:
-        """task id -> scalar fields of its file (taskfile.read_status), for the tasks that have one, in job order."""
-        paths = self._files()
-        statuses = {task_id: read_status(path) for task_id, path in paths.items()}
-        for task_id, status in statuses.items():
-            self._check(paths[task_id], status["task_id"], status["job"])
-        return statuses
+    def statuses(self, damaged: dict[str, str] | None = None) -> dict[str, dict]:
+        """task id -> scalar fields of its file (taskfile.read_status), for the tasks that have one, in job order.
 
-    def records(self) -> Iterator[TaskRecord]:
-        """The records of the tasks that have a file, one after the other in job order."""
-        return (self.read(task_id) for task_id in self._files())
+        damaged: takes task id -> reason of files that cannot be believed; without it the first of them raises DamagedFile.
+        """
+        return dict(self._believed(read_status, damaged))
+
+    def records(self, damaged: dict[str, str] | None = None) -> Iterator[TaskRecord]:
+        """The records of the tasks that have a file, one after the other in job order; damaged as in `statuses`."""
+        return (record for _, record in self._believed(read_task, damaged))
 
     def read(self, task_id: str) -> TaskRecord | None:
-        """The record of a task, None if it has no file. StorageError if the file is another task's or another job's."""
+        """The record of a task, None if it has no file. DamagedFile if the file is another task's or another job's."""
         path = self.task_path(task_id)
         if not path.exists():
             return None
         record = read_task(path)
-        self._check(path, record.task_id, record.job)
+        self._check(path, vars(record))
         return record
+
+    def set_aside(self, damaged: Mapping[str, str]) -> Path:
+        """Move the files of these tasks into a folder of their own, which is returned. Only for who holds the lock."""
+        try:
+            for task_id in damaged:
+                _move_aside(self.path, self.task_path(task_id))
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+        return self.path / schema.DAMAGED_FOLDER
 
     def _files(self) -> dict[str, Path]:
         paths = {task_id: self.task_path(task_id) for task_id, _, _ in self.plan["tasks"]}
         return {task_id: path for task_id, path in paths.items() if path.exists()}
 
-    def _check(self, path: Path, task_id: str, job: str) -> None:
+    def _believed(self, read, damaged: dict[str, str] | None) -> Iterator[tuple[str, object]]:
+        for task_id, path in self._files().items():
+            try:
+                item = read(path)
+                self._check(path, item if isinstance(item, dict) else vars(item))
+            except DamagedFile as error:
+                if damaged is None:
+                    raise
+                damaged[task_id] = str(error)
+            else:
+                yield task_id, item
+
+    def _check(self, path: Path, found: Mapping) -> None:
         """Task names are made of the point alone: other jobs, with another seed or sampling, share them."""
-        if task_id != path.stem:
-            raise StorageError(
-                f"{path} holds task {task_id}; delete it and run the job again with --resume, which repeats only this task"
-            )
-        if job and job != self.plan["digest"]:
-            raise StorageError(
-                f"{path} was written by another job (seed, sampling or points differ); move it away and run the job "
-                "again with --resume, which repeats only this task"
-            )
+        if found["task_id"] != path.stem:
+            raise DamagedFile(f"{path} holds task {shown(found['task_id'])}; {_OF_TASKS}")
+        if found["job"] and found["job"] != self.plan["digest"]:
+            raise DamagedFile(f"{path} was written by another job (seed, sampling or points differ); {_OF_TASKS}")
+        parameters, disorder = self._expected[path.stem]
+        if disorder != found["disorder"] or self.plan["job"]["seed"] != found["seed"] or (
+                parameters != canonical_json(found["parameters"])):
+            raise DamagedFile(f"{path} holds another point, disorder sample or seed than the plan says; {_OF_TASKS}")
+
+    @cached_property
+    def _expected(self) -> dict[str, tuple[str, int]]:
+        """task id -> (canonical JSON of its parameters, disorder), as the plan says."""
+        bare = [{name: value for name, value in point.items() if name != "measured"} for point in self.plan["points"]]
+        texts: dict[object, str] = {}
+        for _, place, _ in self.plan["tasks"]:
+            key = tuple(place) if isinstance(place, list) else place
+            if key not in texts:
+                point = bare[key] if isinstance(key, int) else (
+                    {**bare[key[0]], "temperature": [bare[at]["temperature"] for at in key]})
+                texts[key] = canonical_json(point)
+        return {task_id: (texts[tuple(place) if isinstance(place, list) else place], disorder)
+                for task_id, place, disorder in self.plan["tasks"]}
+
+
+def _move_aside(folder: Path, file: Path) -> None:
+    """Move a file into the folder of damaged ones, under a name that is free there."""
+    place = folder / schema.DAMAGED_FOLDER
+    place.mkdir(exist_ok=True)
+    target, number = place / file.name, 1
+    while target.exists():
+        target, number = place / f"{file.stem}.{number}{file.suffix}", number + 1
+    os.replace(file, target)
+
+
+def named(damaged: Mapping[str, str]) -> str:
+    """All files that cannot be believed, and why, in one sentence without remedy."""
+    reasons: dict[str, list[str]] = {}
+    for task_id, text in damaged.items():
+        reason = text.split(".h5 ", 1)[-1].rpartition("; ")[0]
+        reasons.setdefault(reason, []).append(f"{task_id}.h5")
+    return "; ".join(f"{', '.join(files)} {reason}" for reason, files in reasons.items())
 
 
 def _is_plan(plan) -> bool:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import functools
 import json
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from ..errors import StorageError
-from ..params import check_choice
+from ..errors import HebbWarning, StorageError
+from ..params import canonical_json, check_choice
 from ..sampling.options import TRAINING
 from ..sampling.stages import kept_sweeps
 from . import export, schema
 from .coordinates import Coordinates, is_number
-from .folder import RunFolder
+from .folder import RunFolder, named
 from .observable import Observable, Table
 from .taskfile import TaskRecord, open_file, replace_file, to_json
 
@@ -188,6 +189,10 @@ class Results:
         included; of a bin of several measurements their mean."""
         return kept_sweeps(self.job["sampling"], self.bin_length)
 
+    def belongs_to(self, plan: Mapping) -> bool:
+        """Whether these are results of the job of this plan (RunFolder)."""
+        return canonical_json([self.points, self.job]) == canonical_json([plan["points"], plan["job"]])
+
     def tasks_done(self, tasks: Iterable) -> int:
         """How many of the tasks of a plan are finished; a temperature ladder is one."""
         return sum(bool(np.all(self.done[points, disorder])) for _, points, disorder in tasks)
@@ -352,10 +357,15 @@ class Results:
 def merge(folder) -> Results:
     """The results of what is finished in a run folder, at any time, also while the job runs. Nothing is written.
 
-    Cost: reads every finished task file; memory 8 bytes x measurements x chains x observables x tasks.
+    Files that cannot be believed are left out, with a HebbWarning that names them all. Cost: reads every finished task file; memory 8 bytes x measurements x chains x observables x tasks.
     """
     folder = RunFolder.open(Path(folder))
-    return Results.from_records(folder.plan, folder.records())
+    damaged: dict[str, str] = {}
+    results = Results.from_records(folder.plan, folder.records(damaged))
+    if damaged:
+        warnings.warn(f"{named(damaged)}; left out. Run the job again with --resume, which repeats only these tasks",
+                      HebbWarning, stacklevel=2)
+    return results
 
 
 def load(path) -> Results:
@@ -370,6 +380,10 @@ def load(path) -> Results:
         raise StorageError(f"there is no file or folder {path}")
     merged = path / schema.RESULTS_FILE
     results = Results.open(merged) if merged.exists() else None
+    if results is not None and (path / schema.PLAN_FILE).exists() and not results.belongs_to(RunFolder.open(path).plan):
+        warnings.warn(f"{merged} is of another job than its folder; the tasks of the folder are merged instead", HebbWarning,
+                      stacklevel=2)
+        results = None
     return results if results is not None and results.done.all() else merge(path)
 
 

@@ -14,6 +14,7 @@ __all__ = [
     "ARRAYS",
     "ASKED",
     "AXES",
+    "DAMAGED_FOLDER",
     "DONE",
     "JOB",
     "JOB_FILE",
@@ -48,6 +49,7 @@ MIGRATIONS: dict[int, Callable] = {}
 JOB_FILE = "job.toml"  # the job as it was run
 PLAN_FILE = "plan.json"  # its points and tasks, so that merging needs neither models nor data
 TASK_FOLDER = "tasks"  # <task id>.h5
+DAMAGED_FOLDER = "damaged"  # task files that could not be believed, moved there by --resume
 LOCK_FILE = ".lock"  # held while a run writes; see folder.lock
 LOG_FILE = "log.txt"
 RESULTS_FILE = "results.h5"

@@ -1,16 +1,13 @@
 """One file per task: what a worker hands over, written whole or not at all.
 
-A file holds results, random-generator states and bin contents of the same instant. It is written beside the old one,
-under a name of this process alone, and then renamed over it, so a kill at any moment leaves either the old or the new
-file, never a mixture.
+A file holds results, random-generator states and bin contents of the same instant. A kill at any moment leaves either the
+old or the new file, never a mixture, and a byte that changed on disk is noticed (`hebb.storage.sealed`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,9 +15,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from ..errors import StorageError
+from ..errors import DamagedFile, StorageError
 from ..params import digest
 from . import schema
+from .sealed import SEALED, Broken, check_seal, seal, write_whole
 
 __all__ = [
     "TaskRecord",
@@ -28,7 +26,6 @@ __all__ = [
     "read_status",
     "read_task",
     "replace_file",
-    "temporary_beside",
     "to_json",
     "write_task",
 ]
@@ -110,7 +107,7 @@ def write_task(path: Path, record: TaskRecord) -> None:
 
 
 def read_task(path: Path) -> TaskRecord:
-    """The record in path. StorageError, naming the remedy, if it is not a complete task file."""
+    """The record in path. DamagedFile, naming the remedy, if it is not a complete task file."""
     with open_file(path, schema.TASK) as file:
         values = _read_simple(file)
         values |= {name: json.loads(file.attrs[name]) for name in _JSON}
@@ -119,9 +116,9 @@ def read_task(path: Path) -> TaskRecord:
 
 
 def read_status(path: Path) -> dict:
-    """The scalar fields of a task file and its `rungs`, no other arrays: cheap enough to ask of every file of a large job."""
+    """The scalar fields of a task file, its parameters and `rungs`, no other arrays."""
     with open_file(path, schema.TASK) as file:
-        return _read_simple(file) | {"rungs": _read_group(file, schema.RUNGS)}
+        return _read_simple(file) | {"parameters": json.loads(file.attrs["parameters"]), "rungs": _read_group(file, schema.RUNGS)}
 
 
 def _read_simple(file: h5py.File) -> dict:
@@ -152,51 +149,35 @@ def to_json(value) -> str:
     return json.dumps(value, sort_keys=True, default=plain)
 
 
-def temporary_beside(path: Path) -> Path:
-    """A name beside path that no other process uses, whichever machine of a shared disk it runs on."""
-    return path.with_name(f"{path.name}.{socket.gethostname()}-{os.getpid()}.tmp")
-
-
 @contextlib.contextmanager
 def replace_file(path: Path, kind: str) -> Iterator[h5py.File]:
-    """A new HDF5 file that appears under path, complete and on disk, when the block ends without an error."""
-    path = Path(path)
-    temporary = temporary_beside(path)
-    try:
-        with h5py.File(temporary, "w", locking=False) as file:
-            file.attrs["hebb_file"] = kind
-            file.attrs["hebb_schema"] = schema.SCHEMA_VERSION
-            yield file
-        _to_disk(temporary)
-        os.replace(temporary, path)
-        _to_disk(path.parent)  # the rename itself
-    except OSError as error:
-        raise StorageError(f"cannot write {path} ({error}); check the folder's permissions and free space") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)  # gone already, unless something went wrong
-
-
-def _to_disk(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    """A new HDF5 file in memory that appears under path, complete and on disk, when the block ends without an error."""
+    with h5py.File(str(path), "w", driver="core", backing_store=False) as file:
+        file.attrs["hebb_file"] = kind
+        file.attrs["hebb_schema"] = schema.SCHEMA_VERSION
+        file.attrs[SEALED] = True
+        yield file
+        file.flush()
+        image = file.id.get_file_image()
+    write_whole(Path(path), image, seal(image))
 
 
 @contextlib.contextmanager
 def open_file(path: Path, kind: str) -> Iterator[h5py.File]:
-    """A file of this kind, open for reading. Whatever is wrong with it becomes one StorageError with a remedy."""
+    """A file of this kind, open for reading. Whatever is wrong with it becomes one StorageError with a remedy; DamagedFile
+    where the file is the cause, not who may read it nor which version does."""
     path = Path(path)
     if not path.is_file():
         raise StorageError(f"there is no file {path}")
     ours = _in_its_place(path, kind)
     try:
+        whole = check_seal(path)
         with h5py.File(path, "r", locking=False) as file:
+            if file.attrs.get(SEALED) and not whole:
+                raise Broken("its end is missing")
             found, version = str(file.attrs.get("hebb_file")), int(file.attrs.get("hebb_schema", 0))
             if found != kind:
-                raise StorageError(f"{path} is not a {kind} file of hebb; {_instead(path, kind)}")
+                raise DamagedFile(f"{path} is not a {kind} file of hebb; {_instead(path, kind)}")
             ours = True
             if version > schema.SCHEMA_VERSION:
                 raise StorageError(
@@ -204,16 +185,18 @@ def open_file(path: Path, kind: str) -> Iterator[h5py.File]:
                     f"{schema.SCHEMA_VERSION}); install that version to read it"
                 )
             yield file if version == schema.SCHEMA_VERSION else _migrated(file, version)
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
+    except PermissionError as error:
+        raise StorageError(f"{path} cannot be read ({error.strerror}); check its permissions") from error
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         if not ours and not h5py.is_hdf5(path):
-            raise StorageError(f"{path} is not an HDF5 file; {_instead(path, kind)}") from None
+            raise DamagedFile(f"{path} is not an HDF5 file; {_instead(path, kind)}") from None
         remedy = _REMEDIES.get(kind, "write it again") if ours else _instead(path, kind)
-        raise StorageError(f"{path} is truncated or damaged ({_first_line(error)}); {remedy}") from error
+        raise DamagedFile(f"{path} is truncated or damaged ({_first_line(error)}); {remedy}") from error
 
 
 #: Only for files that hebb wrote and can write again.
 _REMEDIES = {
-    schema.TASK: "delete it and run the job again with --resume, which repeats only this task",
+    schema.TASK: "run the job again with --resume, which moves it aside and repeats only this task",
     schema.RESULTS: "delete it and run `hebb merge` on its folder, which writes it again",
 }
 
@@ -227,7 +210,8 @@ def _in_its_place(path: Path, kind: str) -> bool:
 
 def _instead(path: Path, kind: str) -> str:
     if _in_its_place(path, kind):
-        return "it lies where one belongs: move it away and run the job again with --resume"
+        return "run the job again with --resume, which moves it aside and repeats only this task" if kind == schema.TASK else (
+            "it lies where one belongs: move it away and run the job again with --resume")
     return {
         schema.RESULTS: f"give a run folder or its {schema.RESULTS_FILE}",
         schema.ARRAYS: "give a file that was saved as one",

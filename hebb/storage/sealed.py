@@ -1,0 +1,90 @@
+"""Files that are whole or not there, and that tell when a byte of them has changed.
+
+Everything hebb keeps is made in memory and written as plain bytes: beside the old file, to disk, renamed over it, and the
+folder to disk. A full disk, a quota or a limit on file sizes is then an error of `write`, never one inside the HDF5 library.
+The bytes end with a seal, the SHA-256 of all before it. HDF5 does not look beyond its own end, so that other programs read
+such files as before. Files of the first versions have no seal, and are taken as they are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import socket
+from pathlib import Path
+
+from ..errors import StorageError
+
+__all__ = ["SEALED", "Broken", "check_seal", "seal", "temporary_beside", "write_whole"]
+
+#: Root attribute of HDF5 files that must end with a seal: without it, cutting the seal off would make an old file of a new one.
+SEALED = "hebb_sealed"
+
+_MARK = b"\nhebb-sha256:"
+_LENGTH = len(_MARK) + 64 + 1
+_BLOCK = 1 << 20
+
+
+class Broken(ValueError):
+    """The bytes of a file are not those that were sealed."""
+
+
+def seal(content: bytes) -> bytes:
+    """What follows content in its file."""
+    return _MARK + hashlib.sha256(content).hexdigest().encode() + b"\n"
+
+
+def check_seal(path: Path) -> bool:
+    """Whether a file has a seal. Raises Broken if its content is another one, OSError if it cannot be read."""
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size - _LENGTH
+        if size < 0:
+            return False
+        file.seek(size)
+        end = file.read(_LENGTH)
+        if not end.startswith(_MARK):
+            return False
+        file.seek(0)
+        found, left = hashlib.sha256(), size
+        while left and (block := file.read(min(left, _BLOCK))):
+            found.update(block)
+            left -= len(block)
+    if end != _MARK + found.hexdigest().encode() + b"\n":
+        raise Broken("its checksum is not that of its content")
+    return True
+
+
+def temporary_beside(path: Path) -> Path:
+    """A name beside path that no other process uses, whichever machine of a shared disk it runs on."""
+    return path.with_name(f"{path.name}.{socket.gethostname()}-{os.getpid()}.tmp")
+
+
+def write_whole(path: Path, *parts: bytes | memoryview) -> None:
+    """Put the parts, one after the other, under path: the old file or all of the new one, whatever happens meanwhile.
+
+    Raises StorageError where the disk does not take them; what was written of them is removed.
+    """
+    path = Path(path)
+    temporary = temporary_beside(path)
+    try:
+        with open(temporary, "wb") as file:
+            for part in parts:
+                file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _folder_to_disk(path.parent)  # the rename itself
+    except OSError as error:
+        raise StorageError(f"cannot write {path} ({error}); check the folder's permissions and free space") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)  # gone already, unless something went wrong
+
+
+def _folder_to_disk(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
