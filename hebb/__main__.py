@@ -123,6 +123,7 @@ def _parser() -> Parser:
     for name, function, text in (
         ("status", _status, "Say how far a run is, at any time."),
         ("merge", _merge, "Write what is finished into DIR/results.h5, at any time."),
+        ("verify", _verify, "Read and check every file of a run; exit code 1 if one is not what was written."),
     ):
         add(name, function, text).add_argument("folder", type=place, metavar="DIR")
     results_command.add_arguments(
@@ -262,7 +263,8 @@ def _status(options) -> int:
     print(
         f"{folder.plan['job']['name']}: {count['done']} of {len(tasks)} tasks done, {count['unfinished']} "
         f"checkpointed, "
-        f"{count['failed']} failed, {len(tasks) - len(statuses) - len(damaged)} without a file yet; {lost} left the planted state; "
+        f"{count['failed']} failed, {len(tasks) - len(statuses) - len(damaged)} without a file yet; {lost} left the planted "
+        f"state; "
         f"{_duration(sum(status['seconds'] for status in statuses.values()))} of computing"
     )
     if damaged:
@@ -280,6 +282,14 @@ def _status(options) -> int:
         elif status["status"] == "failed":
             print(f"  {task_id} failed: {status['message'].strip().splitlines()[-1]}")
     return 0
+
+
+def _verify(options) -> int:
+    from .storage.verify import verify
+
+    verdict = verify(options.folder)
+    print(verdict)
+    return int(bool(verdict.damaged))
 
 
 def _merge(options) -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-__all__ = ["HebbError", "ParameterError", "DataError", "StorageError", "DamagedFile", "EnvironmentMismatch", "NoSolution", "ChainTooShort",
-           "HebbWarning"]
+__all__ = ["HebbError", "ParameterError", "DataError", "StorageError", "DamagedFile", "EnvironmentMismatch", "NoSolution",
+           "ChainTooShort", "HebbWarning"]
 
 
 class HebbError(Exception):

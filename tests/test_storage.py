@@ -18,6 +18,7 @@ from hebb.storage.folder import RunFolder
 from hebb.storage.observable import bias_of_refusals
 from hebb.storage.results import Results, load_arrays, merge, save_arrays
 from hebb.storage.taskfile import TaskRecord, read_status, read_task, write_task
+from hebb.storage.verify import verify
 
 DATA = Path(__file__).parent / "data"
 
@@ -190,7 +191,7 @@ def test_a_plan_that_is_none_is_named(tmp_path, text):
 
 def test_files_of_another_job_are_not_adopted(tmp_path):
     folder = made_folder(tmp_path / "run")
-    name, other = folder.plan["tasks"][1][0], folder.plan["tasks"][2][0]
+    name = folder.plan["tasks"][1][0]
     mine = read_task(folder.task_path(name))
     for job, sentence in (("", None), ("ab", None), ("cd", "was written by another job.*run the job again with --resume")):
         write_task(folder.task_path(name), dataclasses.replace(mine, job=job))
@@ -434,3 +435,31 @@ def test_older_layouts_are_migrated(tmp_path, monkeypatch):
     monkeypatch.setattr(taskfile, "_SIMPLE", {**taskfile._SIMPLE, "rng_seed": int})
     assert read_status(tmp_path / "a.h5")["rng_seed"] == 3
     assert (tmp_path / "a.h5").read_bytes() == before
+
+
+@pytest.mark.parametrize("link", [h5py.ExternalLink("other.h5", "/series"), h5py.SoftLink("/spins")])
+def test_files_that_point_elsewhere_are_refused(tmp_path, link):
+    write_task(tmp_path / "other.h5", record())
+    write_task(tmp_path / "a.h5", record())
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        del file.attrs[sealed.SEALED], file["series"]
+        file["series"] = link
+    with pytest.raises(DamagedFile, match="'series' points elsewhere"):
+        read_task(tmp_path / "a.h5")
+
+
+def test_verify_reads_everything(tmp_path):
+    folder = made_folder(tmp_path / "run")
+    tasks = [folder.task_path(name) for name, _, _ in folder.plan["tasks"]]
+    merge(folder.path).save(folder.results_path)
+    verdict = verify(folder.path)
+    assert (verdict.good, verdict.unsealed, verdict.damaged, verdict.missing) == (8, (), {}, 0)
+    tasks[0].unlink()
+    with h5py.File(tasks[1], "r+") as file:
+        del file.attrs[sealed.SEALED]
+    content = tasks[2].read_bytes()
+    tasks[2].write_bytes(content[:3000] + bytes([content[3000] ^ 1]) + content[3001:])
+    folder.results_path.write_bytes(folder.results_path.read_bytes()[:-5])
+    verdict = verify(folder.path)
+    assert (verdict.good, verdict.unsealed, verdict.missing) == (5, (tasks[1].name,), 1)
+    assert set(verdict.damaged) == {tasks[2].name, "results.h5"} and "checksum" in str(verdict)

@@ -204,7 +204,7 @@ class RunFolder:
         except (ValueError, RecursionError) as error:
             raise DamagedFile(f"{path / schema.PLAN_FILE} cannot be read ({error}); {_OF_PLANS}") from error
         if not _is_plan(plan):
-            raise DamagedFile(f"{path / schema.PLAN_FILE} is not a plan of hebb; {_OF_PLANS}, or move it away if it is not hebb's")
+            raise DamagedFile(f"{path / schema.PLAN_FILE} is not a plan of hebb; {_OF_PLANS}, or move it away")
         checksum = plan.pop(_CHECKSUM, None)
         if not plan.keys() <= _KEYS or checksum not in (None, digest(plan)):
             raise DamagedFile(f"{path / schema.PLAN_FILE} was changed after it was written; {_OF_PLANS}")

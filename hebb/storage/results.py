@@ -357,7 +357,8 @@ class Results:
 def merge(folder) -> Results:
     """The results of what is finished in a run folder, at any time, also while the job runs. Nothing is written.
 
-    Files that cannot be believed are left out, with a HebbWarning that names them all. Cost: reads every finished task file; memory 8 bytes x measurements x chains x observables x tasks.
+    Files that cannot be believed are left out, with a HebbWarning that names them all. Cost: reads every finished task file;
+    memory 8 bytes x measurements x chains x observables x tasks.
     """
     folder = RunFolder.open(Path(folder))
     damaged: dict[str, str] = {}

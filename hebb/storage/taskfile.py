@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 
 from ..errors import DamagedFile, StorageError
-from ..params import digest
+from ..params import digest, shown
 from . import schema
 from .sealed import SEALED, Broken, check_seal, seal, write_whole
 
@@ -118,7 +118,8 @@ def read_task(path: Path) -> TaskRecord:
 def read_status(path: Path) -> dict:
     """The scalar fields of a task file, its parameters and `rungs`, no other arrays."""
     with open_file(path, schema.TASK) as file:
-        return _read_simple(file) | {"parameters": json.loads(file.attrs["parameters"]), "rungs": _read_group(file, schema.RUNGS)}
+        parameters = json.loads(file.attrs["parameters"])
+        return _read_simple(file) | {"parameters": parameters, "rungs": _read_group(file, schema.RUNGS)}
 
 
 def _read_simple(file: h5py.File) -> dict:
@@ -175,6 +176,8 @@ def open_file(path: Path, kind: str) -> Iterator[h5py.File]:
         with h5py.File(path, "r", locking=False) as file:
             if file.attrs.get(SEALED) and not whole:
                 raise Broken("its end is missing")
+            if elsewhere := file.visititems_links(lambda name, link: None if isinstance(link, h5py.HardLink) else name):
+                raise Broken(f"its {shown(elsewhere)} points elsewhere")  # results lie in a file, not in what it points to
             found, version = str(file.attrs.get("hebb_file")), int(file.attrs.get("hebb_schema", 0))
             if found != kind:
                 raise DamagedFile(f"{path} is not a {kind} file of hebb; {_instead(path, kind)}")
