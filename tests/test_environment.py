@@ -24,7 +24,8 @@ def test_deadline(monkeypatch):
     assert environment.deadline(500, now=1000) == 1470
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2,
+                                    signal.SIGXCPU])
 def test_the_first_signal_asks_the_second_interrupts(number):
     before = signal.getsignal(number)
     with environment.StopRequest().listening() as stop:
@@ -38,7 +39,18 @@ def test_the_first_signal_asks_the_second_interrupts(number):
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(0.5)
     assert signal.getsignal(number) is before
-    assert environment.StopRequest(time.time() - 1)()
+    assert environment.StopRequest(time.monotonic() - 1)()
+
+
+def test_nohup_is_respected():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with environment.StopRequest().listening() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            time.sleep(0.01)
+            assert not stop()
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_logging_goes_to_the_file_on_rank_0_only(tmp_path, capsys):

@@ -19,6 +19,7 @@ __all__ = ["StopRequest", "collected_warnings", "configure_logging", "deadline"]
 #: Seconds kept free before the end of the allotted time for writing checkpoints.
 _MARGIN = 30.0
 _TWICE = 1.0
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
 
 
 def deadline(walltime: float | None, now: float | None = None) -> float | None:
@@ -36,8 +37,10 @@ def deadline(walltime: float | None, now: float | None = None) -> float | None:
 class StopRequest:
     """Tells the workers of this process to save and stop: after a signal, or when the time is up.
 
-    The first SIGINT or SIGTERM asks for an orderly stop; a later SIGINT raises KeyboardInterrupt at once. Later means
-    after _TWICE seconds: on Ctrl-C a terminal and mpiexec may each send one.
+    The first signal asks for an orderly stop: SIGINT, SIGTERM, what batch systems send before they kill (SIGUSR1, SIGUSR2,
+    SIGXCPU), and SIGHUP, unless `nohup` has switched it off. A later SIGINT raises KeyboardInterrupt at once. Later means
+    after _TWICE seconds: on Ctrl-C a terminal and mpiexec may each send one. end: in seconds of time.monotonic(), which
+    nobody sets.
     """
 
     def __init__(self, end: float | None = None):
@@ -46,18 +49,19 @@ class StopRequest:
         self._since: float | None = None  # the first signal
 
     def __call__(self) -> bool:
-        if not self.reason and self.end is not None and time.time() >= self.end:
+        if not self.reason and self.end is not None and time.monotonic() >= self.end:
             self.reason = "the wall time is nearly used up"
         return bool(self.reason)
 
     @contextmanager
     def listening(self) -> Iterator[StopRequest]:
-        """Handle SIGINT and SIGTERM inside the block; the handlers before are put back afterwards.
+        """Handle these signals inside the block; the handlers before are put back afterwards.
 
         Signals are those of the main thread. In another one only the time ends a run early.
         """
         here = threading.current_thread() is threading.main_thread()
-        signals = (signal.SIGINT, signal.SIGTERM) if here else ()
+        signals = [number for number in _STOPPING if here and (number == signal.SIGINT or
+                                                              signal.getsignal(number) is not signal.SIG_IGN)]
         before = [signal.signal(number, self._handle) for number in signals]
         try:
             yield self

@@ -136,9 +136,11 @@ def run_job(
     log: called with (rank, number of ranks, path of log.txt) once the folder is known, to set up logging if wanted.
     Raises StorageError, ParameterError or DataError before anything is computed.
     """
+    begun = time.time()
     with StopRequest().listening() as stop, contextlib.ExitStack() as held:
         with collected_warnings() as notes:  # there is no log yet, and every rank makes the same ones
-            text, path, left, stop.end = executor.share(lambda: _prepare(Path(job_file), out, resume, held))
+            text, path, left, seconds = executor.share(lambda: _prepare(Path(job_file), out, resume, held, begun))
+            stop.end = None if seconds is None else time.monotonic() + seconds
             plan = Plan.from_text(text, str(job_file))
         folder = RunFolder.open(path)
         if log is not None:
@@ -167,9 +169,11 @@ def run_job(
 
 
 def _prepare(
-    job_file: Path, out, resume: bool, held: contextlib.ExitStack
+    job_file: Path, out, resume: bool, held: contextlib.ExitStack, begun: float
 ) -> tuple[str, Path, list[str], float | None]:
-    """Check the job and its folder, whose lock is left in held: (text, folder, task ids still to do, deadline)."""
+    """Check the job and its folder, whose lock is left in held: (text, folder, task ids still to do, seconds to compute).
+
+    begun: time.time() of the beginning, from which the wall time counts."""
     plan = Plan.from_toml(job_file)
     path = _folder_of(plan, out)
     held.enter_context(lock(path, _PATIENCE if resume else 0.0))
@@ -187,7 +191,8 @@ def _prepare(
         place = folder.set_aside(damaged)
         warnings.warn(f"{named(damaged)}; moved to {place}, and {len(damaged)} task(s) are repeated", HebbWarning, stacklevel=2)
     left = [task.task_id for task in plan.tasks if statuses.get(task.task_id, {}).get("status") != "done"]
-    return plan.text, path, left, deadline(plan.walltime)
+    end = deadline(plan.walltime, begun)
+    return plan.text, path, left, None if end is None else end - time.time()
 
 
 def _continued(plan: Plan, path: Path, job_file) -> RunFolder | None:
