@@ -30,6 +30,7 @@ from .patterns import BitPatterns, as_numbers
 __all__ = ["Instance", "Model", "SpinModel", "Tables", "available_memory", "kernel_module", "quadratic", "tabulate",
            "uniform_mean"]
 
+_EXACT_MEANS = 2000  # spins up to which averages over all configurations are summed exactly
 _LARGEST_ENTRY = 2**28  # table entries above twice this are rounded: a 32-bit lane must hold several of them
 
 
@@ -127,12 +128,35 @@ def _second_order(row: list) -> tuple[list, list]:
 
 
 def uniform_mean(row: list) -> Fraction:
-    """Average of F over uniformly random configurations; row as in `tabulate`."""
-    n, total, binomial = len(row) - 1, 0, 1
+    """Average of F over uniformly random configurations; row as in `tabulate`. For more than 2000 spins to 200 binary digits, or
+    exactly where its rounding to a float would need more. Cost: O(sqrt(n)) integers there."""
+    n = len(row) - 1
+    if n > _EXACT_MEANS:
+        mean, error = _central_mean(row)
+        if abs(mean) <= error:
+            return Fraction(0)
+        if float(mean - error) == float(mean + error):
+            return mean
+    total, binomial = 0, 1
     for k, x in enumerate(row):
         total += binomial * x
         binomial = binomial * (n - k) // (k + 1)
     return Fraction(total, 2**n)
+
+
+def _central_mean(row: list) -> tuple[Fraction, Fraction]:
+    """(average, bound of its error) from binomials within 16 standard deviations and to 320 binary digits."""
+    n, one = len(row) - 1, 1 << 320
+    low = max(0, n // 2 - 8 * math.isqrt(n))
+    weights = [one]  # relative to that of n // 2, downwards; the law is symmetric
+    for k in range(n // 2, low, -1):
+        weights.append(weights[-1] * k // (n - k + 1))
+    total = weight = 0
+    for k, w in enumerate(weights):
+        total, weight = total + w * row[n // 2 - k], weight + w
+    for k, w in enumerate(weights[1 - n % 2:], start=(n + 1) // 2 + (1 - n % 2)):
+        total, weight = total + w * row[k], weight + w
+    return Fraction(total, weight), max(map(abs, row)) / Fraction(1 << 160)
 
 
 class Instance:
