@@ -83,12 +83,17 @@ def test_a_truncated_task_file_costs_nothing_but_itself(folder, capsys):
     before = {path: path.read_bytes() for path in tasks}
     (folder / "runs/tiny/results.h5").unlink()
     tasks[1].write_bytes(before[tasks[1]][:1000])
-    for command in (("status", "runs/tiny"), ("merge", "runs/tiny"), ("run", "tiny.toml", "--resume")):
-        sentence = refused(capsys, *command)
-        assert tasks[1].name in sentence and "delete it and run the job again with --resume" in sentence
+    code, out, _ = hebb(capsys, "status", "runs/tiny")
+    assert code == 0 and f"1 with a file that cannot be believed: {tasks[1].name} is truncated or damaged" in out
+    code, out, err = hebb(capsys, "merge", "runs/tiny")
+    assert code == 0 and "3 of 4 tasks are in" in out and f"{tasks[1].name} is truncated or damaged" in err
+    code, out, _ = hebb(capsys, "verify", "runs/tiny")
+    assert code == 1 and f"{tasks[1].name} is truncated or damaged" in out
+    code, out, err = hebb(capsys, "run", "tiny.toml", "--resume")
+    assert code == 0 and f"{tasks[1].name} is truncated or damaged" in err and "moved to runs/tiny/damaged" in err
     assert all(path.read_bytes() == before[path] for path in tasks if path != tasks[1])
-    tasks[1].unlink()
-    assert hebb(capsys, "run", "tiny.toml", "--resume")[0] == 0
+    assert (folder / "runs/tiny/damaged" / tasks[1].name).read_bytes() == before[tasks[1]][:1000]
+    assert hebb(capsys, "verify", "runs/tiny")[0] == 0
     from hebb.storage.taskfile import read_task
 
     again = read_task(tasks[1])

@@ -89,8 +89,15 @@ def test_a_job_file_of_another_encoding(folder, capsys):
 def test_a_damaged_plan(folder, capsys, text):
     assert hebb(capsys, "run", "tiny.toml")[0] == 0
     (folder / "runs/tiny/plan.json").write_text(text)
-    for command in (("status", "runs/tiny"), ("merge", "runs/tiny"), ("run", "tiny.toml", "--resume")):
-        assert "plan.json is not a plan of hebb" in refused(capsys, *command)
+    for command in (("status", "runs/tiny"), ("merge", "runs/tiny"), ("verify", "runs/tiny"), ("run", "tiny.toml")):
+        assert "plan.json is not a plan of hebb; run the job again with --resume" in refused(capsys, *command)
+    code, out, err = hebb(capsys, "run", "tiny.toml", "--resume")
+    assert code == 0 and "plan.json is not a plan of hebb; it is written again from tiny.toml" in err
+    assert (folder / "runs/tiny/damaged/plan.json").read_text() == text
+    assert hebb(capsys, "verify", "runs/tiny")[0] == 0
+    (folder / "runs/tiny/plan.json").write_text(text)
+    (folder / "runs/tiny/job.toml").unlink()  # nothing says that this plan.json was hebb's
+    assert "or move it away" in refused(capsys, "run", "tiny.toml", "--resume")
 
 
 def test_things_that_are_not_runs(folder, capsys, monkeypatch):

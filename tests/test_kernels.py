@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from hebb import models
 from hebb.errors import ParameterError
 from hebb.kernels import overlap
-from hebb.models.base import tabulate
+from hebb.models.base import tabulate, uniform_mean
 from hebb.models.patterns import pack, rademacher
 from hebb.sampling.chain import Chain, sample
 
@@ -362,3 +363,14 @@ def test_sample_shape_and_reproducibility():
     assert one.shape == (20, 2, 12) and one.dtype == np.int8
     np.testing.assert_array_equal(one, two)
     assert not np.array_equal(one, sample(instance, temperature=0.5, n_samples=20, thin=3, thermalize=4, replicas=2, seed=9))
+
+
+@pytest.mark.parametrize("p", [2, 3, 4, 6])
+def test_averages_over_the_configurations_of_many_spins(p):
+    """From 2001 spins on they are summed near x = 0 alone: the same float as the exact sum, and zero where it is."""
+    for n in (2001, 2500):
+        row = [x**p for x in range(-n, n + 1, 2)]
+        exact = Fraction(sum(math.comb(n, k) * x for k, x in enumerate(row)), 2**n)
+        assert float(uniform_mean(row)) == float(exact)
+    instance = models.Dense(n_spins=10**6, p_body=2, n_patterns=1)
+    assert instance.full_tables.exact and instance.full_tables.constant == -0.5 * (10**6 - 1)

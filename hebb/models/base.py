@@ -128,8 +128,8 @@ def _second_order(row: list) -> tuple[list, list]:
 
 
 def uniform_mean(row: list) -> Fraction:
-    """Average of F over uniformly random configurations; row as in `tabulate`. For more than 2000 spins to 200 binary digits, or
-    exactly where its rounding to a float would need more. Cost: O(sqrt(n)) integers there."""
+    """Average of F over uniformly random configurations; row as in `tabulate`. For more than 2000 spins to 160 binary digits of
+    the largest F, or exactly where its rounding to a float needs more. Cost: O(sqrt(n)) integers there."""
     n = len(row) - 1
     if n > _EXACT_MEANS:
         mean, error = _central_mean(row)
