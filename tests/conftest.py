@@ -82,7 +82,7 @@ sweeps = 400
 def folder(tmp_path, monkeypatch):
     """A working directory with tiny.toml."""
     monkeypatch.chdir(tmp_path)
-    for name in ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_NTASKS", "SLURM_JOB_END_TIME", "HEBB_DATA"):
+    for name in ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS", "SLURM_NTASKS", "SLURM_JOB_END_TIME", "HEBB_DATA"):
         monkeypatch.setenv(name, "")  # so that it is put back even if a command sets it
         monkeypatch.delenv(name)
     (tmp_path / "tiny.toml").write_text(TINY)

@@ -194,14 +194,14 @@ def test_the_series_are_as_large_as_they_are_counted():
 
 
 def test_ranks_of_this_machine(monkeypatch):
-    names = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_NTASKS")
-    local = ("MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE", "SLURM_TASKS_PER_NODE")
+    names = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
+    local = ("MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE", "SLURM_STEP_TASKS_PER_NODE")
     for name in names + local:
         monkeypatch.delenv(name, raising=False)
     assert executors.ranks_of_machine() == 1
-    monkeypatch.setenv("SLURM_NTASKS", "64")
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "64")
     assert executors.ranks_of_machine() == 64
-    monkeypatch.setenv("SLURM_TASKS_PER_NODE", "32(x2)")
+    monkeypatch.setenv("SLURM_STEP_TASKS_PER_NODE", "32(x2)")
     assert executors.ranks_of_machine() == 32
 
 

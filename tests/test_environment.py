@@ -90,9 +90,12 @@ def test_progress_in_batch_is_one_line_a_minute(capsys):
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("name", ["PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_NTASKS"])
+SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
+
+
+@pytest.mark.parametrize("name", SIZES)
 def test_size_one_worlds_are_refused(monkeypatch, name):
-    for other in ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_NTASKS"):
+    for other in (*SIZES, "SLURM_NTASKS"):
         monkeypatch.delenv(other, raising=False)
     assert executors.launched_ranks() is None and isinstance(executors.make_executor(), SerialExecutor)
     monkeypatch.setenv(name, "4")
@@ -100,3 +103,19 @@ def test_size_one_worlds_are_refused(monkeypatch, name):
     executors.check_launcher(4)
     with pytest.raises(EnvironmentMismatch, match=f"started 4 ranks \\({name}\\) but MPI sees 1"):
         executors.check_launcher(1)
+
+
+def test_the_launcher_that_speaks_first_decides(monkeypatch):
+    """mpiexec inside a batch job starts its helpers with srun, one a node, and may start fewer ranks than were allotted."""
+    for name in (*SIZES, "SLURM_NTASKS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SLURM_NTASKS", "8")
+    with pytest.warns(HebbWarning, match="allotted 8 tasks .* this is one process; start it with srun, or give --ranks 8"):
+        assert isinstance(executors.make_executor(), SerialExecutor)
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "1")
+    monkeypatch.setenv("PMI_SIZE", "2")
+    assert executors.launched_ranks() == 2
+    executors.check_launcher(2)
+    monkeypatch.delenv("PMI_SIZE")
+    with pytest.raises(EnvironmentMismatch, match="srun --mpi=pmi2"):
+        executors.check_launcher(3)

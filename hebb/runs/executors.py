@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..errors import EnvironmentMismatch, HebbError
+from ..errors import EnvironmentMismatch, HebbError, HebbWarning
 from ..installation import install_command
 
 __all__ = [
@@ -35,8 +35,10 @@ __all__ = [
     "ranks_of_machine",
 ]
 
-#: Environment variables in which launchers tell a process how many ranks they started.
-_LAUNCHERS = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_NTASKS")
+#: Environment variables in which launchers tell a process how many ranks they started; the first that speaks decides. The MPI
+#: launchers come before Slurm, which they may use to start their own helpers. SLURM_NTASKS is no launcher's word: it is what a
+#: batch job was allotted, and may start with fewer.
+_LAUNCHERS = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
 
 #: Seconds after which Python code between two kernel calls gives way to the task server.
 _SWITCH = 2e-4
@@ -230,13 +232,18 @@ class _Queue:
 
 def launched_ranks() -> int | None:
     """The number of ranks a launcher says it started, None without a launcher."""
-    values = [os.environ[name] for name in _LAUNCHERS if os.environ.get(name, "").isdigit()]
-    return int(values[0]) if values else None
+    name = _speaker()
+    return None if name is None else int(os.environ[name])
+
+
+def _speaker() -> str | None:
+    """The variable that tells how many ranks were started, None without a launcher."""
+    return next((name for name in _LAUNCHERS if os.environ.get(name, "").isdigit()), None)
 
 
 def ranks_of_machine() -> int:
     """The number of ranks on this machine as the launcher says; all of them where it tells only that."""
-    for name in ("MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE", "SLURM_TASKS_PER_NODE"):
+    for name in ("MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE", "SLURM_STEP_TASKS_PER_NODE"):
         if number := re.match("[1-9][0-9]*", os.environ.get(name, "")):  # Slurm writes "32(x4)"
             return min(int(number[0]), launched_ranks() or 1)
     return launched_ranks() or 1
@@ -247,14 +254,13 @@ def check_launcher(size: int) -> None:
 
     Under a foreign launcher each process believes to be alone and would run the whole job.
     """
-    for name in _LAUNCHERS:
-        value = os.environ.get(name, "")
-        if value.isdigit() and int(value) != size:
-            raise EnvironmentMismatch(
-                f"the launcher started {value} ranks ({name}) but MPI sees {size}; start the job with "
-                "the mpiexec that belongs to mpi4py's MPI library, or unset that variable to run on "
-                f"{size}"
-            )
+    name = _speaker()
+    if name is not None and int(os.environ[name]) != size:
+        remedy = "srun --mpi=pmi2 (MPICH) or --mpi=pmix (Open MPI), or with " if name.startswith("SLURM") else ""
+        raise EnvironmentMismatch(
+            f"the launcher started {os.environ[name]} ranks ({name}) but MPI sees {size}; start the job with {remedy}"
+            f"the mpiexec that belongs to mpi4py's MPI library, or unset that variable to run on {size}"
+        )
 
 
 def launch_command(ranks: int) -> tuple[list[str], dict[str, str]]:
@@ -271,10 +277,8 @@ def launch_command(ranks: int) -> tuple[list[str], dict[str, str]]:
         )
     if importlib.util.find_spec("mpi4py") is None:
         raise _without_mpi("mpi4py is not installed")
-    # The number given here counts, not what a batch system allotted; Open MPI needs to be told that more ranks than
-    # cores are meant.
-    environment = {name: value for name, value in os.environ.items() if name != "SLURM_NTASKS"}
-    environment |= {
+    # Open MPI needs to be told that more ranks than cores are meant.
+    environment = os.environ | {
         "OMPI_ALLOW_RUN_AS_ROOT": "1",
         "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
         "OMPI_MCA_rmaps_base_oversubscribe": "1",
@@ -293,7 +297,10 @@ def _without_mpi(reason) -> EnvironmentMismatch:
 
 def make_executor() -> Executor:
     """MPIExecutor under a launcher of several ranks, SerialExecutor otherwise (without loading MPI)."""
-    ranks = launched_ranks()
+    ranks, allotted = launched_ranks(), os.environ.get("SLURM_NTASKS", "")
+    if ranks is None and allotted.isdigit() and int(allotted) > 1:
+        warnings.warn(f"the batch job was allotted {allotted} tasks (SLURM_NTASKS) and this is one process; start it with "
+                      f"srun, or give --ranks {allotted}", HebbWarning, stacklevel=2)
     return SerialExecutor() if ranks in (None, 1) else MPIExecutor()
 
 
