@@ -188,7 +188,8 @@ def _run(options) -> int:
             raise
         if isinstance(error, (HebbError, OSError, MemoryError)):
             error = error if isinstance(error, HebbError) else _of_system(error)
-            print(f"hebb: {one_line(error)}", file=sys.stderr, flush=True)
+            who = f"rank {executor.rank}: " if executor.size > 1 else ""
+            print(f"hebb: {who}{one_line(error)}", file=sys.stderr, flush=True)
         else:
             print(traceback.format_exc(), end="", file=sys.stderr, flush=True)
         executor.abort(2)  # the other ranks would wait for ever

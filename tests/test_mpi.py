@@ -211,9 +211,10 @@ def test_an_error_outside_tasks_ends_all_ranks(reference, tmp_path, rank, kind):
     result = script(tmp_path, LAST_RANK_BREAKS, 2, reference / "job.toml", tmp_path / "run", rank, kind)
     assert result.returncode != 0
     if kind == "storage":
-        assert "hebb: cannot write: the disk of this node is full" in result.stderr and "Traceback" not in result.stderr
+        said = f"hebb: rank {rank}: cannot write: the disk of this node is full"
+        assert said in result.stderr and "Traceback" not in result.stderr
     else:
-        assert "the system refuses to read or write (strange)" in result.stderr and f"rank {rank}" in result.stderr
+        assert f"hebb: rank {rank}: the system refuses to read or write (strange)" in result.stderr
 
 
 def test_a_wrong_job_is_one_sentence_on_many_ranks(tmp_path):
