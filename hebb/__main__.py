@@ -27,6 +27,7 @@ examples:
   hebb run mpi_runs/job.toml --ranks 4          on four cores of this machine, into runs/<job name>
   mpirun -n 64 python -m hebb run job.toml      the same numbers, bit for bit, on a cluster
   hebb run job.toml --resume                    continue after a kill, a crash or the end of the wall time
+  hebb run job.toml --extend                    after adding disorder samples or points to job.toml
   hebb status runs/job                          at any time, from anywhere
   hebb merge runs/job                           what is finished so far, into runs/job/results.h5
   hebb plot runs/job                            what was measured with its errors, into runs/job/plot.png
@@ -120,6 +121,8 @@ def _parser() -> Parser:
         command.add_argument("--out", type=place, metavar="DIR", help="run folder (default runs/<job name>)")
         command.add_argument("--data", type=place, metavar="DIR", help="folder of image data sets (sets HEBB_DATA)")
     run.add_argument("--resume", action="store_true", help="continue the run that is in the folder")
+    run.add_argument("--extend", action="store_true",
+                     help="continue it with more (or fewer) disorder samples or points than it began with")
     for name, function, text in (
         ("status", _status, "Say how far a run is, at any time."),
         ("merge", _merge, "Write what is finished into DIR/results.h5, at any time."),
@@ -182,7 +185,7 @@ def _run(options) -> int:
         _start_ranks(*start, options)
     executor = make_executor()
     try:
-        summary = run_job(options.job, executor, options.out, options.resume, log=configure_logging)
+        summary = run_job(options.job, executor, options.out, options.resume, options.extend, log=configure_logging)
     except Exception as error:
         if executor.leaving_together:
             raise
@@ -247,7 +250,7 @@ def _start_ranks(command: list[str], environment: dict[str, str], options) -> No
     """Become mpiexec with the same command on options.ranks processes. Does not return."""
     command += ["-m", "hebb", "run", options.job]
     command += ["--out", options.out] if options.out else []
-    command += ["--resume"] if options.resume else []
+    command += ["--resume"] * options.resume + ["--extend"] * options.extend
     sys.stdout.flush()
     os.execve(command[0], command, environment)
 

@@ -253,3 +253,49 @@ def test_a_job_resumes_failed_tasks_from_their_checkpoint(tmp_path, monkeypatch)
     assert run_job(tmp_path / "job.toml", SerialExecutor(), out=tmp_path / "run", resume=True).done == 4
     assert sweeps == [90, 92, 94, 96, 98, 100] * 2
     assert_same_datasets(tmp_path / "run" / "results.h5", tmp_path / "reference" / "results.h5")
+
+
+GROWN = {
+    "samples": ("disorder = 12", "disorder = 15", 24, 6, 0),
+    "points": ("temperature = [0.4, 0.5]", "temperature = [0.3, 0.4, 0.45, 0.5]", 24, 24, 0),
+    "fewer": ("disorder = 12", "disorder = 5", 10, 0, 14),
+    "other points": ("temperature = [0.4, 0.5]", "temperature = [0.5, 0.6]", 12, 12, 12),
+}
+
+
+@pytest.mark.parametrize("how", GROWN)
+def test_a_run_grows_without_computing_anything_again(place, tmp_path, how):
+    """The end is that of a new run of the larger job, bit for bit; what both share is not touched."""
+    old, new, kept, added, gone = GROWN[how]
+    text = (place / "calm.toml").read_text()
+    assert old in text
+    (tmp_path / "job.toml").write_text(text.replace(old, new))
+    shutil.copytree(place / "undisturbed", tmp_path / "run")
+    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "run" / "tasks").iterdir()}
+    assert run_job(tmp_path / "job.toml", SerialExecutor(), out=tmp_path / "new").done == kept + added
+    refused = run_hebb("run", "job.toml", "--out", "run", "--resume", cwd=tmp_path)
+    assert refused.returncode == 2 and "or take over what both share with --extend" in refused.stderr
+    result = run_hebb("run", "job.toml", "--out", "run", "--extend", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert f"grows from 24 to {kept + added} tasks: {added} are new, {gone} no longer belong to it" in result.stderr
+    assert_same_datasets(tmp_path / "run" / "results.h5", tmp_path / "new" / "results.h5")
+    after = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "run" / "tasks").iterdir()}
+    assert len(after) == 24 + added and all(after[name] == stamp for name, stamp in before.items())
+    assert (tmp_path / "run" / "job.1.toml").read_text() == text
+    assert run_hebb("verify", "run", cwd=tmp_path).returncode == 0
+    back = run_hebb("run", str(place / "calm.toml"), "--out", "run", "--extend", cwd=tmp_path)
+    assert back.returncode == 0 and f"{gone} are new" in back.stderr, "what was taken out comes back as it was"
+    assert_same_datasets(tmp_path / "run" / "results.h5", place / "undisturbed" / "results.h5")
+
+
+@pytest.mark.parametrize(("old", "new", "what"), [("seed = 3", "seed = 4", "seed"),
+                                                  ("sweeps = 800", "sweeps = 900", "sampling.sweeps")])
+def test_what_changes_every_number_is_no_extension(place, tmp_path, old, new, what):
+    (tmp_path / "job.toml").write_text((place / "calm.toml").read_text().replace(old, new))
+    shutil.copytree(place / "undisturbed", tmp_path / "run")
+    plan = (tmp_path / "run" / "plan.json").read_bytes()
+    with pytest.raises(StorageError, match=rf"cannot be extended to this job: {what} differ\(s\)"):
+        run_job(tmp_path / "job.toml", SerialExecutor(), out=tmp_path / "run", extend=True)
+    with pytest.raises(StorageError, match="different job than .*; choose another folder with --out$"):
+        run_job(tmp_path / "job.toml", SerialExecutor(), out=tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / "plan.json").read_bytes() == plan

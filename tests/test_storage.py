@@ -57,7 +57,7 @@ def plan_of(temperatures=(0.5, 0.7), disorder=3):
     tasks = [[f"{round(1000 * t):012x}-d{d:04d}", i, d] for i, t in enumerate(temperatures) for d in range(disorder)]
     return {
         "digest": "ab",
-        "job": {"name": "made", "seed": 3, "sampling": {"disorder": disorder}},
+        "job": {"name": "made", "seed": 3, "sampling": {"disorder": disorder, "replicas": 2, "start": "planted"}},
         "points": points,
         "tasks": tasks,
     }
@@ -193,9 +193,9 @@ def test_files_of_another_job_are_not_adopted(tmp_path):
     folder = made_folder(tmp_path / "run")
     name = folder.plan["tasks"][1][0]
     mine = read_task(folder.task_path(name))
-    for job, sentence in (("", None), ("ab", None), ("cd", "was written by another job.*run the job again with --resume")):
-        write_task(folder.task_path(name), dataclasses.replace(mine, job=job))
-        assert read_task(folder.task_path(name)).job == job
+    for sampling, sentence in (({}, None), ({"disorder": 7, "later": None}, None),
+                               ({"sweeps": 77}, "was written by another job.*run the job again with --resume")):
+        write_task(folder.task_path(name), dataclasses.replace(mine, sampling={**mine.sampling, **sampling}))
         for call in (folder.statuses, lambda: folder.read(name)):
             if sentence is None:
                 call()

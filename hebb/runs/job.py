@@ -126,6 +126,7 @@ def run_job(
     executor: Executor,
     out=None,
     resume: bool = False,
+    extend: bool = False,
     log: Callable[[int, int, Path], None] | None = None,
 ) -> Summary:
     """Run a job file on the ranks of executor; every rank calls this and gets the same summary.
@@ -133,13 +134,15 @@ def run_job(
     out: the run folder (default runs/<job name>). An existing run is continued only with resume, and only if it is the
     same job: finished tasks are kept, unfinished and failed ones continue from their last checkpoint. Rank 0 holds the
     lock of the folder from beginning to end, so that two runs never share one.
+    extend: continue it although the job has more or fewer disorder samples or points than the run in the folder. What both
+    share is kept and not computed again; the end is, bit for bit, that of a new run of this job.
     log: called with (rank, number of ranks, path of log.txt) once the folder is known, to set up logging if wanted.
     Raises StorageError, ParameterError or DataError before anything is computed.
     """
     begun = time.time()
     with StopRequest().listening() as stop, contextlib.ExitStack() as held:
         with collected_warnings() as notes:  # there is no log yet, and every rank makes the same ones
-            text, path, left, seconds = executor.share(lambda: _prepare(Path(job_file), out, resume, held, begun))
+            text, path, left, seconds = executor.share(lambda: _prepare(Path(job_file), out, resume, extend, held, begun))
             stop.end = None if seconds is None else time.monotonic() + seconds
             plan = Plan.from_text(text, str(job_file))
         folder = RunFolder.open(path)
@@ -169,14 +172,17 @@ def run_job(
 
 
 def _prepare(
-    job_file: Path, out, resume: bool, held: contextlib.ExitStack, begun: float
+    job_file: Path, out, resume: bool, extend: bool, held: contextlib.ExitStack, begun: float
 ) -> tuple[str, Path, list[str], float | None]:
     """Check the job and its folder, whose lock is left in held: (text, folder, task ids still to do, seconds to compute).
 
     begun: time.time() of the beginning, from which the wall time counts."""
     plan = Plan.from_toml(job_file)
     path = _folder_of(plan, out)
+    resume = resume or extend
     held.enter_context(lock(path, _PATIENCE if resume else 0.0))
+    if extend:
+        _extend(plan, path)
     folder = _continued(plan, path, job_file) if resume else _run_of(plan, path, job_file)
     if folder is not None and not resume:
         raise StorageError(
@@ -193,6 +199,22 @@ def _prepare(
     left = [task.task_id for task in plan.tasks if statuses.get(task.task_id, {}).get("status") != "done"]
     end = deadline(plan.walltime, begun)
     return plan.text, path, left, None if end is None else end - time.time()
+
+
+def _extend(plan: Plan, path: Path) -> None:
+    """Give the run in a folder, if there is one, the plan of this job. StorageError where its numbers would be others."""
+    if not (path / schema.PLAN_FILE).exists():
+        return
+    folder, index = RunFolder.open(path), plan.index()
+    if folder.plan["digest"] == index["digest"]:
+        return
+    if different := folder.differences(index):
+        raise StorageError(f"{path} cannot be extended to this job: {', '.join(different)} differ(s), on which every number "
+                           "depends; choose another folder with --out")
+    before, after = {task[0] for task in folder.plan["tasks"]}, {task[0] for task in index["tasks"]}
+    folder.grown(index, plan.text)
+    warnings.warn(f"{path} grows from {len(before)} to {len(after)} tasks: {len(after - before)} are new, "
+                  f"{len(before - after)} no longer belong to it", HebbWarning, stacklevel=2)
 
 
 def _continued(plan: Plan, path: Path, job_file) -> RunFolder | None:
@@ -240,7 +262,8 @@ def _run_of(plan: Plan, path: Path, job_file) -> RunFolder | None:
         return None
     folder = RunFolder.open(path)
     if folder.plan["digest"] != plan.index()["digest"]:
-        raise StorageError(f"{path} holds a different job than {job_file}; choose another folder with --out")
+        remedy = "" if folder.differences(plan.index()) else ", or take over what both share with --extend"
+        raise StorageError(f"{path} holds a different job than {job_file}; choose another folder with --out{remedy}")
     return folder
 
 

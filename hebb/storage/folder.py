@@ -153,8 +153,7 @@ class RunFolder:
                 _move_aside(path, path / schema.PLAN_FILE)
             if not job_file.exists():  # a run may live beside its own job file
                 write_whole(job_file, job_text.encode())
-            plan = json.loads(to_json({"hebb_schema": schema.SCHEMA_VERSION, **plan}))
-            write_whole(path / schema.PLAN_FILE, to_json({**plan, _CHECKSUM: digest(plan)}).encode())
+            _write_plan(path, plan)
         except OSError as error:
             raise _unwritable(path, error) from error
         return cls.open(path)
@@ -209,6 +208,30 @@ class RunFolder:
         if not plan.keys() <= _KEYS or checksum not in (None, digest(plan)):
             raise DamagedFile(f"{path / schema.PLAN_FILE} was changed after it was written; {_OF_PLANS}")
         return cls(path, plan)
+
+    def grown(self, plan: Mapping, job_text: str) -> RunFolder:
+        """The folder with the plan of a larger or smaller job that has no `differences`; the job file of before is kept."""
+        job_file, number = self.path / schema.JOB_FILE, 1
+        while (kept := self.path / f"job.{number}.toml").exists():
+            number += 1
+        try:
+            if job_file.exists() and job_file.read_text(encoding="utf-8-sig", errors="replace") != job_text:
+                os.replace(job_file, kept)
+                write_whole(job_file, job_text.encode())
+            _write_plan(self.path, plan)
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+        return RunFolder.open(self.path)
+
+    def differences(self, plan: Mapping) -> list[str]:
+        """What forbids that the tasks of this folder belong to the job of another plan, too: [] if nothing does.
+
+        Numbers of a task depend on its point, its disorder sample, the seed and the settings of its chain, and on nothing else.
+        """
+        mine, other = self.plan["job"], json.loads(to_json(plan["job"]))
+        left, right = _settings(mine["sampling"]), _settings(other["sampling"])
+        different = [f"sampling.{key}" for key in sorted({*left, *right}) if left.get(key) != right.get(key)]
+        return (["seed"] if mine["seed"] != other["seed"] else []) + different
 
     def clear_leftovers(self) -> None:
         """Remove half-written files of a run that was killed. Only for who holds the lock."""
@@ -294,12 +317,15 @@ class RunFolder:
         """Task names are made of the point alone: other jobs, with another seed or sampling, share them."""
         if found["task_id"] != path.stem:
             raise DamagedFile(f"{path} holds task {shown(found['task_id'])}; {_OF_TASKS}")
-        if found["job"] and found["job"] != self.plan["digest"]:
-            raise DamagedFile(f"{path} was written by another job (seed, sampling or points differ); {_OF_TASKS}")
         parameters, disorder = self._expected[path.stem]
-        if disorder != found["disorder"] or self.plan["job"]["seed"] != found["seed"] or (
-                parameters != canonical_json(found["parameters"])):
-            raise DamagedFile(f"{path} holds another point, disorder sample or seed than the plan says; {_OF_TASKS}")
+        if disorder != found["disorder"] or parameters != canonical_json(found["parameters"]):
+            raise DamagedFile(f"{path} holds another point or disorder sample than the plan says; {_OF_TASKS}")
+        if self.plan["job"]["seed"] != found["seed"] or self._sampling != canonical_json(_settings(found["sampling"])):
+            raise DamagedFile(f"{path} was written by another job (seed or sampling differ); {_OF_TASKS}")
+
+    @cached_property
+    def _sampling(self) -> str:
+        return canonical_json(_settings(self.plan["job"]["sampling"]))
 
     @cached_property
     def _expected(self) -> dict[str, tuple[str, int]]:
@@ -314,6 +340,16 @@ class RunFolder:
                 texts[key] = canonical_json(point)
         return {task_id: (texts[tuple(place) if isinstance(place, list) else place], disorder)
                 for task_id, place, disorder in self.plan["tasks"]}
+
+
+def _settings(sampling: Mapping) -> dict:
+    """Those on which the numbers of one task depend; settings that are not given were unknown to the first versions."""
+    return {key: value for key, value in sampling.items() if key != "disorder" and value is not None}
+
+
+def _write_plan(path: Path, plan: Mapping) -> None:
+    plan = json.loads(to_json({"hebb_schema": schema.SCHEMA_VERSION, **plan}))
+    write_whole(path / schema.PLAN_FILE, to_json({**plan, _CHECKSUM: digest(plan)}).encode())
 
 
 def _move_aside(folder: Path, file: Path) -> None:

@@ -116,10 +116,10 @@ def read_task(path: Path) -> TaskRecord:
 
 
 def read_status(path: Path) -> dict:
-    """The scalar fields of a task file, its parameters and `rungs`, no other arrays."""
+    """The scalar fields of a task file, its parameters, sampling and `rungs`, no other arrays."""
     with open_file(path, schema.TASK) as file:
-        parameters = json.loads(file.attrs["parameters"])
-        return _read_simple(file) | {"parameters": parameters, "rungs": _read_group(file, schema.RUNGS)}
+        texts = {name: json.loads(file.attrs[name]) for name in ("parameters", "sampling")}
+        return _read_simple(file) | texts | {"rungs": _read_group(file, schema.RUNGS)}
 
 
 def _read_simple(file: h5py.File) -> dict:
