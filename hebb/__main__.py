@@ -27,6 +27,7 @@ examples:
   hebb run mpi_runs/job.toml --ranks 4          on four cores of this machine, into runs/<job name>
   mpirun -n 64 python -m hebb run job.toml      the same numbers, bit for bit, on a cluster
   hebb run job.toml --resume                    continue after a kill, a crash or the end of the wall time
+  hebb verify runs/demo                         read every file of a run and check it
   hebb run job.toml --extend                    after adding disorder samples or points to job.toml
   hebb status runs/job                          at any time, from anywhere
   hebb merge runs/job                           what is finished so far, into runs/job/results.h5
@@ -126,7 +127,7 @@ def _parser() -> Parser:
     for name, function, text in (
         ("status", _status, "Say how far a run is, at any time."),
         ("merge", _merge, "Write what is finished into DIR/results.h5, at any time."),
-        ("verify", _verify, "Read and check every file of a run; exit code 1 if one is not what was written."),
+        ("verify", _verify, "Read and check every file of a run; exit code 1 if one is damaged, 2 if it is the plan."),
     ):
         add(name, function, text).add_argument("folder", type=place, metavar="DIR")
     results_command.add_arguments(

@@ -116,7 +116,7 @@ class Pull:
         X = np.array([y, self.state.C])
         for distance in np.linspace(0, m / (m - 1) * (1 / self.law.r - y), _GRID + 1)[1:]:  # there its overlap is 1
             force, X = self._at(X, distance)
-            if force < largest:
+            if not force >= largest:
                 return m * float(ndtr(-largest / math.sqrt(self.random)))
             largest = force
         return 0.0

@@ -164,17 +164,18 @@ def test_hints_can_be_pasted(folder, capsys, monkeypatch):
 
 
 def test_memory_of_series_and_results(folder, capsys, monkeypatch):
-    """8 bytes for each bin of four observables per replica and two per pair; all tasks for the results."""
+    """8 bytes for each bin of four observables per replica and two per pair; all tasks for the results, which the file's bytes
+    double."""
     tiny = Plan.from_text(TINY)
     model = tiny.points[0][0].memory_bytes(2)
-    assert tiny.bytes_of_results == 4 * 400 * 8 * (4 * 2 + 2) and tiny.bytes_per_rank == model + 400 * 8 * 10
+    assert tiny.bytes_of_results == 2 * 4 * 400 * 8 * (4 * 2 + 2) and tiny.bytes_per_rank == model + 400 * 8 * 10
     kept = Plan.from_text(TINY.replace("replicas = 2", "replicas = 5\nkeep_spins = true\nmeasure_every = 4"))
-    assert kept.bytes_of_results == 4 * (100 * 8 * (4 * 5 + 2 * 10) + 11 * 16)
+    assert kept.bytes_of_results == 2 * 4 * (100 * 8 * (4 * 5 + 2 * 10) + 11 * 16)
     long = Plan.from_text(TINY.replace("sweeps = 400", "sweeps = 400000"))
-    assert long.bytes_of_results <= 4 * 4096 * 80, "bins are bounded"
+    assert long.bytes_of_results <= 2 * 4 * 4096 * 80, "bins are bounded"
     assert "to merge the results" in hebb(capsys, "check", "tiny.toml")[1]
     monkeypatch.setattr(plan, "available_memory", lambda: tiny.bytes_of_results - 1)
-    assert "the results of 4 tasks need 0.000119 GiB of memory" in refused(capsys, "check", "tiny.toml")
+    assert "the results of 4 tasks need 0.000238 GiB of memory" in refused(capsys, "check", "tiny.toml")
     monkeypatch.setattr(plan, "available_memory", lambda: 2 * tiny.bytes_per_rank - 1)
     (folder / "tiny.toml").write_text(TINY.replace("disorder = 2", "disorder = 1").replace("[0.5, 0.8]", "0.5"))
     assert hebb(capsys, "check", "tiny.toml")[0] == 0

@@ -133,7 +133,7 @@ def test_files_of_another_seed_are_not_adopted(place, tmp_path):
     (tmp_path / "new" / "tasks").mkdir(parents=True)
     victim = sorted((place / "undisturbed" / "tasks").iterdir())[0]
     (tmp_path / "new" / "tasks" / victim.name).write_bytes(victim.read_bytes())
-    with pytest.raises(StorageError, match="tasks holds files of a run whose plan.json is missing; --resume writes it"):
+    with pytest.raises(StorageError, match="tasks holds files of a run whose plan.json is missing; move them away"):
         run_job(tmp_path / "other.toml", SerialExecutor(), out=tmp_path / "new")
     (tmp_path / "other" / "tasks" / victim.name).write_bytes(victim.read_bytes())
     undisturbed = (tmp_path / "other" / "results.h5").read_bytes()
@@ -286,6 +286,16 @@ def test_a_run_grows_without_computing_anything_again(place, tmp_path, how):
     back = run_hebb("run", str(place / "calm.toml"), "--out", "run", "--extend", cwd=tmp_path)
     assert back.returncode == 0 and f"{gone} are new" in back.stderr, "what was taken out comes back as it was"
     assert_same_datasets(tmp_path / "run" / "results.h5", place / "undisturbed" / "results.h5")
+
+
+def test_a_lost_plan_does_not_open_a_folder_to_another_job(place, tmp_path):
+    shutil.copytree(place / "undisturbed", tmp_path / "run")
+    (tmp_path / "other.toml").write_text((place / "calm.toml").read_text().replace("seed = 3", "seed = 4"))
+    (tmp_path / "run" / "plan.json").unlink()
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    refused = run_hebb("run", "other.toml", "--out", "run", "--resume", cwd=tmp_path)
+    assert refused.returncode == 2 and "job.toml is a different job than other.toml" in refused.stderr
+    assert before == {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize(("old", "new", "what"), [("seed = 3", "seed = 4", "seed"),

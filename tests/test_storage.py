@@ -1,9 +1,11 @@
 """Files: complete or absent, readable for ever, and the same object before and after."""
 
 import dataclasses
+import errno
 import json
 import os
 import re
+import socket
 from pathlib import Path
 
 import h5py
@@ -13,6 +15,7 @@ from conftest import assert_same_datasets
 
 from hebb import load
 from hebb.errors import ChainTooShort, DamagedFile, HebbWarning, ParameterError, StorageError
+from hebb.params import digest
 from hebb.storage import schema, sealed, taskfile
 from hebb.storage.folder import RunFolder
 from hebb.storage.observable import bias_of_refusals
@@ -222,7 +225,8 @@ def test_a_task_that_is_not_the_one_of_the_plan_is_left_out(tmp_path, swap):
     write_task(folder.task_path(name), swap(read_task(folder.task_path(name)), read_task(folder.task_path(other))))
     damaged = {}
     assert len(folder.statuses(damaged)) == 5 and set(damaged) == {name}
-    with pytest.warns(HebbWarning, match=f"{name}.h5 holds .*; left out. Run the job again with --resume"):
+    reason = "(holds|was written by another job) .*; left out. Run the job again with --resume"
+    with pytest.warns(HebbWarning, match=f"{name}.h5 {reason}"):
         merge(folder.path)
     folder.set_aside(damaged)
     assert not folder.task_path(name).exists() and (folder.path / "damaged" / f"{name}.h5").exists()
@@ -230,7 +234,7 @@ def test_a_task_that_is_not_the_one_of_the_plan_is_left_out(tmp_path, swap):
 
 @pytest.mark.parametrize("kind", ["task", "results", "arrays", "plan"])
 def test_every_flipped_bit_is_noticed(tmp_path, kind):
-    """Of a file's bits every 37th, beginning with another one in every file, and every place where it may be cut."""
+    """Of a plan every bit, of the other files one in 37 or fewer, another byte and bit each; and some places to cut."""
     folder = made_folder(tmp_path / "run")
     path = {"task": folder.task_path(folder.plan["tasks"][0][0]), "results": folder.results_path,
             "arrays": tmp_path / "arrays.h5", "plan": folder.path / "plan.json"}[kind]
@@ -463,3 +467,68 @@ def test_verify_reads_everything(tmp_path):
     verdict = verify(folder.path)
     assert (verdict.good, verdict.unsealed, verdict.missing) == (5, (tasks[1].name,), 1)
     assert set(verdict.damaged) == {tasks[2].name, "results.h5"} and "checksum" in str(verdict)
+
+
+def test_what_the_system_refuses_is_no_damage(tmp_path, monkeypatch):
+    """A network disk that stumbles must not move finished tasks away."""
+    folder = made_folder(tmp_path / "run")
+    for number in (errno.EIO, errno.ESTALE, errno.EMFILE, errno.EACCES):
+        with monkeypatch.context() as patch:
+            patch.setattr(taskfile, "check_seal", lambda path, number=number: (_ for _ in ()).throw(OSError(number, "no")))
+            damaged = {}
+            with pytest.raises(StorageError, match="cannot be read .*try again") as caught:
+                folder.statuses(damaged)
+            assert not isinstance(caught.value, DamagedFile) and not damaged
+
+
+def test_damaged_tasks_on_another_disk_are_set_aside(tmp_path, monkeypatch):
+    folder = made_folder(tmp_path / "run")
+    name = folder.plan["tasks"][0][0]
+    true = os.rename
+
+    def elsewhere(source, target):
+        if str(source).endswith(".h5"):
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        true(source, target)
+
+    monkeypatch.setattr(os, "rename", elsewhere)
+    monkeypatch.setattr(os, "replace", elsewhere)
+    folder.set_aside({name: "damaged"})
+    assert not folder.task_path(name).exists() and (folder.path / "damaged" / f"{name}.h5").is_file()
+
+
+def test_only_leftovers_are_removed(tmp_path):
+    folder = made_folder(tmp_path / "run")
+    here, mine = socket.gethostname(), os.getpid()
+    left = [f"results.h5.{here}-{mine}.tmp", "plan.json.elsewhere-77.tmp", f"tasks/a.h5.{here}-99999999.tmp"]
+    kept = ["job.toml.mine.tmp", f"results.h5.{here}-{os.getppid()}.tmp", "tasks/notes.tmp"]
+    for name in left + kept:
+        (folder.path / name).write_text("x")
+    folder.clear_leftovers()
+    assert not any((folder.path / name).exists() for name in left) and all((folder.path / name).exists() for name in kept)
+
+
+def test_a_folder_in_the_place_of_a_task_is_damage(tmp_path):
+    folder = made_folder(tmp_path / "run")
+    path = folder.task_path(folder.plan["tasks"][0][0])
+    path.unlink()
+    path.mkdir()
+    damaged = {}
+    assert len(folder.statuses(damaged)) == 5 and "is not a file" in damaged[path.stem]
+    folder.set_aside(damaged)
+    assert (folder.path / "damaged" / path.name).is_dir()
+
+
+def test_plans_of_a_newer_hebb_are_left_alone(tmp_path):
+    folder = made_folder(tmp_path / "run")
+    merge(folder.path).save(folder.results_path)
+    plan = folder.path / "plan.json"
+    text = plan.read_text()
+    newer = {name: item for name, item in json.loads(text).items() if name != "checksum"} | {"hebb_schema": 2, "more": 1}
+    plan.write_text(json.dumps({**newer, "checksum": digest(newer)}))
+    with pytest.raises(StorageError, match="written by a newer hebb") as caught:
+        RunFolder.open(folder.path)
+    assert not isinstance(caught.value, DamagedFile)
+    plan.write_text(text.replace('"name": "made"', '"name": "mad"'))
+    with pytest.warns(HebbWarning, match="was changed after it was written"):
+        assert load(folder.path).done.all(), "finished results can do without their plan"

@@ -128,7 +128,7 @@ def _second_order(row: list) -> tuple[list, list]:
 
 
 def uniform_mean(row: list) -> Fraction:
-    """Average of F over uniformly random configurations; row as in `tabulate`. For more than 2000 spins to 160 binary digits of
+    """Average of F over uniformly random configurations; row as in `tabulate`. For more than 2000 spins to 400 binary digits of
     the largest F, or exactly where its rounding to a float needs more. Cost: O(sqrt(n)) integers there."""
     n = len(row) - 1
     if n > _EXACT_MEANS:
@@ -145,9 +145,9 @@ def uniform_mean(row: list) -> Fraction:
 
 
 def _central_mean(row: list) -> tuple[Fraction, Fraction]:
-    """(average, bound of its error) from binomials within 16 standard deviations and to 320 binary digits."""
-    n, one = len(row) - 1, 1 << 320
-    low = max(0, n // 2 - 8 * math.isqrt(n))
+    """(average, bound of its error) from binomials within 32 standard deviations and to 1024 binary digits."""
+    n, one = len(row) - 1, 1 << 1024
+    low = max(0, n // 2 - 16 * math.isqrt(n))
     weights = [one]  # relative to that of n // 2, downwards; the law is symmetric
     for k in range(n // 2, low, -1):
         weights.append(weights[-1] * k // (n - k + 1))
@@ -156,7 +156,7 @@ def _central_mean(row: list) -> tuple[Fraction, Fraction]:
         total, weight = total + w * row[n // 2 - k], weight + w
     for k, w in enumerate(weights[1 - n % 2:], start=(n + 1) // 2 + (1 - n % 2)):
         total, weight = total + w * row[k], weight + w
-    return Fraction(total, weight), max(map(abs, row)) / Fraction(1 << 160)
+    return Fraction(total, weight), max(map(abs, row)) / Fraction(1 << 400)
 
 
 class Instance:

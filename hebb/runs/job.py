@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import DamagedFile, HebbWarning, StorageError
+from ..errors import DamagedFile, HebbError, HebbWarning, StorageError
 from ..progress import Progress
 from ..storage import results, schema
 from ..storage.folder import RunFolder, lock, named
@@ -219,18 +219,29 @@ def _extend(plan: Plan, path: Path) -> None:
 
 def _continued(plan: Plan, path: Path, job_file) -> RunFolder | None:
     """The run to be continued in a folder, whose plan is written again where it is lost or damaged; None if there is none."""
-    tasks = path / schema.TASK_FOLDER
+    tasks, ours = path / schema.TASK_FOLDER, (path / schema.JOB_FILE).exists()  # without it nothing says that hebb ran here
     try:
         folder = _run_of(plan, path, job_file)
-        if folder is not None or not (tasks.is_dir() and any(tasks.iterdir())):
+        if folder is not None or not (ours and tasks.is_dir() and any(tasks.iterdir())):
             return folder
         reason = f"{path / schema.PLAN_FILE} is missing"
     except DamagedFile as error:
-        if not (path / schema.JOB_FILE).exists():  # nothing here says that a run of hebb wrote it
+        if not ours:
             raise
         reason = str(error).rpartition("; ")[0]
+    if _digest_of(path / schema.JOB_FILE) != plan.index()["digest"]:
+        raise StorageError(f"{reason}, and {path / schema.JOB_FILE} is a different job than {job_file}; choose another folder "
+                           "with --out, or continue that job")
     warnings.warn(f"{reason}; it is written again from {job_file}", HebbWarning, stacklevel=2)
     return RunFolder.rewrite(path, plan.index(), plan.text)
+
+
+def _digest_of(job_file: Path) -> str:
+    """The digest of a job file, "" if it is none."""
+    try:
+        return Plan.from_toml(job_file).index()["digest"]
+    except HebbError:
+        return ""
 
 
 def survey(plan: Plan, job_file, out=None) -> str:

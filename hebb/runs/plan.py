@@ -197,8 +197,9 @@ class Plan:
 
     @property
     def bytes_of_results(self) -> int:
-        """What all tasks together leave, which merging holds at once, and sorts where there are overlaps to be sorted."""
-        held = ((1 + (model.kind == "multitask")) * series_bytes(model, self.sampling) for model, _ in self.points)
+        """What all tasks together leave, which merging holds at once, sorts where there are overlaps to be sorted, and holds
+        once more as the bytes of the file."""
+        held = ((2 + (model.kind == "multitask")) * series_bytes(model, self.sampling) for model, _ in self.points)
         return self.sampling["disorder"] * sum(held)
 
     def require_memory(self, ranks: int | None = None) -> None:

@@ -7,6 +7,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 import socket
 import stat
 import time
@@ -19,7 +20,7 @@ from pathlib import Path
 from ..errors import DamagedFile, HebbWarning, StorageError
 from ..params import canonical_json, digest, shown
 from . import schema
-from .sealed import write_whole
+from .sealed import is_leftover, write_whole
 from .taskfile import TaskRecord, read_status, read_task, to_json
 
 __all__ = ["RunFolder", "lock", "named"]
@@ -168,13 +169,11 @@ class RunFolder:
                 raise StorageError(
                     f"{path} already holds a run; continue it with --resume or choose another folder with --out"
                 )
-            tasks = path / schema.TASK_FOLDER
+            tasks, job_file = path / schema.TASK_FOLDER, path / schema.JOB_FILE
             if tasks.is_dir() and any(tasks.iterdir()):
-                raise StorageError(
-                    f"{tasks} holds files of a run whose {schema.PLAN_FILE} is missing; --resume writes it again and goes on, "
-                    "or choose another folder with --out"
-                )
-            job_file = path / schema.JOB_FILE
+                remedy = "--resume writes it again and goes on" if job_file.exists() else "move them away"
+                raise StorageError(f"{tasks} holds files of a run whose {schema.PLAN_FILE} is missing; {remedy}, or choose "
+                                   "another folder with --out")
             if job_file.exists() and job_file.read_text(encoding="utf-8-sig", errors="replace") != job_text:
                 raise StorageError(
                     f"{path} holds another {schema.JOB_FILE}, which would be overwritten; choose another folder "
@@ -202,11 +201,17 @@ class RunFolder:
             plan = json.loads(content)
         except (ValueError, RecursionError) as error:
             raise DamagedFile(f"{path / schema.PLAN_FILE} cannot be read ({error}); {_OF_PLANS}") from error
+        changed = DamagedFile(f"{path / schema.PLAN_FILE} was changed after it was written; {_OF_PLANS}")
+        checksum = plan.pop(_CHECKSUM, None) if isinstance(plan, dict) else None
+        if checksum is not None and checksum != digest(plan):
+            raise changed
+        if isinstance(plan, dict) and isinstance(layout := plan.get("hebb_schema", 0), int) and layout > schema.SCHEMA_VERSION:
+            raise StorageError(f"{path / schema.PLAN_FILE} was written by a newer hebb (layout {layout}, this one knows up to "
+                               f"{schema.SCHEMA_VERSION}); install that version to read it")
         if not _is_plan(plan):
             raise DamagedFile(f"{path / schema.PLAN_FILE} is not a plan of hebb; {_OF_PLANS}, or move it away")
-        checksum = plan.pop(_CHECKSUM, None)
-        if not plan.keys() <= _KEYS or checksum not in (None, digest(plan)):
-            raise DamagedFile(f"{path / schema.PLAN_FILE} was changed after it was written; {_OF_PLANS}")
+        if not plan.keys() <= _KEYS:
+            raise changed
         return cls(path, plan)
 
     def grown(self, plan: Mapping, job_text: str) -> RunFolder:
@@ -235,10 +240,9 @@ class RunFolder:
 
     def clear_leftovers(self) -> None:
         """Remove half-written files of a run that was killed. Only for who holds the lock."""
-        for folder, names in ((self.path / schema.TASK_FOLDER, ("*.h5",)),
-                              (self.path, (schema.PLAN_FILE, schema.JOB_FILE, schema.RESULTS_FILE))):
-            for name in names:
-                for left in folder.glob(f"{name}.*.tmp"):
+        for folder in (self.path / schema.TASK_FOLDER, self.path):
+            for left in folder.glob("*.tmp"):
+                if is_leftover(left):
                     left.unlink(missing_ok=True)
 
     def require_writable(self) -> None:
@@ -303,6 +307,8 @@ class RunFolder:
 
     def _believed(self, read, damaged: dict[str, str] | None) -> Iterator[tuple[str, object]]:
         for task_id, path in self._files().items():
+            if not path.exists():  # moved aside since
+                continue
             try:
                 item = read(path)
                 self._check(path, item if isinstance(item, dict) else vars(item))
@@ -359,7 +365,7 @@ def _move_aside(folder: Path, file: Path) -> None:
     target, number = place / file.name, 1
     while target.exists():
         target, number = place / f"{file.stem}.{number}{file.suffix}", number + 1
-    os.replace(file, target)
+    shutil.move(file, target)  # tasks may lie on another disk
 
 
 def named(damaged: Mapping[str, str]) -> str:
@@ -368,7 +374,8 @@ def named(damaged: Mapping[str, str]) -> str:
     for task_id, text in damaged.items():
         reason = text.split(".h5 ", 1)[-1].rpartition("; ")[0]
         reasons.setdefault(reason, []).append(f"{task_id}.h5")
-    return "; ".join(f"{', '.join(files)} {reason}" for reason, files in reasons.items())
+    return "; ".join(f"{', '.join(files)}: {reason}" if len(files) > 1 else f"{files[0]} {reason}"
+                     for reason, files in reasons.items())
 
 
 def _is_plan(plan) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import HebbWarning, StorageError
+from ..errors import DamagedFile, HebbWarning, StorageError
 from ..params import canonical_json, check_choice
 from ..sampling.options import TRAINING
 from ..sampling.stages import kept_sweeps
@@ -381,10 +381,16 @@ def load(path) -> Results:
         raise StorageError(f"there is no file or folder {path}")
     merged = path / schema.RESULTS_FILE
     results = Results.open(merged) if merged.exists() else None
-    if results is not None and (path / schema.PLAN_FILE).exists() and not results.belongs_to(RunFolder.open(path).plan):
-        warnings.warn(f"{merged} is of another job than its folder; the tasks of the folder are merged instead", HebbWarning,
-                      stacklevel=2)
-        results = None
+    if results is not None and (path / schema.PLAN_FILE).exists():
+        try:
+            ours = results.belongs_to(RunFolder.open(path).plan)
+        except DamagedFile as error:  # of the plan, which finished results can do without
+            warnings.warn(str(error), HebbWarning, stacklevel=2)
+            return results
+        if not ours:
+            warnings.warn(f"{merged} is of another job than its folder; the tasks of the folder are merged instead",
+                          HebbWarning, stacklevel=2)
+            results = None
     return results if results is not None and results.done.all() else merge(path)
 
 

@@ -9,14 +9,16 @@ such files as before. Files of the first versions have no seal, and are taken as
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
+import re
 import socket
 from pathlib import Path
 
 from ..errors import StorageError
 
-__all__ = ["SEALED", "Broken", "check_seal", "seal", "temporary_beside", "write_whole"]
+__all__ = ["SEALED", "Broken", "check_seal", "is_leftover", "seal", "temporary_beside", "write_whole"]
 
 #: Root attribute of HDF5 files that must end with a seal: without it, cutting the seal off would make an old file of a new one.
 SEALED = "hebb_sealed"
@@ -30,7 +32,7 @@ class Broken(ValueError):
     """The bytes of a file are not those that were sealed."""
 
 
-def seal(content: bytes) -> bytes:
+def seal(content: bytes | memoryview) -> bytes:
     """What follows content in its file."""
     return _MARK + hashlib.sha256(content).hexdigest().encode() + b"\n"
 
@@ -60,6 +62,19 @@ def temporary_beside(path: Path) -> Path:
     return path.with_name(f"{path.name}.{socket.gethostname()}-{os.getpid()}.tmp")
 
 
+def is_leftover(path: Path) -> bool:
+    """Whether a file is what `write_whole` left in a process that no longer runs, as far as this machine knows."""
+    found = re.fullmatch(r".+\.(h5|json|toml)\.(.+)-(\d+)\.tmp", path.name)
+    if found is None:
+        return False
+    try:
+        return found[2] != socket.gethostname() or int(found[3]) == os.getpid() or os.kill(int(found[3]), 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except PermissionError:
+        return False
+
+
 def write_whole(path: Path, *parts: bytes | memoryview) -> None:
     """Put the parts, one after the other, under path: the old file or all of the new one, whatever happens meanwhile.
 
@@ -83,8 +98,13 @@ def write_whole(path: Path, *parts: bytes | memoryview) -> None:
 
 
 def _folder_to_disk(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES):
+            raise
+        # a file system that does not do this for folders; the file itself is on disk

@@ -7,6 +7,7 @@ old or the new file, never a mixture, and a byte that changed on disk is noticed
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -153,13 +154,13 @@ def to_json(value) -> str:
 @contextlib.contextmanager
 def replace_file(path: Path, kind: str) -> Iterator[h5py.File]:
     """A new HDF5 file in memory that appears under path, complete and on disk, when the block ends without an error."""
-    with h5py.File(str(path), "w", driver="core", backing_store=False) as file:
+    memory = io.BytesIO()
+    with h5py.File(memory, "w") as file:
         file.attrs["hebb_file"] = kind
         file.attrs["hebb_schema"] = schema.SCHEMA_VERSION
         file.attrs[SEALED] = True
         yield file
-        file.flush()
-        image = file.id.get_file_image()
+    image = memory.getbuffer()
     write_whole(Path(path), image, seal(image))
 
 
@@ -169,10 +170,10 @@ def open_file(path: Path, kind: str) -> Iterator[h5py.File]:
     where the file is the cause, not who may read it nor which version does."""
     path = Path(path)
     if not path.is_file():
-        raise StorageError(f"there is no file {path}")
+        raise DamagedFile(f"{path} is not a file; move it away") if path.exists() else StorageError(f"there is no file {path}")
     ours = _in_its_place(path, kind)
     try:
-        whole = check_seal(path)
+        whole = _sealed(path)
         with h5py.File(path, "r", locking=False) as file:
             if file.attrs.get(SEALED) and not whole:
                 raise Broken("its end is missing")
@@ -188,13 +189,20 @@ def open_file(path: Path, kind: str) -> Iterator[h5py.File]:
                     f"{schema.SCHEMA_VERSION}); install that version to read it"
                 )
             yield file if version == schema.SCHEMA_VERSION else _migrated(file, version)
-    except PermissionError as error:
-        raise StorageError(f"{path} cannot be read ({error.strerror}); check its permissions") from error
     except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         if not ours and not h5py.is_hdf5(path):
             raise DamagedFile(f"{path} is not an HDF5 file; {_instead(path, kind)}") from None
         remedy = _REMEDIES.get(kind, "write it again") if ours else _instead(path, kind)
         raise DamagedFile(f"{path} is truncated or damaged ({_first_line(error)}); {remedy}") from error
+
+
+def _sealed(path: Path) -> bool:
+    """`check_seal`; what the system refuses says nothing of the file: a network disk, permissions, too many open files."""
+    try:
+        return check_seal(path)
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read ({error.strerror or error}); check the disk and the file's permissions, and "
+                           "try again") from error
 
 
 #: Only for files that hebb wrote and can write again.

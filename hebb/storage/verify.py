@@ -16,8 +16,8 @@ __all__ = ["Verdict", "verify"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found in a run folder: files that are as they were written, names of those of the first versions, which have
-    no checksum, and name -> reason of those that cannot be believed. missing: tasks without a file."""
+    """What was found in a run folder: number of files that can be read, names of those of the first versions among them, whose
+    bytes have no checksum, and name -> reason of those that cannot be believed. missing: tasks without a file."""
 
     good: int
     unsealed: tuple[str, ...]
@@ -25,9 +25,10 @@ class Verdict:
     missing: int
 
     def __str__(self) -> str:
-        lines = [f"{self.good} files are as they were written, {self.missing} tasks have none yet"]
+        lines = [f"{self.good - len(self.unsealed)} files are as they were written, {self.missing} tasks have none yet"]
         if self.unsealed:
-            lines.append(f"{len(self.unsealed)} of them were written before files had checksums: {', '.join(self.unsealed)}")
+            lines.append(f"{len(self.unsealed)} can be read, and were written before files had checksums: "
+                         f"{', '.join(self.unsealed)}")
         lines += [f"damaged: {reason}" for reason in self.damaged.values()]
         return "\n".join(lines)
 
@@ -49,5 +50,5 @@ def verify(path) -> Verdict:
             found[schema.RESULTS_FILE] = folder.results_path
         except DamagedFile as error:
             damaged[schema.RESULTS_FILE] = str(error)
-    unsealed = tuple(name for name, file in found.items() if not check_seal(file))
+    unsealed = tuple(name for name, file in found.items() if file.exists() and not check_seal(file))
     return Verdict(1 + len(found), unsealed, damaged, missing)

@@ -19,6 +19,7 @@ __all__ = ["CriticalExamples", "ExampleScaling", "critical_examples", "example_s
 _PROTOCOLS = ("supervised", "unsupervised")
 _KINDS = ("spinodal", "transition")
 _MOST = 10**9              # exact numbers of examples that a dataset can have
+_FEWEST = 1.01             # real number of examples down to which a threshold is looked for
 _LOOK_BEYOND = 2           # a threshold depends on the parity of M: failures are looked for this far beyond it
 
 
@@ -189,11 +190,11 @@ def _largest_crossing(margin, scale) -> float:
     high = 1e9 * scale
     if margin(high) <= 0:
         return math.inf
-    while margin(high / 8) > 0:
-        high /= 8
-        if high < 1:
+    while margin(low := max(high / 8, _FEWEST)) > 0:
+        high = low
+        if high == _FEWEST:
             return 0.0
-    root = bracketed_root(lambda x, _: np.array([margin(math.exp(x[0]))]), math.log(high / 8), math.log(high))
+    root = bracketed_root(lambda x, _: np.array([margin(math.exp(x[0]))]), math.log(low), math.log(high))
     return math.exp(root[0])
 
 
