@@ -11,12 +11,11 @@ import os
 import shlex
 import sys
 import traceback
-from collections import Counter
 from pathlib import Path
 
-from . import results_command, theory_command
+from . import folder_command, results_command, theory_command
 from ._version import __version__
-from .command_line import Parser, first_of_launcher, one_line, one_line_warnings, place, steady_streams, whole
+from .command_line import Parser, duration, first_of_launcher, one_line, one_line_warnings, place, steady_streams, whole
 from .errors import HebbError, ParameterError, StorageError
 
 __all__ = ["main"]
@@ -124,12 +123,12 @@ def _parser() -> Parser:
     run.add_argument("--resume", action="store_true", help="continue the run that is in the folder")
     run.add_argument("--extend", action="store_true",
                      help="continue it with more (or fewer) disorder samples or points than it began with")
-    for name, function, text in (
-        ("status", _status, "Say how far a run is, at any time."),
-        ("merge", _merge, "Write what is finished into DIR/results.h5, at any time."),
-        ("verify", _verify, "Read and check every file of a run; exit code 1 if one is damaged, 2 if it is the plan."),
-    ):
-        add(name, function, text).add_argument("folder", type=place, metavar="DIR")
+    folder_command.add_arguments(
+        add("status", folder_command.status, "Say how far a run is, point by point, at any time."),
+        add("merge", folder_command.merge, "Write what is finished into DIR/results.h5, at any time."),
+        add("verify", folder_command.verify,
+            "Read and check every file of a run; exit code 1 if one is damaged, 2 if it is the plan."),
+    )
     results_command.add_arguments(
         add("plot", results_command.plot, "Draw what was measured, with errors and without theory."),
         add("export", results_command.export, "Write results for other programs: a table, or everything with its axes."),
@@ -162,12 +161,12 @@ def _check(options) -> int:
     print(f"{plan.name}: {points} x {plan.sampling['disorder']} disorder samples = {len(plan.tasks)} tasks")
     print(f"memory: {_bytes(plan.bytes_per_rank)} per rank, {_bytes(plan.bytes_of_results)} to merge the results")
     print(
-        f"time:   about {_duration(total)} on one core; the longest task {_duration(longest)}, so at most "
+        f"time:   about {duration(total)} on one core; the longest task {duration(longest)}, so at most "
         f"{max(1, min(len(plan.tasks), int(total / longest)))} ranks are of use"
     )
     if plan.walltime is not None and total > plan.walltime:
         ranks = int(total / plan.walltime) + 1
-        print(f"        the wall time of {_duration(plan.walltime)} needs at least {ranks} ranks, or --resume")
+        print(f"        the wall time of {duration(plan.walltime)} needs at least {ranks} ranks, or --resume")
     for text in dict.fromkeys(model.summary() for model, _ in plan.points):
         if text:
             print(text)
@@ -256,63 +255,6 @@ def _start_ranks(command: list[str], environment: dict[str, str], options) -> No
     os.execve(command[0], command, environment)
 
 
-def _status(options) -> int:
-    from .storage.folder import RunFolder, named
-
-    folder = RunFolder.open(Path(options.folder))
-    damaged: dict[str, str] = {}
-    statuses = folder.statuses(damaged)
-    tasks = folder.plan["tasks"]
-    count = Counter(status["status"] for status in statuses.values())
-    lost = sum(status["lost"] for status in statuses.values())
-    print(
-        f"{folder.plan['job']['name']}: {count['done']} of {len(tasks)} tasks done, {count['unfinished']} "
-        f"checkpointed, "
-        f"{count['failed']} failed, {len(tasks) - len(statuses) - len(damaged)} without a file yet; {lost} left the planted "
-        f"state; "
-        f"{_duration(sum(status['seconds'] for status in statuses.values()))} of computing"
-    )
-    if damaged:
-        print(f"  {len(damaged)} with a file that cannot be believed: {named(damaged)}; --resume repeats them")
-    ladders = [status["rungs"] for status in statuses.values() if status["rungs"]]
-    if ladders:
-        exchanged, trips = ([rungs[name] for rungs in ladders] for name in ("exchange_acceptance", "round_trips"))
-        low, high = (end(end(values[:-1]) for values in exchanged) for end in (min, max))
-        fewest, most = (end(values[0] for values in trips) for end in (min, max))
-        print(f"temperature ladders: neighbours exchange in {low:.2g} to {high:.2g} of the attempts; {fewest:g} to {most:g} "
-              "round trips per replica")
-    for task_id, status in statuses.items():
-        if status["status"] == "unfinished":
-            print(f"  {task_id} checkpointed at sweep {status['sweeps_done']}")
-        elif status["status"] == "failed":
-            print(f"  {task_id} failed: {status['message'].strip().splitlines()[-1]}")
-    return 0
-
-
-def _verify(options) -> int:
-    from .storage.verify import verify
-
-    verdict = verify(options.folder)
-    print(verdict)
-    return int(bool(verdict.damaged))
-
-
-def _merge(options) -> int:
-    from .storage.folder import RunFolder
-    from .storage.results import merge
-
-    folder = RunFolder.open(Path(options.folder))
-    folder.require_writable()
-    results = merge(folder.path)
-    results.save(folder.results_path)
-    print(results.to_table())
-    for note in results.exchange_notes:
-        print(f"hebb: {note}", file=sys.stderr)
-    tasks = folder.plan["tasks"]
-    print(f"{results.tasks_done(tasks)} of {len(tasks)} tasks are in {folder.results_path}")
-    return 0
-
-
 def _compare(options) -> int:
     from .compare import compare_results
 
@@ -362,12 +304,6 @@ def _use_data(options) -> None:
 def _bytes(number: float) -> str:
     power = min(3, max(0, int(number).bit_length() - 1) // 10)
     return f"{number / 1024**power:.4g} {('B', 'KiB', 'MiB', 'GiB')[power]}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.2g} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 if __name__ == "__main__":

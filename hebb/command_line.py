@@ -14,7 +14,7 @@ from .errors import HebbWarning, StorageError
 from .params import shown
 from .vocabulary import COMMANDS, OPTIONS, THEORIES, hint, nearest
 
-__all__ = ["Parser", "first_of_launcher", "one_line", "one_line_warnings", "place", "steady_streams", "whole"]
+__all__ = ["Parser", "duration", "first_of_launcher", "one_line", "one_line_warnings", "place", "steady_streams", "whole"]
 
 #: What follows an option as its value although it begins with a minus: a number, or a range that begins with one.
 _NEGATIVE = re.compile(r"-(\.?[0-9]|inf|nan)", re.IGNORECASE)
@@ -102,6 +102,13 @@ def place(text: str) -> str:
 def one_line(error: Exception) -> str:
     """What an error says, on one line, whatever the names of files in it are made of."""
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in str(error))
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words."""
+    if seconds < 100:
+        return f"{seconds:.2g} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def first_of_launcher() -> bool:

@@ -1,5 +1,7 @@
 """The command line: what a user can get wrong costs one sentence and exit code 2, and never a result."""
 
+import json
+import os
 import re
 import subprocess
 import sys
@@ -328,3 +330,58 @@ def test_provenance_names_the_code(folder, capsys):
         np.__version__ == provenance["numpy"]
         and {"git", "scipy", "h5py", "time", "mpi", "machine"} <= provenance.keys()
     )
+
+
+def test_status_point_by_point(folder, capsys, monkeypatch):
+    """A run that was stopped: what every point is at, in a table and as JSON."""
+    monkeypatch.setenv("SLURM_JOB_END_TIME", "1")
+    assert hebb(capsys, "run", "tiny.toml")[0] == 3
+    monkeypatch.delenv("SLURM_JOB_END_TIME")
+    code, out, _ = hebb(capsys, "status", "runs/tiny")
+    assert code == 0 and "tiny: 0 of 4 tasks done" in out and "it runs" not in out
+    assert re.search(r"temperature +done +waiting\n +0.5 +0 +2\n +0.8 +0 +2\n", out)
+    assert hebb(capsys, "run", "tiny.toml", "--resume")[0] == 0
+    from hebb.storage.taskfile import read_task, write_task
+
+    tasks = sorted((folder / "runs/tiny/tasks").iterdir())
+    for path, state, sweeps in ((tasks[0], "unfinished", 3), (tasks[1], "unfinished", 100), (tasks[2], "failed", 0)):
+        record = read_task(path)
+        record.status, record.sweeps_done, record.message = state, sweeps, "Traceback\nValueError: odd"
+        write_task(path, record)
+    code, out, _ = hebb(capsys, "status", "runs/tiny", "--json")
+    found = json.loads(out)
+    states = {"done": 1, "measuring": 1, "thermalizing": 1, "failed": 1, "waiting": 0, "damaged": 0}
+    assert found["counts"].items() >= states.items()
+    assert found["tasks"] == 4 and not found["running"] and found["remaining_seconds"] is None
+    assert [point["where"] for point in found["points"]] == [{"temperature": 0.5}, {"temperature": 0.8}]
+    assert all(sum(point[name] for name in ("done", "measuring", "thermalizing", "failed")) == 2 for point in found["points"])
+    assert found["unfinished"] == {tasks[0].stem: 3, tasks[1].stem: 100}
+    assert found["failures"] == {tasks[2].stem: "ValueError: odd"}
+
+
+def test_status_of_a_run_that_runs(folder, capsys):
+    from hebb.storage.folder import lock
+    from hebb.storage.status import status_of
+
+    assert hebb(capsys, "run", "tiny.toml")[0] == 0
+    tasks = sorted((folder / "runs/tiny/tasks").iterdir())
+    tasks[3].unlink()
+    for index, path in enumerate(tasks[:3]):
+        os.utime(path, (1000 + 10 * index, 1000 + 10 * index))
+    with lock(folder / "runs/tiny"):
+        found = status_of("runs/tiny")
+        assert found.running and found.tasks_per_hour == pytest.approx(360) and found.remaining_seconds == pytest.approx(10)
+        assert "it runs: 360 tasks an hour, about 10 s left" in hebb(capsys, "status", "runs/tiny")[1]
+    found = status_of("runs/tiny")
+    assert not found.running and found.remaining_seconds is None
+
+
+def test_merge_shows_points_with_samples_only(folder, capsys):
+    (folder / "tiny.toml").write_text(TINY.replace("[0.5, 0.8]", str([0.2 + 0.01 * i for i in range(60)])))
+    assert hebb(capsys, "run", "tiny.toml")[0] == 0
+    for path in sorted((folder / "runs/tiny/tasks").iterdir())[:30]:
+        path.unlink()
+    code, out, _ = hebb(capsys, "merge", "runs/tiny")
+    assert code == 0 and "nan" not in out and out.count("\n") < 50
+    assert re.search(r"\.\.\. and \d+ more points; `hebb export runs/tiny --csv -` prints all", out)
+    assert re.search(r"\d+ of 60 points have no finished sample yet\n90 of 120 tasks are in runs/tiny/results.h5", out)

@@ -46,6 +46,7 @@ FLOORS = {
     "plotting_perceptron": 6,
     "plotting_variational": 6,
     "command_line": 7,
+    "folder_command": 7,
     "perceptron_command": 7,
     "results_command": 7,
     "theory_command": 7,

@@ -34,7 +34,7 @@ def lock(path: Path, patience: float = 0.0) -> Iterator[None]:
     matter. patience: seconds to wait for an owner that is about to end. Readers and `hebb merge` do not ask for it.
     """
     path = Path(path)
-    end = time.monotonic() + patience
+    end = time.monotonic() + max(patience, 0.1)  # `hebb status` asks for a moment whether it is held
     try:
         path.mkdir(parents=True, exist_ok=True)
         while (descriptor := _try_lock(path / schema.LOCK_FILE)) is None:

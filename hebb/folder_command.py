@@ -1,0 +1,101 @@
+"""`hebb status`, `hebb merge` and `hebb verify`: what is in a run folder."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from .command_line import duration, place
+
+__all__ = ["add_arguments", "merge", "status", "verify"]
+
+_MOST_LINES = 40
+
+
+def add_arguments(status_parser, *others) -> None:
+    """The options of all three."""
+    for parser in (status_parser, *others):
+        parser.add_argument("folder", type=place, metavar="DIR")
+    status_parser.add_argument("--json", action="store_true", help="the same as JSON, for other programs")
+
+
+def status(options) -> int:
+    """Run the command; returns the exit code."""
+    from .storage.folder import named
+    from .storage.status import status_of
+
+    found = status_of(options.folder)
+    if options.json:
+        print(json.dumps(found.plain(), indent=1))
+        return 0
+    count = found.counts
+    print(f"{found.name}: {count['done']} of {found.tasks} tasks done, {len(found.unfinished)} checkpointed, "
+          f"{count['failed']} failed, {count['waiting']} without a file yet; {count['lost']} left the planted state; "
+          f"{duration(found.seconds)} of computing")
+    if found.running:
+        left = "" if found.remaining_seconds is None else f", about {duration(found.remaining_seconds)} left"
+        rate = "" if found.tasks_per_hour is None else f": {found.tasks_per_hour:.3g} tasks an hour{left}"
+        print(f"it runs{rate}")
+    if found.damaged:
+        print(f"  {len(found.damaged)} with a file that cannot be believed: {named(found.damaged)}; --resume repeats them")
+    if found.ladders:
+        exchanged, trips = ([rungs[name] for rungs in found.ladders] for name in ("exchange_acceptance", "round_trips"))
+        low, high = (end(end(values[:-1]) for values in exchanged) for end in (min, max))
+        fewest, most = (end(values[0] for values in trips) for end in (min, max))
+        print(f"temperature ladders: neighbours exchange in {low:.2g} to {high:.2g} of the attempts; {fewest:g} to {most:g} "
+              "round trips per replica")
+    if count["done"] < found.tasks:
+        _print_points(found)
+    lines = [f"  {name} checkpointed at sweep {sweeps}" for name, sweeps in found.unfinished.items()]
+    lines += [f"  {name} failed: {text}" for name, text in found.failures.items()]
+    print("\n".join(lines[:_MOST_LINES]), end="\n" if lines else "")
+    if len(lines) > _MOST_LINES:
+        print(f"  ... and {len(lines) - _MOST_LINES} more; --json has all")
+    return 0
+
+
+def _print_points(found) -> None:
+    """A line for every point that is not done yet."""
+    from .storage.observable import Table
+
+    names = ("done", "measuring", "thermalizing", "failed", "waiting", "damaged", "lost")
+    used = [name for name in names if name == "done" or found.counts[name]]
+    open_points = [point for point in found.points if any(getattr(point, name) for name in names[1:-1])]
+    table = Table({**point.where, **{name: getattr(point, name) for name in used}} for point in open_points[:_MOST_LINES])
+    print(table)
+    if len(open_points) > _MOST_LINES:
+        print(f"... and {len(open_points) - _MOST_LINES} more points; --json has all")
+
+
+def verify(options) -> int:
+    """Run the command; returns the exit code."""
+    from .storage.verify import verify as read_all
+
+    verdict = read_all(options.folder)
+    print(verdict)
+    return int(bool(verdict.damaged))
+
+
+def merge(options) -> int:
+    """Run the command; returns the exit code."""
+    from .storage.folder import RunFolder
+    from .storage.observable import Table
+    from .storage.results import merge as join
+
+    folder = RunFolder.open(Path(options.folder))
+    folder.require_writable()
+    results = join(folder.path)
+    results.save(folder.results_path)
+    table = results.to_table()
+    measured = Table(row for row in table if row["samples"])
+    print(measured if len(measured) <= _MOST_LINES else Table(measured[:_MOST_LINES]))
+    if len(measured) > _MOST_LINES:
+        print(f"... and {len(measured) - _MOST_LINES} more points; `hebb export {options.folder} --csv -` prints all")
+    if len(measured) < len(table):
+        print(f"{len(table) - len(measured)} of {len(table)} points have no finished sample yet")
+    for note in results.exchange_notes:
+        print(f"hebb: {note}", file=sys.stderr)
+    tasks = folder.plan["tasks"]
+    print(f"{results.tasks_done(tasks)} of {len(tasks)} tasks are in {folder.results_path}")
+    return 0
