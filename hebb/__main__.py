@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import subprocess
 import sys
 import traceback
 from pathlib import Path
@@ -121,6 +122,8 @@ def _parser() -> Parser:
         command.add_argument("--out", type=place, metavar="DIR", help="run folder (default runs/<job name>)")
         command.add_argument("--data", type=place, metavar="DIR", help="folder of image data sets (sets HEBB_DATA)")
     run.add_argument("--resume", action="store_true", help="continue the run that is in the folder")
+    run.add_argument("--check-serial", type=whole, metavar="K", default=0,
+                     help="at the end compute K tasks once more, in another process on one rank: bit for bit the same?")
     run.add_argument("--extend", action="store_true",
                      help="continue it with more (or fewer) disorder samples or points than it began with")
     folder_command.add_arguments(
@@ -181,6 +184,8 @@ def _run(options) -> int:
     from .runs.job import run_job
 
     _use_data(options)
+    if options.check_serial < 0:
+        raise ParameterError(f"--check-serial {options.check_serial} is not at least 0")
     if start := _ranks_command(options):
         _start_ranks(*start, options)
     executor = make_executor()
@@ -200,7 +205,18 @@ def _run(options) -> int:
     except KeyboardInterrupt:
         executor.abort(130)
         raise
-    return _report(summary, executor, options)
+    code = _report(summary, executor, options)
+    return executor.share(lambda: code or _check_serial(summary.folder, options))
+
+
+def _check_serial(folder, options) -> int:
+    """`hebb verify --repeat` in a process of its own, which knows nothing of a launcher; its exit code."""
+    if not options.check_serial:
+        return 0
+    launched = ("OMPI_", "PMI", "PMIX_", "SLURM_", "MPI_", "HYDRA_", "HYDI_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(launched)}
+    command = [sys.executable, "-m", "hebb", "verify", str(folder), "--repeat", str(options.check_serial)]
+    return subprocess.run(command, env=environment, check=False).returncode
 
 
 def _report(summary, executor, options) -> int:
@@ -251,6 +267,7 @@ def _start_ranks(command: list[str], environment: dict[str, str], options) -> No
     command += ["-m", "hebb", "run", options.job]
     command += ["--out", options.out] if options.out else []
     command += ["--resume"] * options.resume + ["--extend"] * options.extend
+    command += ["--check-serial", str(options.check_serial)] if options.check_serial else []
     sys.stdout.flush()
     os.execve(command[0], command, environment)
 

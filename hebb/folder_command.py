@@ -6,17 +6,20 @@ import json
 import sys
 from pathlib import Path
 
-from .command_line import duration, place
+from .command_line import duration, place, whole
+from .errors import ParameterError
 
 __all__ = ["add_arguments", "merge", "status", "verify"]
 
 _MOST_LINES = 40
 
 
-def add_arguments(status_parser, *others) -> None:
+def add_arguments(status_parser, merge_parser, verify_parser) -> None:
     """The options of all three."""
-    for parser in (status_parser, *others):
+    for parser in (status_parser, merge_parser, verify_parser):
         parser.add_argument("folder", type=place, metavar="DIR")
+    verify_parser.add_argument("--repeat", type=whole, metavar="K", default=0,
+                               help="also compute K finished tasks once more, here and alone, and compare them bit for bit")
     status_parser.add_argument("--json", action="store_true", help="the same as JSON, for other programs")
 
 
@@ -72,9 +75,19 @@ def verify(options) -> int:
     """Run the command; returns the exit code."""
     from .storage.verify import verify as read_all
 
+    if options.repeat < 0:
+        raise ParameterError(f"--repeat {options.repeat} is not at least 0")
     verdict = read_all(options.folder)
     print(verdict)
-    return int(bool(verdict.damaged))
+    wrong = bool(verdict.damaged)
+    if options.repeat:
+        from .runs.repeat import repeated
+
+        for task_id, different in repeated(options.folder, options.repeat):
+            wrong |= bool(different)
+            told = f"DIFFERENT in {', '.join(different)}" if different else "the same bits"
+            print(f"{task_id} repeated: {told}", flush=True)
+    return int(wrong)
 
 
 def merge(options) -> int:

@@ -385,3 +385,28 @@ def test_merge_shows_points_with_samples_only(folder, capsys):
     assert code == 0 and "nan" not in out and out.count("\n") < 50
     assert re.search(r"\.\.\. and \d+ more points; `hebb export runs/tiny --csv -` prints all", out)
     assert re.search(r"\d+ of 60 points have no finished sample yet\n90 of 120 tasks are in runs/tiny/results.h5", out)
+
+
+def test_tasks_repeated_alone(folder, capsys):
+    """One bit of one number is noticed, though the file has the right checksum; the job must be the one that was run."""
+    from hebb.storage.taskfile import read_task, write_task
+
+    result = run_hebb("run", "tiny.toml", "--check-serial", "3", cwd=folder)
+    assert result.returncode == 0 and result.stdout.count("repeated: the same bits") == 3, result.stdout + result.stderr
+    path = sorted((folder / "runs/tiny/tasks").iterdir())[2]
+    record = read_task(path)
+    record.series["energy"][7, 1] = np.nextafter(record.series["energy"][7, 1], 0)
+    write_task(path, record)
+    code, out, _ = hebb(capsys, "verify", "runs/tiny", "--repeat", "9")
+    assert code == 1 and out.count("the same bits") == 3 and f"{path.stem} repeated: DIFFERENT in series/energy\n" in out
+    assert hebb(capsys, "verify", "runs/tiny")[0] == 0
+    (folder / "runs/tiny/job.toml").write_text(TINY.replace("seed = 5", "seed = 6"))
+    assert "is not the job of plan.json" in hebb(capsys, "verify", "runs/tiny", "--repeat", "1")[2]
+    assert "--check-serial -1 is not at least 0" in refused(capsys, "run", "tiny.toml", "--check-serial", "-1")
+    assert "--repeat -1 is not at least 0" in refused(capsys, "verify", "runs/tiny", "--repeat", "-1")
+
+
+@pytest.mark.mpi
+def test_tasks_of_two_ranks_repeated_on_one(folder):
+    result = run_hebb("run", "tiny.toml", "--check-serial", "2", cwd=folder, ranks=2)
+    assert result.returncode == 0 and result.stdout.count("repeated: the same bits") == 2, result.stdout + result.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 from dataclasses import asdict, dataclass
@@ -108,7 +109,7 @@ def _is_held(path: Path) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         return False
-    except OSError:
-        return True
+    except OSError as error:
+        return error.errno in (errno.EAGAIN, errno.EACCES)  # otherwise there are no locks here
     finally:
         os.close(descriptor)

@@ -1,0 +1,54 @@
+"""Tasks of a finished run computed once more, here and alone: they must agree with what is in their files, bit for bit."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import ParameterError
+from ..storage import schema
+from ..storage.folder import RunFolder
+from ..storage.taskfile import TaskRecord
+from .plan import Plan
+from .worker import compute
+
+__all__ = ["differences", "repeated"]
+
+_GROUPS = ("series", "spins", "rungs")
+_NUMBERS = ("bin_length", "sweeps_done", "lost", "acceptance")
+
+
+def repeated(path, count: int) -> Iterator[tuple[str, list[str]]]:
+    """(task id, names of what differs) of `count` finished tasks chosen at random, or of all if there are fewer.
+
+    Raises StorageError where there is no run, ParameterError where nothing is finished or its job file is not the one that was
+    run. Cost: that of the tasks.
+    """
+    folder = RunFolder.open(Path(path))
+    plan = Plan.from_toml(folder.path / schema.JOB_FILE)
+    if plan.index()["digest"] != folder.plan["digest"]:
+        raise ParameterError(f"{folder.path / schema.JOB_FILE} is not the job of {schema.PLAN_FILE} beside it; put back the "
+                             "file that was run")
+    statuses = folder.statuses({})
+    done = [task for task in plan.tasks if statuses.get(task.task_id, {}).get("status") == "done"]
+    if not done:
+        raise ParameterError(f"{folder.path} has no finished task that could be repeated; run it first")
+    for task in random.SystemRandom().sample(done, min(count, len(done))):
+        yield task.task_id, differences(folder.read(task.task_id), compute(task))
+
+
+def differences(one: TaskRecord, other: TaskRecord) -> list[str]:
+    """Names of numbers and arrays in which two records of a task differ by any bit."""
+    found = [name for name in _NUMBERS if not _alike(np.asarray(getattr(one, name)), np.asarray(getattr(other, name)))]
+    for group in _GROUPS:
+        left, right = getattr(one, group), getattr(other, group)
+        found += [f"{group}/{name}" for name in sorted({*left, *right})
+                  if name not in left or name not in right or not _alike(np.asarray(left[name]), np.asarray(right[name]))]
+    return found
+
+
+def _alike(one: np.ndarray, other: np.ndarray) -> bool:
+    return one.shape == other.shape and one.dtype == other.dtype and one.tobytes() == other.tobytes()
