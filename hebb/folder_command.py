@@ -107,7 +107,7 @@ def merge(options) -> int:
         print(f"... and {len(measured) - _MOST_LINES} more points; `hebb export {options.folder} --csv -` prints all")
     if len(measured) < len(table):
         print(f"{len(table) - len(measured)} of {len(table)} points have no finished sample yet")
-    for note in results.exchange_notes:
+    for note in results.exchange_notes + results.origins.notes():
         print(f"hebb: {note}", file=sys.stderr)
     tasks = folder.plan["tasks"]
     print(f"{results.tasks_done(tasks)} of {len(tasks)} tasks are in {folder.results_path}")

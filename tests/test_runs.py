@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hebb
-from hebb import models
+from hebb import models, provenance
 from hebb.errors import StorageError
 from hebb.runs import environment, worker
 from hebb.runs.executors import SerialExecutor
@@ -214,3 +214,14 @@ def test_plan_json_is_plain(job, tmp_path):
     run_job(job, SerialExecutor(), out=tmp_path / "run")
     plan = json.loads((tmp_path / "run" / "plan.json").read_text())
     assert plan["hebb_schema"] == 1 and len(plan["points"]) == 4 and plan["tasks"][0][1:] == [0, 0]
+
+
+def test_another_program_that_continues_a_task_is_kept(monkeypatch):
+    task = Plan.from_text(SMALL).tasks[0]
+    half = run_task(task, stop=lambda: True)
+    begun = half.provenance
+    again = run_task(task, half, stop=lambda: True)
+    assert again.provenance == begun, "the same program, later"
+    monkeypatch.setattr(provenance, "collect", lambda: {**begun, "numpy": "9.9", "time": "later"})
+    end = run_task(task, run_task(task, again, stop=lambda: True))
+    assert end.status == "done" and [item["numpy"] for item in end.provenance["continued"]] == ["9.9"]

@@ -532,3 +532,20 @@ def test_plans_of_a_newer_hebb_are_left_alone(tmp_path):
     plan.write_text(text.replace('"name": "made"', '"name": "mad"'))
     with pytest.warns(HebbWarning, match="was changed after it was written"):
         assert load(folder.path).done.all(), "finished results can do without their plan"
+
+
+def test_the_programs_that_computed_a_run_are_all_kept(tmp_path):
+    folder = made_folder(tmp_path / "run")
+    first, other = ({"hebb": version, "numpy": "2.0", "time": time, "kernels": {"instruction_set": "avx2"}}
+                    for version, time in (("0.1.0", "1"), ("0.2.0", "2")))
+    names = [task[0] for task in folder.plan["tasks"]]
+    for index, name in enumerate(names):
+        provenance = {0: {**first, "continued": [other]}, 1: other}.get(index, {**first, "time": str(index)})
+        write_task(folder.task_path(name), dataclasses.replace(read_task(folder.task_path(name)), provenance=provenance))
+    merged = merge(folder.path)
+    merged.save(folder.results_path)
+    for results in (merged, load(folder.results_path)):
+        assert [(item["hebb"], item["tasks"]) for item in results.origins.plain()] == [("0.1.0", 5), ("0.2.0", 2)]
+        assert results.origins.notes() == ["the tasks were computed with different hebb: 0.1.0 (5 tasks), 0.2.0 (2 tasks)"]
+        assert "time" not in results.origins.plain()[0]
+    assert load(DATA / "results_schema1.h5").origins.notes() == []

@@ -303,7 +303,7 @@ class _Ledger:
 def _finish(folder: RunFolder, ledger: _Ledger, reason: str) -> Summary:
     merged = results.merge(folder.path)
     merged.save(folder.results_path)
-    for note in merged.exchange_notes:
+    for note in merged.exchange_notes + merged.origins.notes():
         _log.warning("%s", note)
     done, total = merged.tasks_done(ledger.plan.index()["tasks"]), len(ledger.plan.tasks)
     if not reason and done + len(ledger.failed) < total:

@@ -53,7 +53,16 @@ def _begin(task: Task, record: TaskRecord | None) -> TaskRecord:
     if record is None or record.status == "done" or not record.snapshot:
         return _new_record(task)
     record.status, record.message = "unfinished", ""
+    record.provenance = _continued(record.provenance, provenance.collect())
     return record
+
+
+def _continued(before: dict, now: dict) -> dict:
+    """The provenance of a task that another program continues; the same one, later, changes nothing."""
+    known = [before, *before.get("continued", ())]
+    if any(all(item.get(name) == value for name, value in now.items() if name != "time") for item in known):
+        return before
+    return {**before, "continued": [*before.get("continued", ()), now]}
 
 
 def _advance(

@@ -19,6 +19,7 @@ from . import export, schema
 from .coordinates import Coordinates, is_number
 from .folder import RunFolder, named
 from .observable import Observable, Table
+from .origins import Origins
 from .taskfile import TaskRecord, open_file, replace_file, to_json
 
 __all__ = ["RARE_EXCHANGE", "Results", "load", "load_arrays", "merge", "save_arrays"]
@@ -53,6 +54,7 @@ class Results:
     acceptance: (P, D), nan where not done. data: name -> (P, D, B, C, ...) bin means. spins: (point, disorder) -> name
     -> int8 array, where they were kept. seconds: computing time of all tasks together. exchange: of temperature ladders
     "exchange_acceptance", "round_trips" and "flow" (P, D), see `sampling.tempering.Ladder.rungs`; observables as well.
+    provenance: of the first task; origins: of all of them, and in what they differ.
     """
 
     points: list[dict]
@@ -65,6 +67,7 @@ class Results:
     spins: dict[tuple[int, int], dict[str, np.ndarray]] = field(default_factory=dict)
     seconds: float = 0.0
     provenance: dict = field(default_factory=dict)
+    origins: Origins = field(default_factory=Origins)
     exchange: dict[str, np.ndarray] = field(default_factory=dict)
     asked: list[dict] = field(default_factory=list)
 
@@ -89,6 +92,7 @@ class Results:
             results.bin_length = record.bin_length
             results.seconds += record.seconds
             results.provenance = results.provenance or record.provenance
+            results.origins.add(record.provenance)
             if isinstance(points, int):
                 results._enter(record, (points, disorder))
             else:  # a temperature ladder
@@ -281,6 +285,7 @@ class Results:
             file.attrs["bin_length"] = self.bin_length
             file.attrs["seconds"] = self.seconds
             file.attrs[schema.PROVENANCE] = to_json(self.provenance)
+            file.attrs[schema.ORIGINS] = to_json(self.origins.plain())
             file.create_dataset(
                 schema.POINTS, data=[to_json(point) for point in self.points], dtype=h5py.string_dtype()
             )
@@ -346,6 +351,7 @@ class Results:
                 bin_length=int(file.attrs["bin_length"]),
                 seconds=float(file.attrs["seconds"]),
                 provenance=json.loads(file.attrs[schema.PROVENANCE]),
+                origins=Origins(json.loads(file.attrs.get(schema.ORIGINS, "[]"))),
             )
             for point, samples in file.get(schema.SPINS, {}).items():
                 for disorder, arrays in samples.items():

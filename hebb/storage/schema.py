@@ -22,6 +22,7 @@ __all__ = [
     "LOG_FILE",
     "LOST",
     "MIGRATIONS",
+    "ORIGINS",
     "PARAMETERS",
     "PLAN_FILE",
     "POINTS",
@@ -69,6 +70,7 @@ SPINS = "spins"
 SNAPSHOT = "snapshot"
 RUNGS = "rungs"
 PROVENANCE = "provenance"
+ORIGINS = "origins"  # attribute of results, JSON: distinct provenances of the tasks, with their numbers (the first files lack it)
 
 # Datasets of a results file. P points, D disorder samples, B bins, C chains (replicas or pairs).
 POINTS = "points"  # (P,) JSON of each point's parameters
