@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import hashlib
 import json
 import os
 import re
@@ -15,7 +16,6 @@ from conftest import assert_same_datasets
 
 from hebb import load
 from hebb.errors import ChainTooShort, DamagedFile, HebbWarning, ParameterError, StorageError
-from hebb.params import digest
 from hebb.storage import schema, sealed, taskfile
 from hebb.storage.folder import RunFolder
 from hebb.storage.observable import bias_of_refusals
@@ -242,15 +242,13 @@ def test_every_flipped_bit_is_noticed(tmp_path, kind):
     save_arrays(tmp_path / "arrays.h5", {"x": np.arange(5.0), "t": np.array(["a", "b"])}, {"a": 1})
     call = {"task": lambda: read_task(path), "results": lambda: Results.open(path), "arrays": lambda: load_arrays(path),
             "plan": lambda: RunFolder.open(folder.path)}[kind]
-    content, true = path.read_bytes(), call()
+    content = path.read_bytes()
+    call()
     step = 37 if kind != "plan" else 1
     for place in range(len(kind), 8 * len(content), step * max(1, len(content) // 4000)):
         path.write_bytes(content[:place // 8] + bytes([content[place // 8] ^ 1 << place % 8]) + content[place // 8 + 1:])
-        try:
-            found = call()
-        except DamagedFile:
-            continue
-        assert kind == "plan" and found == true, place           # 1e-05 and 1E-05 are one number
+        with pytest.raises(DamagedFile):
+            call()
     for cut in (1, 2, 40, 77, 78, 79, len(content) // 2):
         path.write_bytes(content[:-cut])
         with pytest.raises(DamagedFile):
@@ -524,8 +522,8 @@ def test_plans_of_a_newer_hebb_are_left_alone(tmp_path):
     merge(folder.path).save(folder.results_path)
     plan = folder.path / "plan.json"
     text = plan.read_text()
-    newer = {name: item for name, item in json.loads(text).items() if name != "checksum"} | {"hebb_schema": 2, "more": 1}
-    plan.write_text(json.dumps({**newer, "checksum": digest(newer)}))
+    newer = json.dumps({**json.loads(text), "hebb_schema": 2, "more": 1, "checksum": 64 * "0"})
+    plan.write_text(newer.replace(64 * "0", hashlib.sha256(newer.encode()).hexdigest()))
     with pytest.raises(StorageError, match="written by a newer hebb") as caught:
         RunFolder.open(folder.path)
     assert not isinstance(caught.value, DamagedFile)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -18,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ..errors import DamagedFile, HebbWarning, StorageError
-from ..params import canonical_json, digest, shown
+from ..params import canonical_json, shown
 from . import schema
 from .sealed import is_leftover, write_whole
 from .taskfile import TaskRecord, read_status, read_task, to_json
@@ -119,7 +120,7 @@ def _owner(file: Path) -> str:
 
 _OF_TASKS = "run the job again with --resume, which moves it aside and repeats only this task"
 _OF_PLANS = "run the job again with --resume, which writes it again"
-_CHECKSUM = "checksum"  # of the rest of a plan; the first plans lack it
+_CHECKSUM, _NO_SUM = "checksum", 64 * "0"  # of a plan's other bytes; the first plans lack it
 _KEYS = {"hebb_schema", "digest", "job", "points", "asked", "tasks"}  # of a plan; another one is a changed one
 
 
@@ -203,7 +204,7 @@ class RunFolder:
             raise DamagedFile(f"{path / schema.PLAN_FILE} cannot be read ({error}); {_OF_PLANS}") from error
         changed = DamagedFile(f"{path / schema.PLAN_FILE} was changed after it was written; {_OF_PLANS}")
         checksum = plan.pop(_CHECKSUM, None) if isinstance(plan, dict) else None
-        if checksum is not None and checksum != digest(plan):
+        if checksum is not None and (not isinstance(checksum, str) or checksum != _sum_of(content, checksum)):
             raise changed
         if isinstance(plan, dict) and isinstance(layout := plan.get("hebb_schema", 0), int) and layout > schema.SCHEMA_VERSION:
             raise StorageError(f"{path / schema.PLAN_FILE} was written by a newer hebb (layout {layout}, this one knows up to "
@@ -354,8 +355,13 @@ def _settings(sampling: Mapping) -> dict:
 
 
 def _write_plan(path: Path, plan: Mapping) -> None:
-    plan = json.loads(to_json({"hebb_schema": schema.SCHEMA_VERSION, **plan}))
-    write_whole(path / schema.PLAN_FILE, to_json({**plan, _CHECKSUM: digest(plan)}).encode())
+    text = to_json({"hebb_schema": schema.SCHEMA_VERSION, **plan, _CHECKSUM: _NO_SUM}).encode()
+    write_whole(path / schema.PLAN_FILE, text.replace(_NO_SUM.encode(), _sum_of(text).encode()))
+
+
+def _sum_of(text: bytes, checksum: str = _NO_SUM) -> str:
+    """The checksum of a plan's bytes, in which it stands itself as zeros."""
+    return hashlib.sha256(text.replace(checksum.encode(), _NO_SUM.encode())).hexdigest()
 
 
 def _move_aside(folder: Path, file: Path) -> None:

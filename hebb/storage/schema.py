@@ -70,7 +70,7 @@ SPINS = "spins"
 SNAPSHOT = "snapshot"
 RUNGS = "rungs"
 PROVENANCE = "provenance"
-ORIGINS = "origins"  # attribute of results, JSON: distinct provenances of the tasks, with their numbers (the first files lack it)
+ORIGINS = "origins"  # attribute of results, JSON: distinct provenances of the tasks, with their numbers (later files)
 
 # Datasets of a results file. P points, D disorder samples, B bins, C chains (replicas or pairs).
 POINTS = "points"  # (P,) JSON of each point's parameters
