@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -21,6 +20,7 @@ from pathlib import Path
 from ..errors import DamagedFile, HebbWarning, StorageError
 from ..params import canonical_json, shown
 from . import schema
+from .plan_file import read_plan, write_plan
 from .sealed import is_leftover, write_whole
 from .taskfile import TaskRecord, read_status, read_task, to_json
 
@@ -119,9 +119,6 @@ def _owner(file: Path) -> str:
 
 
 _OF_TASKS = "run the job again with --resume, which moves it aside and repeats only this task"
-_OF_PLANS = "run the job again with --resume, which writes it again"
-_CHECKSUM, _NO_SUM = "checksum", 64 * "0"  # of a plan's other bytes; the first plans lack it
-_KEYS = {"hebb_schema", "digest", "job", "points", "asked", "tasks"}  # of a plan; another one is a changed one
 
 
 @dataclass(frozen=True)
@@ -155,7 +152,7 @@ class RunFolder:
                 _move_aside(path, path / schema.PLAN_FILE)
             if not job_file.exists():  # a run may live beside its own job file
                 write_whole(job_file, job_text.encode())
-            _write_plan(path, plan)
+            write_plan(path, plan)
         except OSError as error:
             raise _unwritable(path, error) from error
         return cls.open(path)
@@ -188,32 +185,7 @@ class RunFolder:
     def open(cls, path: Path) -> RunFolder:
         """An existing run folder; StorageError if there is none."""
         path = Path(path)
-        try:
-            content = (path / schema.PLAN_FILE).read_bytes()
-        except (OSError, ValueError) as error:  # ValueError: a null character
-            if isinstance(error, PermissionError | IsADirectoryError):
-                raise StorageError(
-                    f"{path / schema.PLAN_FILE} cannot be read ({error.strerror}); check its permissions or move it away"
-                ) from None
-            raise StorageError(
-                f"{path} is not a run folder (it has no {schema.PLAN_FILE}); `hebb run JOB.toml --out DIR` makes one"
-            ) from None
-        try:
-            plan = json.loads(content)
-        except (ValueError, RecursionError) as error:
-            raise DamagedFile(f"{path / schema.PLAN_FILE} cannot be read ({error}); {_OF_PLANS}") from error
-        changed = DamagedFile(f"{path / schema.PLAN_FILE} was changed after it was written; {_OF_PLANS}")
-        checksum = plan.pop(_CHECKSUM, None) if isinstance(plan, dict) else None
-        if checksum is not None and (not isinstance(checksum, str) or checksum != _sum_of(content, checksum)):
-            raise changed
-        if isinstance(plan, dict) and isinstance(layout := plan.get("hebb_schema", 0), int) and layout > schema.SCHEMA_VERSION:
-            raise StorageError(f"{path / schema.PLAN_FILE} was written by a newer hebb (layout {layout}, this one knows up to "
-                               f"{schema.SCHEMA_VERSION}); install that version to read it")
-        if not _is_plan(plan):
-            raise DamagedFile(f"{path / schema.PLAN_FILE} is not a plan of hebb; {_OF_PLANS}, or move it away")
-        if not plan.keys() <= _KEYS:
-            raise changed
-        return cls(path, plan)
+        return cls(path, read_plan(path))
 
     def grown(self, plan: Mapping, job_text: str) -> RunFolder:
         """The folder with the plan of a larger or smaller job that has no `differences`; the job file of before is kept."""
@@ -224,7 +196,7 @@ class RunFolder:
             if job_file.exists() and job_file.read_text(encoding="utf-8-sig", errors="replace") != job_text:
                 os.replace(job_file, kept)
                 write_whole(job_file, job_text.encode())
-            _write_plan(self.path, plan)
+            write_plan(self.path, plan)
         except OSError as error:
             raise _unwritable(self.path, error) from error
         return RunFolder.open(self.path)
@@ -354,16 +326,6 @@ def _settings(sampling: Mapping) -> dict:
     return {key: value for key, value in sampling.items() if key != "disorder" and value is not None}
 
 
-def _write_plan(path: Path, plan: Mapping) -> None:
-    text = to_json({"hebb_schema": schema.SCHEMA_VERSION, **plan, _CHECKSUM: _NO_SUM}).encode()
-    write_whole(path / schema.PLAN_FILE, text.replace(_NO_SUM.encode(), _sum_of(text).encode()))
-
-
-def _sum_of(text: bytes, checksum: str = _NO_SUM) -> str:
-    """The checksum of a plan's bytes, in which it stands itself as zeros."""
-    return hashlib.sha256(text.replace(checksum.encode(), _NO_SUM.encode())).hexdigest()
-
-
 def _move_aside(folder: Path, file: Path) -> None:
     """Move a file into the folder of damaged ones, under a name that is free there."""
     place = folder / schema.DAMAGED_FOLDER
@@ -382,23 +344,3 @@ def named(damaged: Mapping[str, str]) -> str:
         reasons.setdefault(reason, []).append(f"{task_id}.h5")
     return "; ".join(f"{', '.join(files)}: {reason}" if len(files) > 1 else f"{files[0]} {reason}"
                      for reason, files in reasons.items())
-
-
-def _is_plan(plan) -> bool:
-    """Whether it has the shape that `RunFolder` promises."""
-    try:
-        points, tasks, job = plan["points"], plan["tasks"], plan["job"]
-        return (
-            isinstance(plan["digest"], str)
-            and isinstance(job["name"], str)
-            and isinstance(job["sampling"], dict)
-            and "seed" in job
-            and bool(points and tasks)
-            and all(isinstance(point, dict) for point in (*points, *plan.get("asked", [])))
-            and len(plan.get("asked", points)) == len(points)
-            and all(isinstance(name, str) and disorder >= 0 for name, _, disorder in tasks)
-            and all(0 <= at < len(points) for _, places, _ in tasks
-                    for at in (places if isinstance(places, list) else [places]))
-        )
-    except (KeyError, TypeError, ValueError):
-        return False
