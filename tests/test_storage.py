@@ -498,7 +498,7 @@ def test_damaged_tasks_on_another_disk_are_set_aside(tmp_path, monkeypatch):
 def test_only_leftovers_are_removed(tmp_path):
     folder = made_folder(tmp_path / "run")
     here, mine = socket.gethostname(), os.getpid()
-    left = [f"results.h5.{here}-{mine}.tmp", "plan.json.elsewhere-77.tmp", f"tasks/a.h5.{here}-99999999.tmp"]
+    left = [f"results.h5.{here}-{mine}.tmp", "plan.json.elsewhere-77.tmp", f"tasks/a.h5.{here}-{os.getppid()}.tmp"]
     kept = ["job.toml.mine.tmp", f"results.h5.{here}-{os.getppid()}.tmp", "tasks/notes.tmp"]
     for name in left + kept:
         (folder.path / name).write_text("x")

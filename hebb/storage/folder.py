@@ -21,7 +21,7 @@ from ..errors import DamagedFile, HebbWarning, StorageError
 from ..params import canonical_json, shown
 from . import schema
 from .plan_file import read_plan, write_plan
-from .sealed import is_leftover, write_whole
+from .sealed import is_leftover, is_temporary, write_whole
 from .taskfile import TaskRecord, read_status, read_task, to_json
 
 __all__ = ["RunFolder", "lock", "named"]
@@ -213,10 +213,9 @@ class RunFolder:
 
     def clear_leftovers(self) -> None:
         """Remove half-written files of a run that was killed. Only for who holds the lock."""
-        for folder in (self.path / schema.TASK_FOLDER, self.path):
-            for left in folder.glob("*.tmp"):
-                if is_leftover(left):
-                    left.unlink(missing_ok=True)
+        tasks = self.path / schema.TASK_FOLDER  # in which nobody else writes; `hebb merge` may write beside it
+        for left in [*filter(is_temporary, tasks.glob("*.tmp")), *filter(is_leftover, self.path.glob("*.tmp"))]:
+            left.unlink(missing_ok=True)
 
     def require_writable(self) -> None:
         """StorageError now rather than after the first hour. A missing folder of tasks is made."""

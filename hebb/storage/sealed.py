@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ..errors import StorageError
 
-__all__ = ["SEALED", "Broken", "check_seal", "is_leftover", "seal", "temporary_beside", "write_whole"]
+__all__ = ["SEALED", "Broken", "check_seal", "is_leftover", "is_temporary", "seal", "temporary_beside", "write_whole"]
 
 #: Root attribute of HDF5 files that must end with a seal: without it, cutting the seal off would make an old file of a new one.
 SEALED = "hebb_sealed"
@@ -26,6 +26,7 @@ SEALED = "hebb_sealed"
 _MARK = b"\nhebb-sha256:"
 _LENGTH = len(_MARK) + 64 + 1
 _BLOCK = 1 << 20
+_TEMPORARY = re.compile(r".+\.(h5|json|toml)\.(.+)-(\d+)\.tmp")
 
 
 class Broken(ValueError):
@@ -62,10 +63,14 @@ def temporary_beside(path: Path) -> Path:
     return path.with_name(f"{path.name}.{socket.gethostname()}-{os.getpid()}.tmp")
 
 
+def is_temporary(path: Path) -> bool:
+    """Whether a file is one that `write_whole` was writing, or is."""
+    return _TEMPORARY.fullmatch(path.name) is not None
+
+
 def is_leftover(path: Path) -> bool:
-    """Whether a file is what `write_whole` left in a process that no longer runs, as far as this machine knows."""
-    found = re.fullmatch(r".+\.(h5|json|toml)\.(.+)-(\d+)\.tmp", path.name)
-    if found is None:
+    """The same of a process that no longer runs, as far as this machine knows."""
+    if (found := _TEMPORARY.fullmatch(path.name)) is None:
         return False
     try:
         return found[2] != socket.gethostname() or int(found[3]) == os.getpid() or os.kill(int(found[3]), 0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -110,8 +110,9 @@ def write_task(path: Path, record: TaskRecord) -> None:
 def read_task(path: Path) -> TaskRecord:
     """The record in path. DamagedFile, naming the remedy, if it is not a complete task file."""
     with open_file(path, schema.TASK) as file:
-        values = _read_simple(file)
-        values |= {name: json.loads(file.attrs[name]) for name in _JSON}
+        attributes = dict(file.attrs)
+        values = _read_simple(attributes)
+        values |= {name: json.loads(attributes[name]) for name in _JSON}
         values |= {name: _read_group(file, group) for group, name in _GROUPS.items()}
     return TaskRecord(**values)
 
@@ -119,12 +120,13 @@ def read_task(path: Path) -> TaskRecord:
 def read_status(path: Path) -> dict:
     """The scalar fields of a task file, its parameters, sampling and `rungs`, no other arrays."""
     with open_file(path, schema.TASK) as file:
-        texts = {name: json.loads(file.attrs[name]) for name in ("parameters", "sampling")}
-        return _read_simple(file) | texts | {"rungs": _read_group(file, schema.RUNGS)}
+        attributes = dict(file.attrs)
+        texts = {name: json.loads(attributes[name]) for name in ("parameters", "sampling")}
+        return _read_simple(attributes) | texts | {"rungs": _read_group(file, schema.RUNGS)}
 
 
-def _read_simple(file: h5py.File) -> dict:
-    found = {name: kind(file.attrs[name]) for name, kind in _SIMPLE.items() if name in file.attrs or name not in _LATER}
+def _read_simple(attributes: Mapping) -> dict:
+    found = {name: kind(attributes[name]) for name, kind in _SIMPLE.items() if name in attributes or name not in _LATER}
     return _LATER | found
 
 
@@ -177,8 +179,8 @@ def open_file(path: Path, kind: str) -> Iterator[h5py.File]:
         with h5py.File(path, "r", locking=False) as file:
             if file.attrs.get(SEALED) and not whole:
                 raise Broken("its end is missing")
-            if elsewhere := file.visititems_links(lambda name, link: None if isinstance(link, h5py.HardLink) else name):
-                raise Broken(f"its {shown(elsewhere)} points elsewhere")  # results lie in a file, not in what it points to
+            if elsewhere := file.id.links.visit(_link_elsewhere, info=True):
+                raise Broken(f"its {shown(elsewhere.decode())} points elsewhere")  # results lie in a file, not in another one
             found, version = str(file.attrs.get("hebb_file")), int(file.attrs.get("hebb_schema", 0))
             if found != kind:
                 raise DamagedFile(f"{path} is not a {kind} file of hebb; {_instead(path, kind)}")
@@ -194,6 +196,10 @@ def open_file(path: Path, kind: str) -> Iterator[h5py.File]:
             raise DamagedFile(f"{path} is not an HDF5 file; {_instead(path, kind)}") from None
         remedy = _REMEDIES.get(kind, "write it again") if ours else _instead(path, kind)
         raise DamagedFile(f"{path} is truncated or damaged ({_first_line(error)}); {remedy}") from error
+
+
+def _link_elsewhere(name: bytes, link) -> bytes | None:
+    return None if link.type == h5py.h5l.TYPE_HARD else name
 
 
 def _sealed(path: Path) -> bool:
