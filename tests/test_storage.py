@@ -532,6 +532,14 @@ def test_plans_of_a_newer_hebb_are_left_alone(tmp_path):
         assert load(folder.path).done.all(), "finished results can do without their plan"
 
 
+def test_results_know_their_plan_though_something_measured_is_nan(tmp_path):
+    plan = plan_of()
+    plan["points"] = [{**point, "measured": {"correlation": float("nan")}} for point in plan["points"]]
+    folder = RunFolder.create(tmp_path / "run", plan, "[job]\n")
+    merge(folder.path).save(folder.results_path)
+    assert Results.open(folder.results_path).belongs_to(folder.plan) and not verify(folder.path).damaged
+
+
 def test_the_programs_that_computed_a_run_are_all_kept(tmp_path):
     folder = made_folder(tmp_path / "run")
     first, other = ({"hebb": version, "numpy": "2.0", "time": time, "kernels": {"instruction_set": "avx2"}}

@@ -273,13 +273,9 @@ class RunFolder:
             raise _unwritable(self.path, error) from error
         return self.path / schema.DAMAGED_FOLDER
 
-    def _files(self) -> dict[str, Path]:
-        paths = {task_id: self.task_path(task_id) for task_id, _, _ in self.plan["tasks"]}
-        return {task_id: path for task_id, path in paths.items() if path.exists()}
-
     def _believed(self, read, damaged: dict[str, str] | None) -> Iterator[tuple[str, object]]:
-        for task_id, path in self._files().items():
-            if not path.exists():  # moved aside since
+        for task_id, _, _ in self.plan["tasks"]:
+            if not (path := self.task_path(task_id)).exists():
                 continue
             try:
                 item = read(path)

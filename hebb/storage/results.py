@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DamagedFile, HebbWarning, StorageError
-from ..params import canonical_json, check_choice
+from ..params import check_choice
 from ..sampling.options import TRAINING
 from ..sampling.stages import kept_sweeps
 from . import export, schema
@@ -195,7 +195,7 @@ class Results:
 
     def belongs_to(self, plan: Mapping) -> bool:
         """Whether these are results of the job of this plan (RunFolder)."""
-        return canonical_json([self.points, self.job]) == canonical_json([plan["points"], plan["job"]])
+        return to_json([self.points, self.job]) == to_json([plan["points"], plan["job"]])  # what was measured may be nan
 
     def tasks_done(self, tasks: Iterable) -> int:
         """How many of the tasks of a plan are finished; a temperature ladder is one."""
