@@ -13,7 +13,7 @@ from ._version import __version__
 
 __all__ = ["__version__", "load", "models", "sample", "simulate", "theory"]
 
-_HOME = {"load": "storage.results", "sample": "sampling.chain", "simulate": "runs.job"}
+_HOME = {"load": "storage.merging", "sample": "sampling.chain", "simulate": "runs.job"}
 
 
 def __getattr__(name):

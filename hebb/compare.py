@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from . import compare_deep, compare_dense, compare_multitask, compare_perceptron, compare_variational
 from .comparison import Comparison, Row, normal_score, possible
+from .storage.merging import load as load_results
 from .storage.results import Results
-from .storage.results import load as load_results
 
 __all__ = ["Comparison", "Row", "compare", "compare_results", "normal_score"]
 

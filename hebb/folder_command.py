@@ -25,8 +25,8 @@ def add_arguments(status_parser, merge_parser, verify_parser) -> None:
 
 def status(options) -> int:
     """Run the command; returns the exit code."""
-    from .storage.folder import named
     from .storage.status import status_of
+    from .storage.tasks import named
 
     found = status_of(options.folder)
     if options.json:
@@ -93,20 +93,17 @@ def verify(options) -> int:
 def merge(options) -> int:
     """Run the command; returns the exit code."""
     from .storage.folder import RunFolder
-    from .storage.observable import Table
-    from .storage.results import merge as join
+    from .storage.merging import first_rows, merge_into
 
     folder = RunFolder.open(Path(options.folder))
     folder.require_writable()
-    results = join(folder.path)
-    results.save(folder.results_path)
-    table = results.to_table()
-    measured = Table(row for row in table if row["samples"])
-    print(measured if len(measured) <= _MOST_LINES else Table(measured[:_MOST_LINES]))
-    if len(measured) > _MOST_LINES:
-        print(f"... and {len(measured) - _MOST_LINES} more points; `hebb export {options.folder} --csv -` prints all")
-    if len(measured) < len(table):
-        print(f"{len(table) - len(measured)} of {len(table)} points have no finished sample yet")
+    results = merge_into(folder)
+    print(first_rows(folder, results, _MOST_LINES))
+    measured, points = sum(results.n_disorder > 0), len(results.points)
+    if measured > _MOST_LINES:
+        print(f"... and {measured - _MOST_LINES} more points; `hebb export {options.folder} --csv -` prints all")
+    if measured < points:
+        print(f"{points - measured} of {points} points have no finished sample yet")
     for note in results.exchange_notes + results.origins.notes():
         print(f"hebb: {note}", file=sys.stderr)
     tasks = folder.plan["tasks"]

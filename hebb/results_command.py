@@ -28,7 +28,7 @@ def add_arguments(plot_parser, export_parser) -> None:
 
 def finished(folder):
     """The results of a folder, or of its results file; StorageError if no task is finished."""
-    from .storage.results import load
+    from .storage.merging import load
 
     results = load(folder)
     if not results.done.any():

@@ -321,7 +321,7 @@ def test_errors_of_one_sentence_are_all_there_is(folder):
 
 def test_provenance_names_the_code(folder, capsys):
     import hebb as package
-    from hebb.storage.results import load
+    from hebb.storage.merging import load
 
     assert hebb(capsys, "run", "tiny.toml")[0] == 0
     provenance = load("runs/tiny").provenance

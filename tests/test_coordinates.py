@@ -9,7 +9,8 @@ import pytest
 from hebb import load, models, simulate
 from hebb.runs.plan import Plan
 from hebb.storage.coordinates import Coordinates
-from hebb.storage.results import Results, merge
+from hebb.storage.merging import merge
+from hebb.storage.results import Results
 from hebb.storage.taskfile import to_json
 
 

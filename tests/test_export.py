@@ -14,7 +14,7 @@ from hebb.errors import EnvironmentMismatch
 from hebb.runs.executors import SerialExecutor
 from hebb.runs.job import run_job
 from hebb.storage.export import dataframe, dataset, write_csv
-from hebb.storage.results import merge
+from hebb.storage.merging import merge
 
 JOBS = {
     "dense": ("kind = 'dense'\nn_spins = [16, 20]\np_body = 3\ngamma = [0.2, 0.4]\ntemperature = [0.9, 0.6]", ""),

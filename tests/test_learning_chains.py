@@ -164,7 +164,7 @@ optimizer = "sgd"
 def test_job_resumes_and_equals_simulate(tmp_path):
     from hebb.runs.executors import SerialExecutor
     from hebb.runs.job import run_job
-    from hebb.storage.results import load
+    from hebb.storage.merging import load
 
     plan = Plan.from_text(JOB)
     assert len(plan.points) == 4 and plan.points[3][0].teacher_correlation == (0.5,)

@@ -17,9 +17,11 @@ from conftest import assert_same_datasets
 from hebb import load
 from hebb.errors import ChainTooShort, DamagedFile, HebbWarning, ParameterError, StorageError
 from hebb.storage import schema, sealed, taskfile
+from hebb.storage.arrays import load_arrays, save_arrays
 from hebb.storage.folder import RunFolder
+from hebb.storage.merging import merge
 from hebb.storage.observable import bias_of_refusals
-from hebb.storage.results import Results, load_arrays, merge, save_arrays
+from hebb.storage.results import Results
 from hebb.storage.taskfile import TaskRecord, read_status, read_task, write_task
 from hebb.storage.verify import verify
 

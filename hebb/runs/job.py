@@ -10,11 +10,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from ..errors import DamagedFile, HebbError, HebbWarning, StorageError
 from ..progress import Progress
-from ..storage import results, schema
-from ..storage.folder import RunFolder, lock, named
-from ..storage.taskfile import write_task
+from ..storage import schema
+from ..storage.folder import RunFolder
+from ..storage.locks import lock
+from ..storage.merging import is_merged, merge_into
+from ..storage.results import Results
+from ..storage.tasks import Source, TaskWriter, named
 from .environment import StopRequest, collected_warnings, deadline
 from .executors import Executor
 from .plan import Plan
@@ -48,7 +53,7 @@ def simulate(
     rule: str | None = None,
     learning: Mapping | None = None,
     exchange_every: int | None = None,
-) -> results.Results:
+) -> Results:
     """Simulate model at one temperature or a list of them, here and now, and return the results.
 
     disorder: disorder samples per temperature (the same ones at every temperature). replicas: chains on each of them.
@@ -94,7 +99,7 @@ def simulate(
         learning=learning,
         exchange_every=exchange_every,
     )
-    found = results.Results.from_records(plan.index(), (compute(task) for task in plan.tasks))
+    found = Results.from_records(plan.index(), (compute(task) for task in plan.tasks))
     for note in found.exchange_notes:
         warnings.warn(note, HebbWarning, stacklevel=2)
     return found
@@ -141,42 +146,49 @@ def run_job(
     """
     begun = time.time()
     with StopRequest().listening() as stop, contextlib.ExitStack() as held:
-        with collected_warnings() as notes:  # there is no log yet, and every rank makes the same ones
-            text, path, left, seconds = executor.share(lambda: _prepare(Path(job_file), out, resume, extend, held, begun))
-            stop.end = None if seconds is None else time.monotonic() + seconds
-            plan = Plan.from_text(text, str(job_file))
-        folder = RunFolder.open(path)
+        with collected_warnings() as notes:  # there is no log yet
+            start = executor.share(lambda: _prepare(Path(job_file), out, resume, extend, held, begun, stop))
+            stop.end = None if start.seconds is None else time.monotonic() + start.seconds
+        plan = start.plan
         if log is not None:
-            log(executor.rank, executor.size, folder.log_path)
+            log(executor.rank, executor.size, start.path / schema.LOG_FILE)
         for note in notes if executor.rank == 0 else ():
             _log.warning("%s", note)
-        ledger = _Ledger(plan, len(left), executor)
+        ledger = _Ledger(plan, len(start.left), executor)
+        writer = held.enter_context(TaskWriter(start.path / schema.TASK_FOLDER, plan.job, executor.rank))
 
         def work(index: int) -> Outcome:
-            task = plan.tasks[index]
-            file = folder.task_path(task.task_id)
             begun = time.monotonic()
             record = run_task(
-                task,
-                folder.read(task.task_id),
-                checkpoint=lambda item: write_task(file, item),
+                plan.tasks[index],
+                start.known[index].read() if index in start.known else None,
+                checkpoint=writer.write,
                 checkpoint_every=plan.checkpoint_every,
                 stop=stop,
             )
-            write_task(file, record)
+            writer.write(record)
             return Outcome(index, record.status, time.monotonic() - begun, record.message)
 
-        executor.run(work, plan.longest_first(left), ledger.report, stop)
+        executor.run(work, plan.longest_first(start.left), ledger.report, stop)
         ledger.progress.close()
-        return executor.share(lambda: _finish(folder, ledger, stop.reason))
+        return executor.share(lambda: _finish(start.path, ledger, stop.reason))
 
 
-def _prepare(
-    job_file: Path, out, resume: bool, extend: bool, held: contextlib.ExitStack, begun: float
-) -> tuple[str, Path, list[str], float | None]:
-    """Check the job and its folder, whose lock is left in held: (text, folder, task ids still to do, seconds to compute).
+@dataclass(frozen=True)
+class _Start:
+    """What rank 0 tells the others when a run begins: the plan and the folder, numbers of the tasks still to do, where those of
+    them lie that can be continued, and seconds to compute (None: no limit). No other rank reads plan.json or looks at tasks."""
 
-    begun: time.time() of the beginning, from which the wall time counts."""
+    plan: Plan
+    path: Path
+    left: np.ndarray
+    known: dict[int, Source]
+    seconds: float | None
+
+
+def _prepare(job_file: Path, out, resume: bool, extend: bool, held: contextlib.ExitStack, begun: float, stop) -> _Start:
+    """Check the job and its folder, whose lock is left in held. begun: time.time() of the beginning, from which the wall time
+    counts."""
     plan = Plan.from_toml(job_file)
     path = _folder_of(plan, out)
     resume = resume or extend
@@ -191,14 +203,26 @@ def _prepare(
     folder = folder or RunFolder.create(path, plan.index(), plan.text)
     folder.require_writable()
     folder.clear_leftovers()
-    damaged: dict[str, str] = {}
-    statuses = folder.statuses(damaged)
-    if damaged:
-        place = folder.set_aside(damaged)
-        warnings.warn(f"{named(damaged)}; moved to {place}, and {len(damaged)} task(s) are repeated", HebbWarning, stacklevel=2)
-    left = [task.task_id for task in plan.tasks if statuses.get(task.task_id, {}).get("status") != "done"]
+    folder.upgrade()
+    left, known = _left(folder, stop)
     end = deadline(plan.walltime, begun)
-    return plan.text, path, left, None if end is None else end - time.time()
+    return _Start(plan, path, left, known, None if end is None else end - time.time())
+
+
+def _left(folder: RunFolder, stop) -> tuple[np.ndarray, dict[int, Source]]:
+    """Numbers of the tasks still to do, and where those lie that can be continued. What is damaged is moved aside."""
+    with folder.tasks() as tasks:
+        tasks.check(stop)
+        if tasks.damaged:
+            place, number = tasks.set_aside(), len(tasks.unbelievable)
+            warnings.warn(f"{named(tasks.damaged)}; moved to {place}, and {number} task(s) are repeated", HebbWarning,
+                          stacklevel=2)
+        else:
+            tasks.repair()
+            return tasks.left()
+    with folder.tasks() as tasks:
+        tasks.repair()
+        return tasks.left()
 
 
 def _extend(plan: Plan, path: Path) -> None:
@@ -254,9 +278,9 @@ def survey(plan: Plan, job_file, out=None) -> str:
     if folder is None:
         RunFolder.require_free(path, plan.text)
         return ""
-    damaged: dict[str, str] = {}
-    done = sum(status["status"] == "done" for status in folder.statuses(damaged).values())
-    left = f" and repeats {len(damaged)} whose files are damaged" if damaged else ""
+    with folder.tasks() as tasks:
+        done, damaged = int(np.sum(tasks.done)), len(tasks.damaged)
+    left = f" and repeats {damaged} whose files are damaged" if damaged else ""
     return f"{path} holds a run of this job, {done} of {len(plan.tasks)} tasks done; --resume continues it{left}"
 
 
@@ -283,7 +307,8 @@ class _Ledger:
 
     def __init__(self, plan: Plan, left: int, executor: Executor):
         self.plan, self.failed = plan, []
-        self.progress = Progress(len(plan.tasks), len(plan.tasks) - left, quiet=executor.rank != 0)
+        self.total, self.done, self.reported = len(plan.tasks), len(plan.tasks) - left, 0
+        self.progress = Progress(self.total, self.done, quiet=executor.rank != 0)
         self.started = time.monotonic()
         if executor.rank == 0:
             _log.info("start: %d of %d tasks to do on %d rank(s)", left, len(plan.tasks), executor.size)
@@ -296,24 +321,27 @@ class _Ledger:
             _log.info("%s", outcome.message)
         else:
             _log.info("task %s %s after %.2f s", name, outcome.status, outcome.seconds)
+        self.reported += 1
         if outcome.status == "done":
+            self.done += 1
             self.progress.advance()
 
 
-def _finish(folder: RunFolder, ledger: _Ledger, reason: str) -> Summary:
-    merged = results.merge(folder.path)
-    merged.save(folder.results_path)
-    for note in merged.exchange_notes + merged.origins.notes():
-        _log.warning("%s", note)
-    done, total = merged.tasks_done(ledger.plan.index()["tasks"]), len(ledger.plan.tasks)
-    if not reason and done + len(ledger.failed) < total:
+def _finish(path: Path, ledger: _Ledger, reason: str) -> Summary:
+    """Merge, unless the run was stopped, which may leave no time for it, or has nothing new; the end of the run in the log."""
+    if not reason and ledger.done + len(ledger.failed) < ledger.total:
         reason = "another rank was asked to stop"
+    folder = RunFolder.open(path)
+    if not reason and (ledger.reported or not is_merged(folder)):
+        merged = merge_into(folder)
+        for note in merged.exchange_notes + merged.origins.notes():
+            _log.warning("%s", note)
     _log.info(
         "end after %.1f s: %d of %d tasks done, %d failed%s",
         time.monotonic() - ledger.started,
-        done,
-        total,
+        ledger.done,
+        ledger.total,
         len(ledger.failed),
         f"; stopped because {reason}" if reason else "",
     )
-    return Summary(folder.path, total, done, len(ledger.failed), reason)
+    return Summary(path, ledger.total, ledger.done, len(ledger.failed), reason)

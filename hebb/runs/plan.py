@@ -79,13 +79,56 @@ class Task:
 
 
 @dataclass(frozen=True)
+class _Share:
+    """What the tasks of one point, or of one temperature ladder, have in common; digest names the point."""
+
+    place: int | tuple[int, ...]
+    model: object
+    temperature: float | tuple[float, ...]
+    digest: str
+    cost: float
+
+
+class TaskList(Sequence):
+    """The tasks of a job in job order, each made when it is asked for: there may be a million of them."""
+
+    def __init__(self, shares: list[_Share], seed: int, sampling: Mapping, start, job: str):
+        self._shares, self._seed, self._sampling, self._start = shares, seed, sampling, start
+        self._disorder = sampling["disorder"]
+        self.job = job  # digest
+
+    def __len__(self) -> int:
+        return len(self._shares) * self._disorder
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        share, disorder = divmod(index % len(self), self._disorder)
+        share = self._shares[share]
+        return Task(f"{share.digest[:12]}-d{disorder:04d}", share.place, disorder, self._seed, share.model, share.temperature,
+                    self._sampling, self._start, share.digest, share.cost, self.job)
+
+    def index(self) -> list[list]:
+        """[task id, place of its point, disorder] of each."""
+        return [[f"{share.digest[:12]}-d{disorder:04d}", share.place, disorder]
+                for share in self._shares for disorder in range(self._disorder)]
+
+    @property
+    def costs(self) -> np.ndarray:
+        """(n,) estimated seconds of each."""
+        return np.repeat([share.cost for share in self._shares], self._disorder)
+
+
+@dataclass(frozen=True)
 class Plan:
     """A checked job. points: (model, temperature) in job order. tasks: in job order (points, then disorder)."""
 
     name: str
     seed: int
     points: tuple[tuple[object, float], ...]
-    tasks: tuple[Task, ...]
+    tasks: TaskList
     sampling: Mapping
     walltime: float | None  # seconds
     checkpoint_every: float  # seconds
@@ -166,27 +209,13 @@ class Plan:
                                      for text in (model.caution(start), _untrained(kind, model, sampling))):
             if caution:
                 warnings.warn(caution, HebbWarning, stacklevel=2)
-        job = _job_digest(checked, seed, sampling)
-        tasks = [
-            Task(
-                f"{point[:12]}-d{disorder:04d}",
-                places,
-                disorder,
-                seed,
-                model,
-                temperature,
-                sampling,
-                start,
-                point,
-                seconds_of(model, sampling) * np.size(temperature),
-                job,
-            )
-            for model, temperature, places in shares
-            for point in ([digest({**model.parameters(), "temperature": temperature})] if sampling["tempering"] else
-                          [digests[places]])
-            for disorder in range(sampling["disorder"])
-        ]
-        return cls(name, seed, tuple(checked), tuple(tasks), dict(sampling), walltime, checkpoint_every, text)
+        tasks = TaskList(
+            [_Share(place, model, temperature,
+                    digest({**model.parameters(), "temperature": temperature}) if sampling["tempering"] else digests[place],
+                    seconds_of(model, sampling) * np.size(temperature))
+             for model, temperature, place in shares],
+            seed, dict(sampling), start, _job_digest(checked, seed, sampling))
+        return cls(name, seed, tuple(checked), tasks, dict(sampling), walltime, checkpoint_every, text)
 
     @property
     def bytes_per_rank(self) -> int:
@@ -222,19 +251,18 @@ class Plan:
     def index(self) -> dict:
         """The plan as plain data (storage.folder.RunFolder)."""
         return {
-            "digest": self.tasks[0].job,
+            "digest": self.tasks.job,
             "job": self.job,
             "points": [point | ({"measured": model.measured} if model.measured else {})
                        for point, (model, _) in zip(_plain_points(self.points), self.points, strict=True)],
             "asked": [model.asked for model, _ in self.points],
-            "tasks": [[task.task_id, task.point, task.disorder] for task in self.tasks],
+            "tasks": self.tasks.index(),
         }
 
-    def longest_first(self, task_ids: Iterable[str] | None = None) -> list[int]:
-        """Indices of tasks (all, or those named), the most expensive first, otherwise in job order."""
-        wanted = None if task_ids is None else set(task_ids)
-        chosen = [i for i, task in enumerate(self.tasks) if wanted is None or task.task_id in wanted]
-        return sorted(chosen, key=lambda i: -self.tasks[i].cost)
+    def longest_first(self, left: Sequence[int] | None = None) -> list[int]:
+        """Numbers of tasks (all, or those left), the most expensive first, otherwise in job order."""
+        chosen = np.arange(len(self.tasks)) if left is None else np.asarray(left, dtype=int)
+        return chosen[np.argsort(-self.tasks.costs[chosen], kind="stable")].tolist()
 
 
 def _class_of(sampling: Mapping) -> type:

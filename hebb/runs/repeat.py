@@ -32,12 +32,12 @@ def repeated(path, count: int) -> Iterator[tuple[str, list[str]]]:
     if plan.index()["digest"] != folder.plan["digest"]:
         raise ParameterError(f"{folder.path / schema.JOB_FILE} is not the job of {schema.PLAN_FILE} beside it; put back the "
                              "file that was run")
-    statuses = folder.statuses({})
-    done = [task for task in plan.tasks if statuses.get(task.task_id, {}).get("status") == "done"]
-    if not done:
-        raise ParameterError(f"{folder.path} has no finished task that could be repeated; run it first")
-    for task in random.SystemRandom().sample(done, min(count, len(done))):
-        yield task.task_id, differences(folder.read(task.task_id), compute(task))
+    with folder.tasks() as tasks:
+        done = np.flatnonzero(tasks.done).tolist()
+        if not done:
+            raise ParameterError(f"{folder.path} has no finished task that could be repeated; run it first")
+        for index in random.SystemRandom().sample(done, min(count, len(done))):
+            yield plan.tasks[index].task_id, differences(tasks.record(index), compute(plan.tasks[index]))
 
 
 def differences(one: TaskRecord, other: TaskRecord) -> list[str]:

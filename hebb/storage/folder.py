@@ -1,67 +1,25 @@
-"""The run folder: job.toml, plan.json, tasks/<id>.h5, log.txt and, after merging, results.h5; .lock while a run writes."""
+"""The run folder: job.toml, plan.json, tasks/, log.txt and, after merging, results.h5; .lock while a run writes."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
-import shutil
-import socket
 import stat
-import time
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
-from ..errors import DamagedFile, HebbWarning, StorageError
-from ..params import canonical_json, shown
+from ..errors import StorageError
 from . import schema
+from .locks import unwritable
 from .plan_file import read_plan, write_plan
 from .sealed import is_leftover, is_temporary, write_whole
-from .taskfile import TaskRecord, read_status, read_task, to_json
+from .taskfile import to_json
+from .tasks import Tasks, move_aside, settings_of
 
-__all__ = ["RunFolder", "lock", "named"]
-
-
-@contextlib.contextmanager
-def lock(path: Path, patience: float = 0.0) -> Iterator[None]:
-    """Hold the run folder path, made if it is missing, against other runs. StorageError, naming the owner, if it is held.
-
-    The lock is the system's (flock): it ends with its process, however that dies, and what is left of the file does not
-    matter. patience: seconds to wait for an owner that is about to end. Readers and `hebb merge` do not ask for it.
-    """
-    path = Path(path)
-    end = time.monotonic() + max(patience, 0.1)  # `hebb status` asks for a moment whether it is held
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        while (descriptor := _try_lock(path / schema.LOCK_FILE)) is None:
-            if time.monotonic() >= end:
-                raise StorageError(
-                    f"{path} is in use by {_owner(path / schema.LOCK_FILE)}; wait for it or stop it and continue with "
-                    "--resume, or choose another folder with --out"
-                )
-            time.sleep(0.05)
-    except (OSError, ValueError) as error:  # ValueError: a null character
-        raise _unwritable(path, error) from error
-    try:
-        with contextlib.suppress(OSError):  # a full disk is noticed where it matters
-            os.truncate(descriptor, 0)
-            os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            (path / schema.LOCK_FILE).unlink()
-        os.close(descriptor)
-
-
-def _unwritable(path: Path, error: Exception) -> StorageError:
-    return StorageError(
-        f"cannot write the run folder {path} ({getattr(error, 'strerror', None) or error}); choose another with --out"
-    )
+__all__ = ["RunFolder"]
 
 
 def _require_place(path: Path) -> None:
@@ -86,39 +44,6 @@ def _require_files(path: Path) -> None:
         if file.exists() and not os.access(file, os.W_OK):
             raise StorageError(f"cannot write {file} (Permission denied); check its permissions or choose another folder "
                                "with --out")
-
-
-def _try_lock(file: Path) -> int | None:
-    """A descriptor that holds the lock, None if another process does."""
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(descriptor), os.stat(file)):
-                return descriptor  # otherwise its last owner has just removed it: try again
-    except OSError as error:
-        if error.errno in (errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK):
-            warnings.warn(
-                f"the file system of {file.parent} has no locks; start only one run in it at a time",
-                HebbWarning,
-                stacklevel=4,
-            )
-            return descriptor
-        if error.errno not in (errno.EAGAIN, errno.EACCES):
-            os.close(descriptor)
-            raise
-    os.close(descriptor)
-    return None
-
-
-def _owner(file: Path) -> str:
-    with contextlib.suppress(OSError, ValueError):
-        if text := file.read_text(encoding="utf-8").strip():
-            return text
-    return "another process"
-
-
-_OF_TASKS = "run the job again with --resume, which moves it aside and repeats only this task"
 
 
 @dataclass(frozen=True)
@@ -149,12 +74,12 @@ class RunFolder:
         try:
             (path / schema.TASK_FOLDER).mkdir(parents=True, exist_ok=True)
             if (path / schema.PLAN_FILE).exists():
-                _move_aside(path, path / schema.PLAN_FILE)
+                move_aside(path, path / schema.PLAN_FILE)
             if not job_file.exists():  # a run may live beside its own job file
                 write_whole(job_file, job_text.encode())
             write_plan(path, plan)
         except OSError as error:
-            raise _unwritable(path, error) from error
+            raise unwritable(path, error) from error
         return cls.open(path)
 
     @classmethod
@@ -178,7 +103,7 @@ class RunFolder:
                     "with --out"
                 )
         except (OSError, ValueError) as error:  # ValueError: a null character
-            raise _unwritable(path, error) from error
+            raise unwritable(path, error) from error
         _require_files(path)
 
     @classmethod
@@ -198,7 +123,7 @@ class RunFolder:
                 write_whole(job_file, job_text.encode())
             write_plan(self.path, plan)
         except OSError as error:
-            raise _unwritable(self.path, error) from error
+            raise unwritable(self.path, error) from error
         return RunFolder.open(self.path)
 
     def differences(self, plan: Mapping) -> list[str]:
@@ -207,9 +132,14 @@ class RunFolder:
         Numbers of a task depend on its point, its disorder sample, the seed and the settings of its chain, and on nothing else.
         """
         mine, other = self.plan["job"], json.loads(to_json(plan["job"]))
-        left, right = _settings(mine["sampling"]), _settings(other["sampling"])
+        left, right = settings_of(mine["sampling"]), settings_of(other["sampling"])
         different = [f"sampling.{key}" for key in sorted({*left, *right}) if left.get(key) != right.get(key)]
         return (["seed"] if mine["seed"] != other["seed"] else []) + different
+
+    def upgrade(self) -> None:
+        """Note in the plan that tasks may lie in packs, which the first versions would not find."""
+        if self.plan.get("hebb_schema") != schema.PLAN_VERSION:
+            write_plan(self.path, self.plan)
 
     def clear_leftovers(self) -> None:
         """Remove half-written files of a run that was killed. Only for who holds the lock."""
@@ -233,8 +163,13 @@ class RunFolder:
                     "folder with --out"
                 ) from error
 
-    def task_path(self, task_id: str) -> Path:
-        return self.path / schema.TASK_FOLDER / f"{task_id}.h5"
+    @property
+    def task_folder(self) -> Path:
+        return self.path / schema.TASK_FOLDER
+
+    def tasks(self) -> Tasks:
+        """What is there of every task at this moment."""
+        return Tasks(self.task_folder, self.plan)
 
     @property
     def log_path(self) -> Path:
@@ -243,99 +178,3 @@ class RunFolder:
     @property
     def results_path(self) -> Path:
         return self.path / schema.RESULTS_FILE
-
-    def statuses(self, damaged: dict[str, str] | None = None) -> dict[str, dict]:
-        """task id -> scalar fields of its file (taskfile.read_status), for the tasks that have one, in job order.
-
-        damaged: takes task id -> reason of files that cannot be believed; without it the first of them raises DamagedFile.
-        """
-        return dict(self._believed(read_status, damaged))
-
-    def records(self, damaged: dict[str, str] | None = None) -> Iterator[TaskRecord]:
-        """The records of the tasks that have a file, one after the other in job order; damaged as in `statuses`."""
-        return (record for _, record in self._believed(read_task, damaged))
-
-    def read(self, task_id: str) -> TaskRecord | None:
-        """The record of a task, None if it has no file. DamagedFile if the file is another task's or another job's."""
-        path = self.task_path(task_id)
-        if not path.exists():
-            return None
-        record = read_task(path)
-        self._check(path, vars(record))
-        return record
-
-    def set_aside(self, damaged: Mapping[str, str]) -> Path:
-        """Move the files of these tasks into a folder of their own, which is returned. Only for who holds the lock."""
-        try:
-            for task_id in damaged:
-                _move_aside(self.path, self.task_path(task_id))
-        except OSError as error:
-            raise _unwritable(self.path, error) from error
-        return self.path / schema.DAMAGED_FOLDER
-
-    def _believed(self, read, damaged: dict[str, str] | None) -> Iterator[tuple[str, object]]:
-        for task_id, _, _ in self.plan["tasks"]:
-            if not (path := self.task_path(task_id)).exists():
-                continue
-            try:
-                item = read(path)
-                self._check(path, item if isinstance(item, dict) else vars(item))
-            except DamagedFile as error:
-                if damaged is None:
-                    raise
-                damaged[task_id] = str(error)
-            else:
-                yield task_id, item
-
-    def _check(self, path: Path, found: Mapping) -> None:
-        """Task names are made of the point alone: other jobs, with another seed or sampling, share them."""
-        if found["task_id"] != path.stem:
-            raise DamagedFile(f"{path} holds task {shown(found['task_id'])}; {_OF_TASKS}")
-        parameters, disorder = self._expected[path.stem]
-        if disorder != found["disorder"] or parameters != canonical_json(found["parameters"]):
-            raise DamagedFile(f"{path} holds another point or disorder sample than the plan says; {_OF_TASKS}")
-        if self.plan["job"]["seed"] != found["seed"] or self._sampling != canonical_json(_settings(found["sampling"])):
-            raise DamagedFile(f"{path} was written by another job (seed or sampling differ); {_OF_TASKS}")
-
-    @cached_property
-    def _sampling(self) -> str:
-        return canonical_json(_settings(self.plan["job"]["sampling"]))
-
-    @cached_property
-    def _expected(self) -> dict[str, tuple[str, int]]:
-        """task id -> (canonical JSON of its parameters, disorder), as the plan says."""
-        bare = [{name: value for name, value in point.items() if name != "measured"} for point in self.plan["points"]]
-        texts: dict[object, str] = {}
-        for _, place, _ in self.plan["tasks"]:
-            key = tuple(place) if isinstance(place, list) else place
-            if key not in texts:
-                point = bare[key] if isinstance(key, int) else (
-                    {**bare[key[0]], "temperature": [bare[at]["temperature"] for at in key]})
-                texts[key] = canonical_json(point)
-        return {task_id: (texts[tuple(place) if isinstance(place, list) else place], disorder)
-                for task_id, place, disorder in self.plan["tasks"]}
-
-
-def _settings(sampling: Mapping) -> dict:
-    """Those on which the numbers of one task depend; settings that are not given were unknown to the first versions."""
-    return {key: value for key, value in sampling.items() if key != "disorder" and value is not None}
-
-
-def _move_aside(folder: Path, file: Path) -> None:
-    """Move a file into the folder of damaged ones, under a name that is free there."""
-    place = folder / schema.DAMAGED_FOLDER
-    place.mkdir(exist_ok=True)
-    target, number = place / file.name, 1
-    while target.exists():
-        target, number = place / f"{file.stem}.{number}{file.suffix}", number + 1
-    shutil.move(file, target)  # tasks may lie on another disk
-
-
-def named(damaged: Mapping[str, str]) -> str:
-    """All files that cannot be believed, and why, in one sentence without remedy."""
-    reasons: dict[str, list[str]] = {}
-    for task_id, text in damaged.items():
-        reason = text.split(".h5 ", 1)[-1].rpartition("; ")[0]
-        reasons.setdefault(reason, []).append(f"{task_id}.h5")
-    return "; ".join(f"{', '.join(files)}: {reason}" if len(files) > 1 else f"{files[0]} {reason}"
-                     for reason, files in reasons.items())

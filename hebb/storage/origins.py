@@ -26,6 +26,11 @@ class Origins:
             if bare:
                 self._counted.setdefault(_name(bare), {**bare, "tasks": 0})["tasks"] += 1
 
+    def join(self, other: Origins) -> None:
+        """The tasks of another part of the run."""
+        for name, item in other._counted.items():
+            self._counted.setdefault(name, {**item, "tasks": 0})["tasks"] += item["tasks"]
+
     def plain(self) -> list[dict]:
         """As data: the provenances, each with its "tasks", the most frequent first."""
         return sorted(self._counted.values(), key=lambda item: -item["tasks"])

@@ -40,9 +40,9 @@ def read_plan(path: Path) -> dict:
     checksum = plan.pop(_CHECKSUM, None) if isinstance(plan, dict) else None
     if checksum is not None and (not isinstance(checksum, str) or checksum != _sum_of(content, checksum)):
         raise changed
-    if isinstance(plan, dict) and isinstance(layout := plan.get("hebb_schema", 0), int) and layout > schema.SCHEMA_VERSION:
+    if isinstance(plan, dict) and isinstance(layout := plan.get("hebb_schema", 0), int) and layout > schema.PLAN_VERSION:
         raise StorageError(f"{path / schema.PLAN_FILE} was written by a newer hebb (layout {layout}, this one knows up to "
-                           f"{schema.SCHEMA_VERSION}); install that version to read it")
+                           f"{schema.PLAN_VERSION}); install that version to read it")
     if not _is_plan(plan):
         raise DamagedFile(f"{path / schema.PLAN_FILE} is not a plan of hebb; {_OF_PLANS}, or move it away")
     if not plan.keys() <= _KEYS:
@@ -52,7 +52,7 @@ def read_plan(path: Path) -> dict:
 
 def write_plan(path: Path, plan: Mapping) -> None:
     """Put the plan into a run folder, with its checksum."""
-    text = to_json({"hebb_schema": schema.SCHEMA_VERSION, **plan, _CHECKSUM: _NO_SUM}).encode()
+    text = to_json({**plan, "hebb_schema": schema.PLAN_VERSION, _CHECKSUM: _NO_SUM}).encode()
     write_whole(path / schema.PLAN_FILE, text.replace(_entry(_NO_SUM), _entry(_sum_of(text))))
 
 

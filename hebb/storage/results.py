@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import functools
 import json
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from ..errors import DamagedFile, HebbWarning, StorageError
 from ..params import check_choice
 from ..sampling.options import TRAINING
 from ..sampling.stages import kept_sweeps
 from . import export, schema
-from .coordinates import Coordinates, is_number
-from .folder import RunFolder, named
+from .coordinates import Coordinates
 from .observable import Observable, Table
 from .origins import Origins
-from .taskfile import TaskRecord, open_file, replace_file, to_json
+from .results_file import ResultsWriter
+from .taskfile import TaskRecord, open_file, to_json
 
-__all__ = ["RARE_EXCHANGE", "Results", "load", "load_arrays", "merge", "save_arrays"]
+__all__ = ["RARE_EXCHANGE", "Results"]
 
 #: A pair of temperatures that exchanges less often than this slows its ladder down.
 RARE_EXCHANGE = 0.1
@@ -72,34 +70,51 @@ class Results:
     asked: list[dict] = field(default_factory=list)
 
     @classmethod
-    def from_records(cls, plan: Mapping, records: Iterable[TaskRecord]) -> Results:
-        """Join the finished ones among records; plan as in RunFolder. Unfinished and failed tasks are left out."""
-        place = {task_id: (point, disorder) for task_id, point, disorder in plan["tasks"]}
-        shape = (len(plan["points"]), 1 + max(disorder for _, disorder in place.values()))
-        results = cls(
+    def empty(cls, plan: Mapping, n_disorder: int, inner: Mapping[str, tuple] | None = None) -> Results:
+        """Results of a job of which nothing is finished. inner: name -> (B, C, ...) of the series, where they are known."""
+        shape = len(plan["points"]), n_disorder
+        return cls(
             points=json.loads(to_json(plan["points"])),
             asked=json.loads(to_json(plan.get("asked", []))),
             job=json.loads(to_json(plan["job"])),
             done=np.zeros(shape, bool),
             lost_samples=np.zeros(shape, bool),
             acceptance=np.full(shape, np.nan),
-            data={},
+            data={name: np.full((*shape, *inner[name]), np.nan) for name in sorted(inner or {})},
         )
+
+    @classmethod
+    def from_records(cls, plan: Mapping, records: Iterable[TaskRecord]) -> Results:
+        """Join the finished ones among records; plan as in RunFolder. Unfinished and failed tasks are left out."""
+        place = {task_id: (point, disorder) for task_id, point, disorder in plan["tasks"]}
+        results = cls.empty(plan, 1 + max(disorder for _, disorder in place.values()))
         for record in records:
-            if record.status != "done":
-                continue
-            points, disorder = place[record.task_id]
-            results.bin_length = record.bin_length
-            results.seconds += record.seconds
-            results.provenance = results.provenance or record.provenance
-            results.origins.add(record.provenance)
-            if isinstance(points, int):
-                results._enter(record, (points, disorder))
-            else:  # a temperature ladder
-                for rung, point in enumerate(points):
-                    results._enter(record.at_temperature(rung), (point, disorder))
+            if record.status == "done":
+                results.enter(record, *place[record.task_id])
         results.data = dict(sorted(results.data.items()))
         return results
+
+    def enter(self, record: TaskRecord, points: int | Sequence[int], disorder: int) -> None:
+        """Put what a task found in place; points: of a temperature ladder all of them."""
+        self.bin_length = record.bin_length
+        self.seconds += record.seconds
+        self.provenance = self.provenance or record.provenance
+        self.origins.add(record.provenance)
+        if isinstance(points, int):
+            self._enter(record, (points, disorder))
+        else:
+            for rung, point in enumerate(points):
+                self._enter(record.at_temperature(rung), (point, disorder))
+
+    def take(self, block: Results, points: Sequence[int], first: int) -> None:
+        """Everything but series and spins of a block: of these points, of the disorder samples from `first` on."""
+        at = np.asarray(points)[:, None], np.arange(first, first + block.done.shape[1])
+        self.done[at], self.lost_samples[at], self.acceptance[at] = block.done, block.lost_samples, block.acceptance
+        for name, values in block.exchange.items():
+            self.exchange.setdefault(name, np.full(self.done.shape, np.nan))[at] = values
+        self.bin_length, self.seconds = max(self.bin_length, block.bin_length), self.seconds + block.seconds
+        self.provenance = self.provenance or block.provenance
+        self.origins.join(block.origins)
 
     def _enter(self, record: TaskRecord, at: tuple[int, int]) -> None:
         """Put what was found at one point in place."""
@@ -223,17 +238,16 @@ class Results:
 
     def to_table(self) -> Table:
         """One row per point: its coordinates, samples, lost ones, and an Estimate for every observable."""
-        table = Table()
-        for i in range(len(self.points)):
-            row = self.coordinates.at(i)
-            row |= {"samples": int(self.n_disorder[i]), "lost": int(self.lost[i])}
-            for name in self:
-                observable = self[name]
-                for component in np.ndindex(observable.samples.shape[2:]):
-                    label = name + "".join(f"[{index}]" for index in component)
-                    row[label] = observable.estimate(i, component)
-            table.append(row)
-        return table
+        return Table(self.coordinates.at(i) | self.row(i) for i in range(len(self.points)))
+
+    def row(self, point: int) -> dict:
+        """Samples, lost ones, and an Estimate for every observable of one point."""
+        row = {"samples": int(self.n_disorder[point]), "lost": int(self.lost[point])}
+        for name in self:
+            observable = self[name]
+            for component in np.ndindex(observable.samples.shape[2:]):
+                row[name + "".join(f"[{index}]" for index in component)] = observable.estimate(point, component)
+        return row
 
     def to_xarray(self, samples: bool = False, chains: bool = False):
         """An xarray.Dataset with an axis for every swept key: `res.to_xarray()["m"].sel(gamma=0.1, temperature=0.4)`.
@@ -279,152 +293,36 @@ class Results:
 
     def save(self, path) -> None:
         """Write one HDF5 file that `hebb.load` opens; its datasets are a function of the job alone."""
-        import h5py
-
-        with replace_file(Path(path), schema.RESULTS) as file:
-            file.attrs["bin_length"] = self.bin_length
-            file.attrs["seconds"] = self.seconds
-            file.attrs[schema.PROVENANCE] = to_json(self.provenance)
-            file.attrs[schema.ORIGINS] = to_json(self.origins.plain())
-            file.create_dataset(
-                schema.POINTS, data=[to_json(point) for point in self.points], dtype=h5py.string_dtype()
-            )
-            if self.asked:
-                file.create_dataset(
-                    schema.ASKED, data=[to_json(keys) for keys in self.asked], dtype=h5py.string_dtype()
-                )
-            file.create_dataset(schema.JOB, data=to_json(self.job), dtype=h5py.string_dtype())
-            file[schema.DONE], file[schema.LOST], file[schema.ACCEPTANCE] = (
-                self.done,
-                self.lost_samples,
-                self.acceptance,
-            )
-            for name, series in self.data.items():
-                file[f"{schema.SERIES}/{name}"] = series
-            for name, values in self.exchange.items():
-                file[f"{schema.RUNGS}/{name}"] = values
-            for name in self:
-                if name != "acceptance" and name not in self.exchange:
-                    file[f"{schema.SAMPLES}/{name}"] = self[name].samples
-            for (point, disorder), arrays in self.spins.items():
-                for name, array in arrays.items():
-                    file[f"{schema.SPINS}/{point}/{disorder}/{name}"] = array
-            self._attach_scales(file)
-
-    def _attach_scales(self, file) -> None:
-        """Dimension scales, so that other programs see axes with names and values, not bare shapes."""
-        columns = {name: [point.get(name) for point in self.points] for name in self.swept} | self.coordinates.varying
-        for name, values in columns.items():
-            if all(map(is_number, values)):
-                file.create_dataset(f"{schema.PARAMETERS}/{name}", data=np.array(values, dtype=float)).make_scale(name)
-        scales: dict[tuple[str, int], str] = {}
-        targets = [file[schema.DONE], file[schema.LOST], file[schema.ACCEPTANCE]]
-        groups = (schema.SERIES, schema.SAMPLES, schema.RUNGS)
-        targets += [dataset for group in groups for dataset in file.get(group, {}).values()]
-        for dataset in targets:
-            axes = schema.AXES if dataset.name.startswith(f"/{schema.SERIES}/") else schema.AXES[:2]
-            for number, axis in enumerate(axes):
-                length = dataset.shape[number]
-                if (axis, length) not in scales:  # chains are replicas here and pairs there: one scale per length
-                    name = f"{axis}{length}" if any(axis == known for known, _ in scales) else axis
-                    values = (np.arange(length) + 1) * self.bin_length if axis == "bin" else np.arange(length)
-                    file.create_dataset(f"{schema.SCALES}/{name}", data=values).make_scale(axis)
-                    scales[axis, length] = name
-                dataset.dims[number].label = axis
-                dataset.dims[number].attach_scale(file[f"{schema.SCALES}/{scales[axis, length]}"])
-            for name in file.get(schema.PARAMETERS, {}):
-                dataset.dims[0].attach_scale(file[f"{schema.PARAMETERS}/{name}"])
+        shapes = {name: series.shape[2:] for name, series in self.data.items()}
+        with ResultsWriter(Path(path), self, shapes) as writer:
+            writer.put(self, list(range(len(self.points))), 0)
 
     @classmethod
     def open(cls, path) -> Results:
         """The results in a file written by `save`."""
         with open_file(Path(path), schema.RESULTS) as file:
-            results = cls(
-                points=[json.loads(text) for text in file[schema.POINTS].asstr()[()]],
-                asked=[json.loads(text) for text in file[schema.ASKED].asstr()[()]] if schema.ASKED in file else [],
-                job=json.loads(file[schema.JOB].asstr()[()]),
-                done=file[schema.DONE][()],
-                lost_samples=file[schema.LOST][()],
-                acceptance=file[schema.ACCEPTANCE][()],
-                exchange={name: dataset[()] for name, dataset in file.get(schema.RUNGS, {}).items()},
-                data={name: dataset[()] for name, dataset in file.get(schema.SERIES, {}).items()},
-                bin_length=int(file.attrs["bin_length"]),
-                seconds=float(file.attrs["seconds"]),
-                provenance=json.loads(file.attrs[schema.PROVENANCE]),
-                origins=Origins(json.loads(file.attrs.get(schema.ORIGINS, "[]"))),
-            )
+            results = cls.head_of(file)
+            results.data = {name: dataset[()] for name, dataset in file.get(schema.SERIES, {}).items()}
             for point, samples in file.get(schema.SPINS, {}).items():
                 for disorder, arrays in samples.items():
                     at = int(point), int(disorder)
                     results.spins[at] = {name: dataset[()] for name, dataset in arrays.items()}
         return results
 
-
-def merge(folder) -> Results:
-    """The results of what is finished in a run folder, at any time, also while the job runs. Nothing is written.
-
-    Files that cannot be believed are left out, with a HebbWarning that names them all. Cost: reads every finished task file;
-    memory 8 bytes x measurements x chains x observables x tasks.
-    """
-    folder = RunFolder.open(Path(folder))
-    damaged: dict[str, str] = {}
-    results = Results.from_records(folder.plan, folder.records(damaged))
-    if damaged:
-        warnings.warn(f"{named(damaged)}; left out. Run the job again with --resume, which repeats only these tasks",
-                      HebbWarning, stacklevel=2)
-    return results
-
-
-def load(path) -> Results:
-    """Results from a results file or from a run folder.
-
-    Of a folder its results.h5 or, while that is missing or partial, what is finished now.
-    """
-    path = Path(path)
-    if path.is_file():
-        return Results.open(path)
-    if not path.is_dir():
-        raise StorageError(f"there is no file or folder {path}")
-    merged = path / schema.RESULTS_FILE
-    results = Results.open(merged) if merged.exists() else None
-    if results is not None and (path / schema.PLAN_FILE).exists():
-        try:
-            ours = results.belongs_to(RunFolder.open(path).plan)
-        except DamagedFile as error:  # of the plan, which finished results can do without
-            warnings.warn(str(error), HebbWarning, stacklevel=2)
-            return results
-        if not ours:
-            warnings.warn(f"{merged} is of another job than its folder; the tasks of the folder are merged instead",
-                          HebbWarning, stacklevel=2)
-            results = None
-    return results if results is not None and results.done.all() else merge(path)
-
-
-def save_arrays(path, arrays: Mapping[str, np.ndarray], attributes: Mapping | None = None) -> None:
-    """Named arrays (names may contain "/") and JSON-able attributes in one HDF5 file, written atomically."""
-    with replace_file(Path(path), schema.ARRAYS) as file:
-        file.attrs["attributes"] = to_json(dict(attributes or {}))
-        for name, array in arrays.items():
-            file.create_dataset(name, data=_storable(array))
-
-
-def _storable(array) -> np.ndarray:
-    array = np.asarray(array)
-    if array.dtype.kind == "U":
-        import h5py
-
-        return array.astype(h5py.string_dtype())
-    return array
-
-
-def load_arrays(path) -> tuple[dict[str, np.ndarray], dict]:
-    """The arrays and attributes of a file written by `save_arrays`; text arrays come back as arrays of str."""
-    arrays: dict[str, np.ndarray] = {}
-
-    def collect(name, item: Sequence):
-        if hasattr(item, "shape"):
-            arrays[name] = item.asstr()[()].astype(str) if item.dtype.kind == "O" else item[()]
-
-    with open_file(Path(path), schema.ARRAYS) as file:
-        file.visititems(collect)
-        return arrays, json.loads(file.attrs["attributes"])
+    @classmethod
+    def head_of(cls, file) -> Results:
+        """The results in an open file without series and spins."""
+        return cls(
+            points=[json.loads(text) for text in file[schema.POINTS].asstr()[()]],
+            asked=[json.loads(text) for text in file[schema.ASKED].asstr()[()]] if schema.ASKED in file else [],
+            job=json.loads(file[schema.JOB].asstr()[()]),
+            done=file[schema.DONE][()],
+            lost_samples=file[schema.LOST][()],
+            acceptance=file[schema.ACCEPTANCE][()],
+            exchange={name: dataset[()] for name, dataset in file.get(schema.RUNGS, {}).items()},
+            data={},
+            bin_length=int(file.attrs["bin_length"]),
+            seconds=float(file.attrs["seconds"]),
+            provenance=json.loads(file.attrs[schema.PROVENANCE]),
+            origins=Origins(json.loads(file.attrs.get(schema.ORIGINS, "[]"))),
+        )

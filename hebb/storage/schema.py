@@ -19,12 +19,15 @@ __all__ = [
     "JOB",
     "JOB_FILE",
     "LOCK_FILE",
+    "LEDGERS",
     "LOG_FILE",
     "LOST",
     "MIGRATIONS",
     "ORIGINS",
+    "PACKS",
     "PARAMETERS",
     "PLAN_FILE",
+    "PLAN_VERSION",
     "POINTS",
     "PROVENANCE",
     "RESULTS",
@@ -43,13 +46,17 @@ __all__ = [
 
 SCHEMA_VERSION = 1
 
+#: Layout of a run folder, in its plan. 1: a file for every task. 2: packs. Both are read; what is continued becomes 2.
+PLAN_VERSION = 2
+
 #: version -> function(open file), which makes it a file of version + 1. Empty while there is only one version.
 MIGRATIONS: dict[int, Callable] = {}
 
 # The run folder.
 JOB_FILE = "job.toml"  # the job as it was run
 PLAN_FILE = "plan.json"  # its points and tasks, so that merging needs neither models nor data
-TASK_FOLDER = "tasks"  # <task id>.h5
+TASK_FOLDER = "tasks"  # <rank>.pack with its ledger: finished tasks; <task id>.h5: checkpoints and what is large
+PACKS, LEDGERS = ".pack", ".ledger"  # see hebb.storage.packs
 DAMAGED_FOLDER = "damaged"  # task files that could not be believed, moved there by --resume
 LOCK_FILE = ".lock"  # held while a run writes; see folder.lock
 LOG_FILE = "log.txt"

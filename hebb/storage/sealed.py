@@ -18,7 +18,8 @@ from pathlib import Path
 
 from ..errors import StorageError
 
-__all__ = ["SEALED", "Broken", "check_seal", "is_leftover", "is_temporary", "seal", "temporary_beside", "write_whole"]
+__all__ = ["SEALED", "Broken", "check_seal", "folder_to_disk", "is_leftover", "is_temporary", "seal", "seal_of",
+           "temporary_beside", "write_whole"]
 
 #: Root attribute of HDF5 files that must end with a seal: without it, cutting the seal off would make an old file of a new one.
 SEALED = "hebb_sealed"
@@ -26,7 +27,7 @@ SEALED = "hebb_sealed"
 _MARK = b"\nhebb-sha256:"
 _LENGTH = len(_MARK) + 64 + 1
 _BLOCK = 1 << 20
-_TEMPORARY = re.compile(r".+\.(h5|json|toml)\.(.+)-(\d+)\.tmp")
+_TEMPORARY = re.compile(r".+\.(h5|json|toml|pack|ledger)\.(.+)-(\d+)\.tmp")
 
 
 class Broken(ValueError):
@@ -35,7 +36,12 @@ class Broken(ValueError):
 
 def seal(content: bytes | memoryview) -> bytes:
     """What follows content in its file."""
-    return _MARK + hashlib.sha256(content).hexdigest().encode() + b"\n"
+    return seal_of(hashlib.sha256(content))
+
+
+def seal_of(found) -> bytes:
+    """The same, of content that has gone through hashlib.sha256."""
+    return _MARK + found.hexdigest().encode() + b"\n"
 
 
 def check_seal(path: Path) -> bool:
@@ -53,7 +59,7 @@ def check_seal(path: Path) -> bool:
         while left and (block := file.read(min(left, _BLOCK))):
             found.update(block)
             left -= len(block)
-    if end != _MARK + found.hexdigest().encode() + b"\n":
+    if end != seal_of(found):
         raise Broken("its checksum is not that of its content")
     return True
 
@@ -94,7 +100,7 @@ def write_whole(path: Path, *parts: bytes | memoryview) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-        _folder_to_disk(path.parent)  # the rename itself
+        folder_to_disk(path.parent)  # the rename itself
     except OSError as error:
         raise StorageError(f"cannot write {path} ({error}); check the folder's permissions and free space") from error
     finally:
@@ -102,7 +108,7 @@ def write_whole(path: Path, *parts: bytes | memoryview) -> None:
             temporary.unlink(missing_ok=True)  # gone already, unless something went wrong
 
 
-def _folder_to_disk(folder: Path) -> None:
+def folder_to_disk(folder: Path) -> None:
     try:
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import fcntl
-import os
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from . import schema
+import numpy as np
+
 from .coordinates import Coordinates
 from .folder import RunFolder
+from .locks import is_held
 
 __all__ = ["PointStatus", "Status", "status_of"]
 
@@ -37,7 +36,8 @@ class Status:
     by state as in `PointStatus`, over tasks. seconds: of computing, all ranks together. running: whether a process holds the
     folder. tasks_per_hour: over the last 100 tasks that were done, None before the second of them; remaining_seconds: of a run
     that goes on at that rate, None where it does not run or the rate is not known. unfinished: task id -> sweeps at its
-    last checkpoint; failures: task id -> the last line of its traceback; damaged: task id -> why a file cannot be believed.
+    last checkpoint; failures: task id -> the last line of its traceback; damaged: file, or pack and task id ->
+    why it cannot be believed.
     """
 
     name: str
@@ -62,54 +62,57 @@ _RECENT = 100
 
 
 def status_of(path) -> Status:
-    """The state of a run folder. Raises StorageError where there is none. Cost: that of reading every task file once."""
+    """The state of a run folder. Raises StorageError where there is none. Cost: that of reading the ledgers of finished tasks,
+    and every task file once; results in packs are not read, `hebb verify` does that."""
     folder = RunFolder.open(Path(path))
-    damaged: dict[str, str] = {}
-    found = folder.statuses(damaged)
     plan = folder.plan
-    places = Coordinates(plan["points"], plan.get("asked", []))
-    points = [PointStatus(places.at(index)) for index in range(len(plan["points"]))]
-    counts = dict.fromkeys(("done", "measuring", "thermalizing", "failed", "waiting", "damaged", "lost"), 0)
-    thermalize, ends = plan["job"]["sampling"].get("thermalize", 0), []
-    for task_id, at, _ in plan["tasks"]:
-        seen = found.get(task_id)
-        if seen is None:
-            state = "damaged" if task_id in damaged else "waiting"
-        elif seen["status"] == "unfinished":
-            state = "measuring" if seen["sweeps_done"] >= thermalize else "thermalizing"
-        else:
-            state = seen["status"]
-        lost = bool(seen and seen["lost"])
-        for one in (counts, *(vars(points[index]) for index in (at if isinstance(at, list) else [at]))):
-            one[state] += 1
-            one["lost"] += lost
-        if state == "done":
-            with contextlib.suppress(OSError):
-                ends.append(os.stat(folder.task_path(task_id)).st_mtime)
-    ends = sorted(ends)[-_RECENT:]
-    rate = (len(ends) - 1) / (ends[-1] - ends[0]) if len(ends) > 1 and ends[-1] > ends[0] else None
-    running = _is_held(folder.path)
+    with folder.tasks() as tasks:
+        places = Coordinates(plan["points"], plan.get("asked", []))
+        points = [PointStatus(places.at(index)) for index in range(len(plan["points"]))]
+        names = ("done", "measuring", "thermalizing", "failed", "waiting", "damaged", "lost")
+        states = _states(tasks, names)
+        counts = {name: int(np.sum(states == number)) for number, name in enumerate(names)} | {"lost": int(np.sum(tasks.lost))}
+        for place, index in _by_point(plan["tasks"]):
+            for number, name in enumerate(names[:-1]):
+                setattr(points[place], name, int(np.sum(states[index] == number)))
+            points[place].lost = int(np.sum(tasks.lost[index]))
+        ends = np.sort(tasks.ended[tasks.done & ~np.isnan(tasks.ended)])[-_RECENT:]
+        rate = (len(ends) - 1) / (ends[-1] - ends[0]) if len(ends) > 1 and ends[-1] > ends[0] else None
+        rungs = [record.rungs for _, record in tasks.results(np.flatnonzero(tasks.done))] if tasks.is_ladder else []
+    running = is_held(folder.path)
+    files = {plan["tasks"][index][0]: seen for index, seen in tasks.files.items()}
     return Status(
-        plan["job"]["name"], len(plan["tasks"]), counts, points, sum(seen["seconds"] for seen in found.values()), running,
+        plan["job"]["name"], len(tasks), counts, points, float(np.sum(tasks.seconds)), running,
         None if rate is None else 3600 * rate,
-        (len(plan["tasks"]) - counts["done"]) / rate if running and rate else None,
-        {task_id: seen["sweeps_done"] for task_id, seen in found.items() if seen["status"] == "unfinished"},
-        {task_id: (seen["message"].strip().splitlines() or [""])[-1] for task_id, seen in found.items()
+        (len(tasks) - counts["done"]) / rate if running and rate else None,
+        {task_id: seen["sweeps_done"] for task_id, seen in files.items() if seen["status"] == "unfinished"},
+        {task_id: (seen["message"].strip().splitlines() or [""])[-1] for task_id, seen in files.items()
          if seen["status"] == "failed"},
-        damaged, [seen["rungs"] for seen in found.values() if seen["rungs"]])
+        tasks.damaged, rungs)
 
 
-def _is_held(path: Path) -> bool:
-    """Whether a run works in the folder, as far as the system tells. The question lasts a moment, for which a run that begins
-    waits."""
-    try:
-        descriptor = os.open(path / schema.LOCK_FILE, os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return False
-    except OSError as error:
-        return error.errno in (errno.EAGAIN, errno.EACCES)  # otherwise there are no locks here
-    finally:
-        os.close(descriptor)
+def _states(tasks, names: Sequence[str]) -> np.ndarray:
+    """(n,) for every task what it is at, as a place in names."""
+    number = {name: place for place, name in enumerate(names)}
+    states = np.where(tasks.done, number["done"], number["waiting"])
+    thermalize = tasks.plan["job"]["sampling"].get("thermalize", 0)
+    for index, seen in tasks.files.items():
+        if seen["status"] == "unfinished":
+            states[index] = number["measuring" if seen["sweeps_done"] >= thermalize else "thermalizing"]
+        elif seen["status"] == "failed":
+            states[index] = number["failed"]
+    states[list(tasks.unbelievable)] = number["damaged"]
+    return states
+
+
+def _by_point(tasks) -> Iterator[tuple[int, np.ndarray]]:
+    """(point, numbers of its tasks); the tasks of a temperature ladder belong to each of its points."""
+    if isinstance(tasks[0][1], list):
+        pairs = [(place, index) for index, (_, places, _) in enumerate(tasks) for place in places]
+        points, numbers = map(np.array, zip(*pairs, strict=True))
+    else:
+        points, numbers = np.array([place for _, place, _ in tasks]), np.arange(len(tasks))
+    order = np.argsort(points, kind="stable")
+    ends = np.flatnonzero(np.diff(points[order])) + 1
+    for group in np.split(order, ends):
+        yield int(points[group[0]]), numbers[group]

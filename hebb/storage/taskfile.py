@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,14 +19,19 @@ import numpy as np
 from ..errors import DamagedFile, StorageError
 from ..params import digest, shown
 from . import schema
+from .large_file import LargeFile
 from .sealed import SEALED, Broken, check_seal, seal, write_whole
 
 __all__ = [
+    "GROUPS",
+    "JSON_FIELDS",
+    "SIMPLE_FIELDS",
     "TaskRecord",
     "open_file",
     "read_status",
     "read_task",
     "replace_file",
+    "replace_large_file",
     "to_json",
     "write_task",
 ]
@@ -77,7 +82,7 @@ class TaskRecord:
         )
 
 
-_SIMPLE = {
+SIMPLE_FIELDS = {
     "task_id": str,
     "seed": int,
     "disorder": int,
@@ -91,18 +96,18 @@ _SIMPLE = {
     "job": str,
 }
 _LATER = {"job": ""}  # what the first files lack
-_JSON = ("parameters", "sampling", "provenance")
-_GROUPS = {schema.SERIES: "series", schema.SPINS: "spins", schema.SNAPSHOT: "snapshot", schema.RUNGS: "rungs"}
+JSON_FIELDS = ("parameters", "sampling", "provenance")
+GROUPS = {schema.SERIES: "series", schema.SPINS: "spins", schema.SNAPSHOT: "snapshot", schema.RUNGS: "rungs"}
 
 
 def write_task(path: Path, record: TaskRecord) -> None:
     """Write record to path, atomically. StorageError if the folder cannot be written."""
     with replace_file(path, schema.TASK) as file:
-        for name, kind in _SIMPLE.items():
+        for name, kind in SIMPLE_FIELDS.items():
             file.attrs[name] = kind(getattr(record, name))
-        for name in _JSON:
+        for name in JSON_FIELDS:
             file.attrs[name] = to_json(getattr(record, name))
-        for group, name in _GROUPS.items():
+        for group, name in GROUPS.items():
             for key, array in getattr(record, name).items():
                 file.create_dataset(f"{group}/{key}", data=array)
 
@@ -112,8 +117,8 @@ def read_task(path: Path) -> TaskRecord:
     with open_file(path, schema.TASK) as file:
         attributes = dict(file.attrs)
         values = _read_simple(attributes)
-        values |= {name: json.loads(attributes[name]) for name in _JSON}
-        values |= {name: _read_group(file, group) for group, name in _GROUPS.items()}
+        values |= {name: json.loads(attributes[name]) for name in JSON_FIELDS}
+        values |= {name: _read_group(file, group) for group, name in GROUPS.items()}
     return TaskRecord(**values)
 
 
@@ -126,7 +131,7 @@ def read_status(path: Path) -> dict:
 
 
 def _read_simple(attributes: Mapping) -> dict:
-    found = {name: kind(attributes[name]) for name, kind in _SIMPLE.items() if name in attributes or name not in _LATER}
+    found = {name: kind(attributes[name]) for name, kind in SIMPLE_FIELDS.items() if name in attributes or name not in _LATER}
     return _LATER | found
 
 
@@ -158,12 +163,27 @@ def replace_file(path: Path, kind: str) -> Iterator[h5py.File]:
     """A new HDF5 file in memory that appears under path, complete and on disk, when the block ends without an error."""
     memory = io.BytesIO()
     with h5py.File(memory, "w") as file:
-        file.attrs["hebb_file"] = kind
-        file.attrs["hebb_schema"] = schema.SCHEMA_VERSION
-        file.attrs[SEALED] = True
+        _begin(file, kind)
         yield file
     image = memory.getbuffer()
     write_whole(Path(path), image, seal(image))
+
+
+@contextlib.contextmanager
+def replace_large_file(path: Path, kind: str) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
+    """The same for a file that is larger than the memory may be, and a function that raises StorageError once the disk has
+    refused to take any more of it."""
+    with LargeFile(Path(path)) as target:
+        with h5py.File(target, "w") as file:
+            _begin(file, kind)
+            yield file, target.require_taken
+        target.finish()
+
+
+def _begin(file: h5py.File, kind: str) -> None:
+    file.attrs["hebb_file"] = kind
+    file.attrs["hebb_schema"] = schema.SCHEMA_VERSION
+    file.attrs[SEALED] = True
 
 
 @contextlib.contextmanager

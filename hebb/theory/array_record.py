@@ -38,4 +38,4 @@ class ArrayRecord:
 
 def _storage():
     # storage lies above theory, so it is looked up by name when a file is asked for, never imported here
-    return importlib.import_module("hebb.storage.results")
+    return importlib.import_module("hebb.storage.arrays")

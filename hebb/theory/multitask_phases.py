@@ -173,7 +173,7 @@ _ARRAYS = ("dilution", "temperature", "labels", "states", "free_energy", "m")
 
 def _storage():
     # storage lies above theory, so it is looked up by name when a file is asked for, never imported here
-    return importlib.import_module("hebb.storage.results")
+    return importlib.import_module("hebb.storage.arrays")
 
 
 def _axis(name: str, values, end: float) -> np.ndarray:

@@ -181,4 +181,4 @@ def _label(name: str) -> str:
 
 def _storage():
     # storage lies above theory, so it is looked up by name when a file is asked for, never imported here
-    return importlib.import_module("hebb.storage.results")
+    return importlib.import_module("hebb.storage.arrays")

@@ -1,0 +1,362 @@
+"""Many finished tasks in one file: a pack, to which its writer appends and in which nothing is ever changed.
+
+Every entry begins with a head of fixed length: what it holds, where, and the SHA-256 of its two parts, the result of a task
+and the final state from which its chain could go on. The ledger beside a pack repeats one row of each head, so that a look
+at a million tasks reads one array. It is a convenience: where it is missing, short or damaged, the pack is read instead.
+A kill leaves at most an entry that is not whole, at the end; a byte that changed is noticed in the entry that holds it, and
+the entries behind it are found by the mark with which each begins.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import functools
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import StorageError
+from ..params import digest
+from . import schema
+from .sealed import Broken, folder_to_disk, temporary_beside, write_whole
+from .taskfile import GROUPS, JSON_FIELDS, SIMPLE_FIELDS, TaskRecord, to_json
+
+__all__ = ["ROW", "Pack", "PackWriter", "kin_of", "ledger_of", "packable"]
+
+#: One entry, as ledger and head tell it: of which task, `kin_of` its job, where it begins in the pack and how long its parts
+#: are, computing time, when it was written (seconds since 1970), whether the planted state was left, and a checksum.
+ROW = np.dtype([("task", "S24"), ("kin", "<u8"), ("offset", "<u8"), ("result", "<u8"), ("state", "<u8"),
+                ("seconds", "<f8"), ("ended", "<f8"), ("lost", "<u8"), ("check", "<u8")])
+
+_MARK = b"\x93hebb-t\n"
+_HEAD = len(_MARK) + ROW.itemsize + 2 * 32
+_LARGEST = 1 << 20  # bytes of a record that goes into a pack; larger ones have a file of their own
+_TO_DISK = 1.0  # seconds after which what was appended is on disk, too: a kill of the process loses nothing at all
+_BLOCK = 1 << 22
+_USUAL_HEAD = 4000
+_MOST_OPEN = 256
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+_STATE = "snapshot"
+
+
+def kin_of(seed: int, settings: Mapping) -> int:
+    """A number that tasks share if their seed and the settings of their chains are the same."""
+    return int(digest({"seed": seed, "sampling": dict(settings)})[:16], 16)
+
+
+def ledger_of(pack: Path) -> Path:
+    """The ledger beside a pack."""
+    return pack.with_suffix(schema.LEDGERS)
+
+
+def packable(record: TaskRecord) -> bool:
+    """Whether a record goes into a pack: a finished task of moderate size."""
+    size = sum(array.nbytes for name in GROUPS.values() for array in getattr(record, name).values())
+    return record.status == "done" and size <= _LARGEST and len(record.task_id.encode()) <= ROW["task"].itemsize
+
+
+class PackWriter:
+    """Appends entries to one pack and its ledger. If another process still writes the pack, which can only be what is left of a
+    run that was killed, a pack beside it is taken. Raises StorageError where the disk does not take an entry, of which then
+    nothing stays."""
+
+    def __init__(self, path: Path, with_ledger: bool = True):
+        self.path, self._with_ledger = Path(path), with_ledger
+        self._files: tuple[int, int] | None = None
+        self._end, self._synced = 0, time.monotonic()
+
+    def append(self, record: TaskRecord, kin: int) -> None:
+        """One entry more; `kin_of` the job it belongs to."""
+        row = np.zeros((), ROW)
+        row["task"], row["kin"], row["lost"] = record.task_id.encode(), kin, record.lost
+        row["seconds"], row["ended"] = record.seconds, time.time()
+        state = _encoded(record, {_STATE}) if record.snapshot else b""
+        self.append_parts(row, _encoded(record, {*GROUPS.values()} - {_STATE}), state)
+
+    def append_parts(self, row, result: bytes, state: bytes) -> None:
+        """The same with parts as they lie in a pack; place and lengths in row are filled in."""
+        try:
+            pack, ledger = self._files or self._open()
+            row = row.copy()
+            row["offset"], row["result"], row["state"] = self._end, len(result), len(state)
+            row["check"] = _checks(row[None])[0]
+            mine = row.tobytes()
+            entry = b"".join((_MARK, mine, _sha(mine, result), _sha(mine, state), result, state))
+            _write_all(pack, self._end, entry)
+            with contextlib.suppress(OSError):  # the pack has everything
+                _write_all(ledger, os.fstat(ledger).st_size, mine)
+            self._end += len(entry)
+            if time.monotonic() - self._synced > _TO_DISK:
+                self._to_disk()
+        except OSError as error:
+            raise self._refused(error) from error
+
+    def close(self) -> None:
+        """Bring everything to disk."""
+        if self._files is None:
+            return
+        try:
+            self._to_disk()
+        except OSError as error:
+            raise self._refused(error) from error
+        finally:
+            for descriptor in self._files:
+                os.close(descriptor)
+            self._files = None
+
+    def _open(self) -> tuple[int, int]:
+        first, number = self.path, 1
+        while not _lock(pack := os.open(self.path, _APPEND, 0o666)):
+            os.close(pack)
+            self.path, number = first.with_name(f"{first.stem}-{number}{first.suffix}"), number + 1
+        self._files = pack, os.open(ledger_of(self.path) if self._with_ledger else os.devnull, _APPEND, 0o666)
+        self._end = os.fstat(pack).st_size
+        folder_to_disk(self.path.parent)
+        return self._files
+
+    def _to_disk(self) -> None:
+        for descriptor in self._files[: 1 + self._with_ledger]:
+            os.fsync(descriptor)
+        self._synced = time.monotonic()
+
+    def _refused(self, error: OSError) -> StorageError:
+        return StorageError(f"cannot write {self.path} ({error}); check the folder's permissions and free space")
+
+
+class Pack:
+    """A pack, open for reading. rows: of all entries with a sound head, in the order in which they were written; gaps: (begin,
+    end) of bytes that belong to no entry; missing: rows of entries behind the end; torn: where an entry begins that is not
+    whole, as a kill leaves it or a writer at work, None if there is none.
+
+    Raises OSError where the system does not let it be read; the methods, too.
+    """
+
+    def __init__(self, path: Path):
+        self.path = Path(path)
+        listed, whole = _read_ledger(ledger_of(self.path))
+        self.size = os.stat(self.path).st_size  # after the ledger, which never is ahead
+        if self.path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(self.path))
+        there = _ends(listed) <= self.size
+        self.missing, listed = listed[~there], listed[there]
+        if len(listed) and not self._is_head(listed[-1]):  # of another pack, or of before it was written again
+            self.missing, listed, whole = listed[:0], listed[:0], False
+        found, self.gaps, self.torn = self._scan(_end(listed[-1]) if len(listed) else 0)
+        self.rows = np.concatenate([listed, np.array(found, ROW)]) if found else listed
+        self._ledger_good = whole and not found and not len(self.missing)
+
+    def record(self, row, state: bool = False) -> TaskRecord:
+        """The record of an entry; state: with its snapshot. Broken if its bytes are not those that were written."""
+        result, final = self._parts(row, state)
+        values = _decoded(result) | (_decoded(final) if final else {})
+        if values["task_id"].encode() != bytes(row["task"]):
+            raise Broken("its name is another one")
+        return TaskRecord(**values)
+
+    def check_state(self, row) -> None:
+        """Broken if the final state in an entry is not the one that was written."""
+        self._parts(row, True)
+
+    def series_shapes(self, row) -> dict[str, tuple]:
+        """name -> shape of the series in an entry, unchecked."""
+        begin = int(row["offset"]) + _HEAD
+        text = self._read(4 + _USUAL_HEAD, begin)
+        length = int.from_bytes(text[:4], "little")
+        text = text[4 : 4 + length] if length <= _USUAL_HEAD else self._read(length, begin + 4)
+        return {key: tuple(shape) for group, key, _, shape in json.loads(text)["arrays"] if group == "series"}
+
+    def repair(self) -> None:
+        """Cut off an entry that is not whole, and write the ledger again if it is not that of the pack. Only where no run is at
+        work; a writer that is left of one is let be."""
+        if self.torn is not None:
+            descriptor = os.open(self.path, _APPEND)
+            try:
+                if _lock(descriptor):
+                    os.ftruncate(descriptor, self.torn)
+            finally:
+                os.close(descriptor)
+        if not self._ledger_good:
+            write_whole(ledger_of(self.path), self.rows.tobytes())
+
+    def rewrite(self, rows: Iterable) -> None:
+        """Put a pack with these entries of it, those of them that are sound, in its place."""
+        target = temporary_beside(self.path)
+        writer = PackWriter(target, with_ledger=False)
+        for row in rows:
+            with contextlib.suppress(Broken):
+                writer.append_parts(row, *self._parts(row, True))
+        writer.close()
+        ledger_of(self.path).unlink(missing_ok=True)  # before: a ledger never tells of another pack
+        if target.exists():
+            os.replace(target, self.path)
+        else:
+            self.path.unlink()
+        folder_to_disk(self.path.parent)
+
+    def close(self) -> None:
+        if (descriptor := _open_packs.pop(self, None)) is not None:
+            os.close(descriptor)
+
+    def _read(self, length: int, at: int) -> bytes:
+        if (descriptor := _open_packs.get(self)) is None:
+            if len(_open_packs) >= _MOST_OPEN:
+                next(iter(_open_packs)).close()
+            descriptor = _open_packs[self] = os.open(self.path, os.O_RDONLY)
+        return os.pread(descriptor, length, at)
+
+    def _parts(self, row, state: bool) -> tuple[bytes, bytes]:
+        """Both parts of an entry, the second one only if it is asked for; Broken unless they are what was written."""
+        begin, mine, length = int(row["offset"]), row.tobytes(), int(row["result"])
+        content = self._read(_HEAD + length + (int(row["state"]) if state else 0), begin)
+        if content[: _HEAD - 64] != _MARK + mine:
+            raise Broken("the beginning of its entry has changed")
+        parts = content[_HEAD : _HEAD + length], content[_HEAD + length :]
+        for part, checksum, length in zip(parts[: 1 + state], (content[_HEAD - 64 : _HEAD - 32], content[_HEAD - 32 : _HEAD]),
+                                          (row["result"], row["state"]), strict=False):
+            if len(part) < length or _sha(mine, part) != checksum:
+                raise Broken("its checksum is not that of its content")
+        return parts
+
+    def _is_head(self, row) -> bool:
+        return self._read(len(_MARK) + ROW.itemsize, int(row["offset"])) == _MARK + row.tobytes()
+
+    def _scan(self, begin: int) -> tuple[list, list[tuple[int, int]], int | None]:
+        """Rows of the entries from here on, what lies between them, and where an entry begins that is not whole."""
+        rows, gaps, at = [], [], begin
+        while at < self.size:
+            head = self._read(len(_MARK) + ROW.itemsize, at)
+            row = _sound(head, at)
+            if row is not None and _end(row) <= self.size:
+                rows.append(row)
+                at = _end(row)
+                continue
+            if (following := self._next_head(at + 1)) is None:
+                cut = len(head) < len(_MARK) + ROW.itemsize and head[: len(_MARK)] == _MARK[: len(head)]
+                if row is not None or cut:
+                    return rows, gaps, at
+                return rows, [*gaps, (at, self.size)], None
+            gaps.append((at, following))
+            at = following
+        return rows, gaps, None
+
+    def _next_head(self, begin: int) -> int | None:
+        """Where the next sound head begins."""
+        while begin < self.size:
+            block = self._read(_BLOCK, begin)
+            place = block.find(_MARK)
+            if place < 0:
+                begin += max(1, len(block) - len(_MARK))
+            elif _sound(self._read(len(_MARK) + ROW.itemsize, begin + place), begin + place) is not None:
+                return begin + place
+            else:
+                begin += place + 1
+        return None
+
+
+#: Descriptors of packs that are being read: a job on a thousand ranks has more packs than a process may have open files.
+_open_packs: dict[Pack, int] = {}
+
+
+def _lock(descriptor: int) -> bool:
+    """Whether nobody else writes this pack. Where the file system has no locks, nobody knows."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in (errno.EAGAIN, errno.EACCES)
+    return True
+
+
+def _write_all(descriptor: int, begin: int, content: bytes) -> None:
+    """Append all of it, or nothing."""
+    view = memoryview(content)
+    try:
+        while view:
+            view = view[os.write(descriptor, view):]
+    except BaseException:
+        os.ftruncate(descriptor, begin)
+        raise
+
+
+def _sound(head: bytes, at: int):
+    """The row in a head, None if it is no head of an entry at this place."""
+    if len(head) < len(_MARK) + ROW.itemsize or not head.startswith(_MARK):
+        return None
+    row = np.frombuffer(head, ROW, 1, len(_MARK))
+    return row[0] if _checks(row)[0] == row["check"][0] and row["offset"][0] == at else None
+
+
+def _end(row) -> int:
+    return int(row["offset"]) + _HEAD + int(row["result"]) + int(row["state"])
+
+
+def _ends(rows: np.ndarray) -> np.ndarray:
+    return rows["offset"] + rows["result"] + rows["state"] + np.uint64(_HEAD)
+
+
+def _read_ledger(path: Path) -> tuple[np.ndarray, bool]:
+    """The rows at the beginning of a ledger that can be believed, and whether these are all."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return np.zeros(0, ROW), False
+    rows = np.frombuffer(content[: len(content) - len(content) % ROW.itemsize], ROW)
+    good = _checks(rows) == rows["check"]
+    good[1:] &= rows["offset"][1:] == _ends(rows)[:-1]
+    good[:1] &= rows["offset"][:1] == 0
+    number = len(rows) if good.all() else int(np.argmin(good))
+    return rows[:number], number * ROW.itemsize == len(content)
+
+
+def _checks(rows: np.ndarray) -> np.ndarray:
+    """A checksum of everything else in each row. Every step can be undone, so that no single word can change unseen."""
+    words = np.ascontiguousarray(rows).view("<u8").reshape(len(rows), -1)
+    total = np.full(len(rows), 0x9E3779B97F4A7C15, "<u8")
+    for column in words.T[:-1]:
+        total = (total ^ column) * np.uint64(0xBF58476D1CE4E5B9)
+        total ^= total >> np.uint64(29)
+    return total
+
+
+def _sha(row: bytes, part: bytes) -> bytes:
+    sha = hashlib.sha256(row)
+    sha.update(part)
+    return sha.digest()
+
+
+def _encoded(record: TaskRecord, groups) -> bytes:
+    """Some groups of arrays of a record; with the results, everything else. Length of a JSON head, the head, the arrays."""
+    arrays = [(group, key, np.ascontiguousarray(array).reshape(np.shape(array)))
+              for group in sorted(groups) for key, array in getattr(record, group).items()]
+    head = {"arrays": [[group, key, array.dtype.str, list(array.shape)] for group, key, array in arrays]}
+    if _STATE not in groups:
+        head |= {name: kind(getattr(record, name)) for name, kind in SIMPLE_FIELDS.items()}
+        head |= {name: to_json(getattr(record, name)) for name in JSON_FIELDS}
+    text = json.dumps(head).encode()
+    return b"".join((len(text).to_bytes(4, "little"), text, *(array.tobytes() for _, _, array in arrays)))
+
+
+def _decoded(part: bytes) -> dict:
+    """Keywords of TaskRecord."""
+    begin = 4 + int.from_bytes(part[:4], "little")
+    values = json.loads(part[4:begin])
+    for group, key, dtype, shape in values.pop("arrays"):
+        array = np.frombuffer(part, dtype, int(np.prod(shape)), begin).reshape(shape)
+        values.setdefault(group, {})[key] = array.copy()
+        begin += array.nbytes
+    return values | {name: _from_json(values[name]) for name in JSON_FIELDS if name in values}
+
+
+def _from_json(text: str) -> dict:
+    return dict(_parsed(text))
+
+
+@functools.lru_cache(maxsize=1024)
+def _parsed(text: str) -> Mapping:
+    return json.loads(text)

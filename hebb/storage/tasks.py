@@ -1,0 +1,373 @@
+"""What is in the folder of tasks of a run, at one moment: finished tasks in packs, all others in files of their own.
+
+A task file (`taskfile`) holds a checkpoint, a failed task, or a result that is too large for a pack; runs of the first versions
+have one for every task. A pack is believed before a file, which is then left over from before the end of its task.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import DamagedFile, StorageError
+from ..params import canonical_json, shown
+from . import schema
+from .packs import ROW, Pack, PackWriter, kin_of, ledger_of, packable
+from .sealed import Broken
+from .taskfile import TaskRecord, read_status, read_task, write_task
+
+__all__ = ["Source", "TaskWriter", "Tasks", "move_aside", "named", "settings_of"]
+
+_REMEDY = "run the job again with --resume, which moves it aside and repeats only this task"
+
+
+class Tasks:
+    """The tasks of a plan, by their number in it, as they lie in a folder.
+
+    done: (n,) bool, of tasks that are finished by the word of ledger and files; lost, seconds, ended (n,): whether the planted
+    state was left, computing time, time of writing (since 1970; nan where nothing is known). files: number -> fields of a
+    task file (`read_status`). damaged: name -> a sentence for everything that cannot be believed, and unbelievable the tasks of
+    whose it is known. Results in packs are read, and then believed or not, by `results` and `check`.
+    """
+
+    def __init__(self, folder: Path, plan: Mapping):
+        self.folder, self.plan = Path(folder), plan
+        self.damaged: dict[str, str] = {}
+        self.unbelievable: set[int] = set()
+        self.kin = kin_of(plan["job"]["seed"], settings_of(plan["job"]["sampling"]))
+        paths = {*self.folder.glob(f"*{schema.PACKS}")}
+        paths |= {path.with_suffix(schema.PACKS) for path in self.folder.glob(f"*{schema.LEDGERS}")}
+        self.packs = [pack for path in sorted(paths) if (pack := self._opened(path))]
+        self._rows = np.concatenate([np.zeros(0, ROW), *(pack.rows for pack in self.packs)])
+        self._owner = np.repeat(np.arange(len(self.packs)), [len(pack.rows) for pack in self.packs])
+        ours = self._rows["kin"] == self.kin
+        self._entry, self._other = self._latest(np.flatnonzero(ours)), self._latest(np.flatnonzero(~ours))
+        self.done = self._entry >= 0
+        entries = self._rows[self._entry[self.done]]
+        self.lost, self.seconds, self.ended = np.zeros(len(self), bool), np.zeros(len(self)), np.full(len(self), np.nan)
+        self.lost[self.done], self.seconds[self.done], self.ended[self.done] = (
+            entries["lost"] > 0, entries["seconds"], entries["ended"])
+        self.files: dict[int, dict] = {}
+        self._look_at_files()
+
+    def __len__(self) -> int:
+        return len(self.plan["tasks"])
+
+    def __enter__(self) -> Tasks:
+        return self
+
+    def __exit__(self, *error) -> None:
+        for pack in self.packs:
+            pack.close()
+
+    @property
+    def is_ladder(self) -> bool:
+        """Whether the tasks are temperature ladders."""
+        return isinstance(self.plan["tasks"][0][1], list)
+
+    def path(self, index: int) -> Path:
+        """Where a task file lies, or would."""
+        return self.folder / f"{self.plan['tasks'][index][0]}.h5"
+
+    @property
+    def packed(self) -> np.ndarray:
+        """(n,) bool: finished, and in a pack."""
+        return self._entry >= 0
+
+    @property
+    def shorter(self) -> np.ndarray:
+        """(n,) bool: not done, and a pack holds a result of other settings, from which a longer chain can go on."""
+        return ~self.done & (self._other >= 0)
+
+    def record(self, index: int, state: bool = False) -> TaskRecord | None:
+        """What is known of a task, None if nothing is; state: with what continues its chain. Raises DamagedFile."""
+        if self._entry[index] >= 0:
+            return self._from_pack(index, self._entry[index], state)
+        if index in self.files:
+            record = read_task(self.path(index))
+            self._check(index, self.path(index), vars(record))
+            return record
+        return self._from_pack(index, self._other[index], state) if self._other[index] >= 0 else None
+
+    def left(self) -> tuple[np.ndarray, dict[int, Source]]:
+        """Numbers of the tasks that are not done, and where those of them lie that can be continued."""
+        left, known = np.flatnonzero(~self.done), {}
+        for index in left.tolist():
+            if index in self.files:
+                known[index] = Source(self.path(index))
+            elif (place := self._other[index]) >= 0:
+                known[index] = Source(self.packs[self._owner[place]].path, self._rows[place].tobytes())
+        return left, known
+
+    def results(self, indices: Iterable[int]) -> Iterator[tuple[int, TaskRecord]]:
+        """(number, record) of the finished tasks among these. Damaged ones are left out, and entered in `damaged`."""
+        for index in indices:
+            if self.done[index]:
+                with self._noting(index):
+                    yield index, self.record(index)
+
+    def check(self, stop=lambda: False) -> None:
+        """Read everything in packs that counts, with final states: what cannot be believed is no longer done, and `damaged`."""
+        for index in np.flatnonzero((self._entry >= 0) | self.shorter).tolist():
+            if stop():
+                return
+            with self._noting(index):
+                self._from_pack(index, self._entry[index] if self._entry[index] >= 0 else self._other[index], True)
+
+    def disbelieve(self, index: int, reason: str) -> None:
+        """Enter a finished task in `damaged`."""
+        place = self._entry[index]
+        where = self.path(index) if place < 0 else self._where(index, place)
+        self._disbelieve(index, f"{where} {reason}; {_REMEDY}")
+
+    def shapes(self, index: int) -> dict[str, tuple]:
+        """name -> shape of the series of a finished task. Of an entry of a pack it is not checked here."""
+        if self._entry[index] >= 0:
+            place = self._entry[index]
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                return self.packs[self._owner[place]].series_shapes(self._rows[place])
+            return {}
+        return {name: array.shape for name, array in self.record(index).series.items()}
+
+    def repair(self) -> None:
+        """Cut off what a killed writer left, write ledgers again, remove files of tasks that are in packs. Only after `check`,
+        and for who holds the lock."""
+        for pack in self.packs:
+            pack.repair()
+        for index in self._superseded:
+            if self._entry[index] >= 0:
+                self.path(index).unlink(missing_ok=True)
+
+    def set_aside(self) -> Path:
+        """Move what is damaged into a folder of its own, which is returned; whole entries of a damaged pack stay. Only for who
+        holds the lock."""
+        wrong: dict[str, set[bytes]] = {}
+        for name in self.damaged:
+            file, _, task_id = name.partition(" ")
+            wrong.setdefault(file, set()).add(task_id.encode())
+        readable = {pack.path.name: pack for pack in self.packs}
+        for name, tasks in wrong.items():
+            pack = readable.get(name)
+            if (self.folder / name).exists():
+                move_aside(self.folder.parent, self.folder / name, copy=pack is not None)
+            if pack is not None:
+                pack.rewrite(row for row in pack.rows if bytes(row["task"]) not in tasks)
+        return self.folder.parent / schema.DAMAGED_FOLDER
+
+    def _opened(self, path: Path) -> Pack | None:
+        try:
+            pack = Pack(path)
+        except IsADirectoryError:
+            self.damaged[path.name] = f"{path} is not a file; move it away"
+            return None
+        except FileNotFoundError:
+            self.damaged[ledger_of(path).name] = f"{ledger_of(path)} lists the tasks of a pack that is missing; {_REMEDY}"
+            return None
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        for begin, end in pack.gaps:
+            self.damaged[f"{path.name} {begin}"] = (
+                f"{path} {begin} begins {end - begin} bytes that are no result of a task; {_REMEDY}")
+        for row in pack.missing:
+            name = bytes(row["task"]).decode(errors="replace")
+            self.damaged[f"{path.name} {name}"] = f"{path} {name} is missing, for the pack is truncated; {_REMEDY}"
+        return pack
+
+    def _latest(self, places: np.ndarray) -> np.ndarray:
+        """(n,) for every task of the plan the place of its last entry among these, -1 if there is none."""
+        found = np.full(len(self), -1)
+        if len(places):
+            rows = self._rows[places]
+            order = np.lexsort((rows["ended"], rows["task"]))
+            names = rows["task"][order]
+            last = np.flatnonzero(np.append(names[1:] != names[:-1], True))
+            at = np.minimum(np.searchsorted(names[last], self._names), len(last) - 1)
+            good = names[last][at] == self._names
+            found[good] = places[order[last[at[good]]]]
+        return found
+
+    @cached_property
+    def _names(self) -> np.ndarray:
+        return np.array([task_id for task_id, _, _ in self.plan["tasks"]], dtype=ROW["task"])
+
+    def _look_at_files(self) -> None:
+        there: set[str] = set()
+        with contextlib.suppress(FileNotFoundError):
+            there = {name for name in os.listdir(self.folder) if name.endswith(".h5")}
+        self._superseded: list[int] = []
+        for index, (task_id, _, _) in enumerate(self.plan["tasks"]) if there else ():
+            if f"{task_id}.h5" not in there:
+                continue
+            path = self.path(index)
+            if self._entry[index] >= 0:
+                self._superseded.append(index)
+                continue
+            with self._noting(index):
+                found = read_status(path)
+                self._check(index, path, found)
+                self.files[index] = found
+                self.done[index] = found["status"] == "done"
+                self.lost[index], self.seconds[index] = found["lost"], found["seconds"]
+                with contextlib.suppress(OSError):
+                    self.ended[index] = os.stat(path).st_mtime
+
+    @contextlib.contextmanager
+    def _noting(self, index: int) -> Iterator[None]:
+        """What cannot be believed is entered in `damaged`, and its task is not done."""
+        try:
+            yield
+        except DamagedFile as error:
+            self._disbelieve(index, str(error))
+
+    def _disbelieve(self, index: int, sentence: str) -> None:
+        place = self._entry[index] if self._entry[index] >= 0 else self._other[index] if self.shorter[index] else -1
+        name = self.path(index).name if place < 0 else self._where(index, place).rpartition("/")[2]
+        self.damaged[name] = sentence
+        self.unbelievable.add(index)
+        self.files.pop(index, None)
+        self.done[index], self.lost[index], self.seconds[index] = False, False, 0.0
+        self._entry[index], self._other[index] = -1, -1
+
+    def _from_pack(self, index: int, place: int, state: bool) -> TaskRecord:
+        pack, where = self.packs[self._owner[place]], self._where(index, place)
+        try:
+            record = pack.record(self._rows[place], state)
+        except (Broken, ValueError, KeyError, TypeError) as error:
+            raise DamagedFile(f"{where} is damaged ({error}); {_REMEDY}") from error
+        except OSError as error:
+            raise _unreadable(pack.path, error) from error
+        self._check(index, where, vars(record), longer=place == self._other[index])
+        return record
+
+    def _where(self, index: int, place: int) -> str:
+        return f"{self.packs[self._owner[place]].path} {self.plan['tasks'][index][0]}"
+
+    def _check(self, index: int, where: Path | str, found: Mapping, longer: bool = False) -> None:
+        """Task names are made of the point alone: other jobs, with another seed or sampling, share them. longer: the job may
+        ask for more sweeps."""
+        task_id, place, disorder = self.plan["tasks"][index]
+        if found["task_id"] != task_id:
+            raise DamagedFile(f"{where} holds task {shown(found['task_id'])}; {_REMEDY}")
+        if disorder != found["disorder"] or self._point(place) != self._canonical(found["parameters"]):
+            raise DamagedFile(f"{where} holds another point or disorder sample than the plan says; {_REMEDY}")
+        sampling = settings_of(found["sampling"])
+        if longer and sampling.get("sweeps", 0) < self.plan["job"]["sampling"].get("sweeps", 0):
+            sampling["sweeps"] = self.plan["job"]["sampling"]["sweeps"]
+        if self.plan["job"]["seed"] != found["seed"] or self._settings != self._canonical(sampling):
+            raise DamagedFile(f"{where} was written by another job (seed or sampling differ); {_REMEDY}")
+
+    @cached_property
+    def _settings(self) -> str:
+        return canonical_json(settings_of(self.plan["job"]["sampling"]))
+
+    def _point(self, place) -> str:
+        """Canonical JSON of the parameters that the plan has for a task."""
+        key = tuple(place) if isinstance(place, list) else place
+        if key not in self._points:
+            bare = [{name: value for name, value in self.plan["points"][at].items() if name != "measured"}
+                    for at in (key if isinstance(key, tuple) else [key])]
+            point = bare[0] if isinstance(key, int) else {**bare[0], "temperature": [one["temperature"] for one in bare]}
+            self._points[key] = canonical_json(point)
+        return self._points[key]
+
+    @cached_property
+    def _points(self) -> dict:
+        return {}
+
+    def _canonical(self, values: Mapping) -> str:
+        """`canonical_json`, remembered: the points of a run are few, and its tasks are many."""
+        key = repr(values)
+        if key not in self._texts:
+            if len(self._texts) > 10_000:
+                self._texts.clear()
+            self._texts[key] = canonical_json(values)
+        return self._texts[key]
+
+    @cached_property
+    def _texts(self) -> dict[str, str]:
+        return {}
+
+
+def _unreadable(path: Path, error: OSError) -> StorageError:
+    return StorageError(f"{path} cannot be read ({error.strerror or error}); check the disk and the file's permissions, and "
+                        "try again")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the record of a task lies: a task file, or the entry of a pack with this row."""
+
+    path: Path
+    row: bytes = b""
+
+    def read(self) -> TaskRecord:
+        """The record with what continues its chain. Raises DamagedFile."""
+        if not self.row:
+            return read_task(self.path)
+        try:
+            with Pack(self.path) as pack:
+                return pack.record(np.frombuffer(self.row, ROW)[0], state=True)
+        except (Broken, ValueError, KeyError, TypeError) as error:
+            raise DamagedFile(f"{self.path} is damaged ({error}); {_REMEDY}") from error
+        except OSError as error:
+            raise _unreadable(self.path, error) from error
+
+
+class TaskWriter:
+    """Puts the records of one rank into a run folder: finished ones into its pack, everything else into files."""
+
+    def __init__(self, folder: Path, plan_job: Mapping, rank: int = 0):
+        self.folder = Path(folder)
+        self._kin = kin_of(plan_job["seed"], settings_of(plan_job["sampling"]))
+        self._pack = PackWriter(self.folder / f"{rank:04d}{schema.PACKS}")
+
+    def write(self, record: TaskRecord) -> None:
+        """StorageError where the disk does not take it; what was there before is kept then."""
+        path = self.folder / f"{record.task_id}.h5"
+        if packable(record):
+            self._pack.append(record, self._kin)
+            path.unlink(missing_ok=True)
+        else:
+            write_task(path, record)
+
+    def __enter__(self) -> TaskWriter:
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._pack.close()
+
+
+def settings_of(sampling: Mapping) -> dict:
+    """Those on which the numbers of one task depend; settings that are not given were unknown to the first versions."""
+    return {key: value for key, value in sampling.items() if key != "disorder" and value is not None}
+
+
+def move_aside(folder: Path, file: Path, copy: bool = False) -> None:
+    """Move a file (or a copy of it) into the folder of damaged ones, under a name that is free there."""
+    place = folder / schema.DAMAGED_FOLDER
+    try:
+        place.mkdir(exist_ok=True)
+        target, number = place / file.name, 1
+        while target.exists():
+            target, number = place / f"{file.stem}.{number}{file.suffix}", number + 1
+        (shutil.copy2 if copy else shutil.move)(file, target)  # tasks may lie on another disk
+    except OSError as error:
+        raise StorageError(f"cannot move {file} to {place} ({error.strerror or error}); check permissions and free space"
+                           ) from error
+
+
+def named(damaged: Mapping[str, str]) -> str:
+    """Everything that cannot be believed, and why, in one sentence without remedy."""
+    reasons: dict[str, list[str]] = {}
+    for name, text in damaged.items():
+        reason = text.split(f"{name} ", 1)[-1].rpartition("; ")[0]
+        reasons.setdefault(reason, []).append(name)
+    return "; ".join(f"{', '.join(names)}: {reason}" if len(names) > 1 else f"{names[0]} {reason}"
+                     for reason, names in reasons.items())
