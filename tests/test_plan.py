@@ -43,7 +43,7 @@ def test_longest_first_but_results_in_job_order(job):
     plan = Plan.from_toml(job)
     order = plan.longest_first()
     assert order == [6, 7, 8, 9, 10, 11, 0, 1, 2, 3, 4, 5]
-    assert plan.longest_first([plan.tasks[i].task_id for i in (2, 8)]) == [8, 2]
+    assert plan.longest_first([2, 8]) == [8, 2]
 
 
 @pytest.mark.parametrize(

@@ -68,11 +68,17 @@ def plan_of(temperatures=(0.5, 0.7), disorder=3):
     }
 
 
+def file_of(folder, task_id):
+    """The file that a task may have of its own."""
+    return folder.task_folder / f"{task_id}.h5"
+
+
 def made_folder(path, leave_out=(), **options):
+    """A run of which every task has a file of its own, as in runs of the first versions. See tests/test_packs.py."""
     folder = RunFolder.create(path, plan_of(), "[job]\n")
     for task_id, point, disorder in folder.plan["tasks"]:
         if (point, disorder) not in leave_out:
-            write_task(folder.task_path(task_id), record(disorder, (0.5, 0.7)[point], **options))
+            write_task(file_of(folder, task_id), record(disorder, (0.5, 0.7)[point], **options))
     return folder
 
 
@@ -197,19 +203,17 @@ def test_a_plan_that_is_none_is_named(tmp_path, text):
 def test_files_of_another_job_are_not_adopted(tmp_path):
     folder = made_folder(tmp_path / "run")
     name = folder.plan["tasks"][1][0]
-    mine = read_task(folder.task_path(name))
+    mine = read_task(file_of(folder, name))
     for sampling, sentence in (({}, None), ({"disorder": 7, "later": None}, None),
                                ({"sweeps": 77}, "was written by another job.*run the job again with --resume")):
-        write_task(folder.task_path(name), dataclasses.replace(mine, sampling={**mine.sampling, **sampling}))
-        for call in (folder.statuses, lambda: folder.read(name)):
-            if sentence is None:
-                call()
-                assert merge(folder.path).done[0].all()
-            else:
-                with pytest.raises(DamagedFile, match=f"{name}.h5 {sentence}"):
-                    call()
-                with pytest.warns(HebbWarning, match=f"{name}.h5 was written by another job.*; left out"):
-                    assert merge(folder.path).done.sum() == 5
+        write_task(file_of(folder, name), dataclasses.replace(mine, sampling={**mine.sampling, **sampling}))
+        damaged = folder.tasks().damaged
+        if sentence is None:
+            assert not damaged and merge(folder.path).done[0].all()
+        else:
+            assert re.search(f"{name}.h5 {sentence}", damaged[f"{name}.h5"])
+            with pytest.warns(HebbWarning, match=f"{name}.h5 was written by another job.*; left out"):
+                assert merge(folder.path).done.sum() == 5
 
 
 SWAPS = {
@@ -224,21 +228,21 @@ SWAPS = {
 def test_a_task_that_is_not_the_one_of_the_plan_is_left_out(tmp_path, swap):
     folder = made_folder(tmp_path / "run")
     name, other = folder.plan["tasks"][1][0], folder.plan["tasks"][2][0]
-    write_task(folder.task_path(name), swap(read_task(folder.task_path(name)), read_task(folder.task_path(other))))
-    damaged = {}
-    assert len(folder.statuses(damaged)) == 5 and set(damaged) == {name}
+    write_task(file_of(folder, name), swap(read_task(file_of(folder, name)), read_task(file_of(folder, other))))
+    tasks = folder.tasks()
+    assert tasks.done.sum() == 5 and set(tasks.damaged) == {f"{name}.h5"} and tasks.unbelievable == {1}
     reason = "(holds|was written by another job) .*; left out. Run the job again with --resume"
     with pytest.warns(HebbWarning, match=f"{name}.h5 {reason}"):
         merge(folder.path)
-    folder.set_aside(damaged)
-    assert not folder.task_path(name).exists() and (folder.path / "damaged" / f"{name}.h5").exists()
+    tasks.set_aside()
+    assert not file_of(folder, name).exists() and (folder.path / "damaged" / f"{name}.h5").exists()
 
 
 @pytest.mark.parametrize("kind", ["task", "results", "arrays", "plan"])
 def test_every_flipped_bit_is_noticed(tmp_path, kind):
     """Of a plan every bit, of the other files one in 37 or fewer, another byte and bit each; and some places to cut."""
     folder = made_folder(tmp_path / "run")
-    path = {"task": folder.task_path(folder.plan["tasks"][0][0]), "results": folder.results_path,
+    path = {"task": file_of(folder, folder.plan["tasks"][0][0]), "results": folder.results_path,
             "arrays": tmp_path / "arrays.h5", "plan": folder.path / "plan.json"}[kind]
     merge(folder.path).save(folder.results_path)
     save_arrays(tmp_path / "arrays.h5", {"x": np.arange(5.0), "t": np.array(["a", "b"])}, {"a": 1})
@@ -304,8 +308,8 @@ def test_two_level_error(tmp_path):
 
 def test_partial_merges(tmp_path):
     folder = made_folder(tmp_path / "run", leave_out={(0, 1), (1, 0), (1, 1), (1, 2)})
-    write_task(folder.task_path(folder.plan["tasks"][3][0]), record(0, 0.7, status="unfinished"))
-    write_task(folder.task_path(folder.plan["tasks"][4][0]), record(1, 0.7, status="failed"))
+    write_task(file_of(folder, folder.plan["tasks"][3][0]), record(0, 0.7, status="unfinished"))
+    write_task(file_of(folder, folder.plan["tasks"][4][0]), record(1, 0.7, status="failed"))
     results = load(folder.path)
     assert results.n_disorder.tolist() == [2, 0] and np.isnan(results["m"].mean[1])
     assert np.isnan(results["m"].samples[0, 1]) and results["m"].series(0).shape == (2, 60, 2)
@@ -315,7 +319,7 @@ def test_partial_merges(tmp_path):
     assert errors[0] == results["m"].raw_error[0] and np.isnan(errors[1])
     results.save(folder.results_path)
     assert load(folder.path).n_disorder.tolist() == [2, 0]
-    write_task(folder.task_path(folder.plan["tasks"][1][0]), record(1, 0.5))
+    write_task(file_of(folder, folder.plan["tasks"][1][0]), record(1, 0.5))
     assert load(folder.path).n_disorder.tolist() == [3, 0], "a partial results.h5 does not hide newer tasks"
 
 
@@ -436,7 +440,7 @@ def test_older_layouts_are_migrated(tmp_path, monkeypatch):
         file.attrs["rng_seed"] = file.attrs["seed"]
 
     monkeypatch.setitem(schema.MIGRATIONS, 1, rename)
-    monkeypatch.setattr(taskfile, "_SIMPLE", {**taskfile._SIMPLE, "rng_seed": int})
+    monkeypatch.setattr(taskfile, "SIMPLE_FIELDS", {**taskfile.SIMPLE_FIELDS, "rng_seed": int})
     assert read_status(tmp_path / "a.h5")["rng_seed"] == 3
     assert (tmp_path / "a.h5").read_bytes() == before
 
@@ -454,7 +458,7 @@ def test_files_that_point_elsewhere_are_refused(tmp_path, link):
 
 def test_verify_reads_everything(tmp_path):
     folder = made_folder(tmp_path / "run")
-    tasks = [folder.task_path(name) for name, _, _ in folder.plan["tasks"]]
+    tasks = [file_of(folder, name) for name, _, _ in folder.plan["tasks"]]
     merge(folder.path).save(folder.results_path)
     verdict = verify(folder.path)
     assert (verdict.good, verdict.unsealed, verdict.damaged, verdict.missing) == (8, (), {}, 0)
@@ -475,10 +479,9 @@ def test_what_the_system_refuses_is_no_damage(tmp_path, monkeypatch):
     for number in (errno.EIO, errno.ESTALE, errno.EMFILE, errno.EACCES):
         with monkeypatch.context() as patch:
             patch.setattr(taskfile, "check_seal", lambda path, number=number: (_ for _ in ()).throw(OSError(number, "no")))
-            damaged = {}
             with pytest.raises(StorageError, match="cannot be read .*try again") as caught:
-                folder.statuses(damaged)
-            assert not isinstance(caught.value, DamagedFile) and not damaged
+                folder.tasks()
+            assert not isinstance(caught.value, DamagedFile)
 
 
 def test_damaged_tasks_on_another_disk_are_set_aside(tmp_path, monkeypatch):
@@ -491,10 +494,11 @@ def test_damaged_tasks_on_another_disk_are_set_aside(tmp_path, monkeypatch):
             raise OSError(errno.EXDEV, "Invalid cross-device link")
         true(source, target)
 
+    file_of(folder, name).write_bytes(b"no task")
     monkeypatch.setattr(os, "rename", elsewhere)
     monkeypatch.setattr(os, "replace", elsewhere)
-    folder.set_aside({name: "damaged"})
-    assert not folder.task_path(name).exists() and (folder.path / "damaged" / f"{name}.h5").is_file()
+    folder.tasks().set_aside()
+    assert not file_of(folder, name).exists() and (folder.path / "damaged" / f"{name}.h5").is_file()
 
 
 def test_only_leftovers_are_removed(tmp_path):
@@ -510,12 +514,12 @@ def test_only_leftovers_are_removed(tmp_path):
 
 def test_a_folder_in_the_place_of_a_task_is_damage(tmp_path):
     folder = made_folder(tmp_path / "run")
-    path = folder.task_path(folder.plan["tasks"][0][0])
+    path = file_of(folder, folder.plan["tasks"][0][0])
     path.unlink()
     path.mkdir()
-    damaged = {}
-    assert len(folder.statuses(damaged)) == 5 and "is not a file" in damaged[path.stem]
-    folder.set_aside(damaged)
+    tasks = folder.tasks()
+    assert tasks.done.sum() == 5 and "is not a file" in tasks.damaged[path.name]
+    tasks.set_aside()
     assert (folder.path / "damaged" / path.name).is_dir()
 
 
@@ -524,7 +528,7 @@ def test_plans_of_a_newer_hebb_are_left_alone(tmp_path):
     merge(folder.path).save(folder.results_path)
     plan = folder.path / "plan.json"
     text = plan.read_text()
-    newer = json.dumps({**json.loads(text), "hebb_schema": 2, "more": 1, "checksum": 64 * "0"})
+    newer = json.dumps({**json.loads(text), "hebb_schema": 3, "more": 1, "checksum": 64 * "0"})
     plan.write_text(newer.replace(64 * "0", hashlib.sha256(newer.encode()).hexdigest()))
     with pytest.raises(StorageError, match="written by a newer hebb") as caught:
         RunFolder.open(folder.path)
@@ -549,7 +553,7 @@ def test_the_programs_that_computed_a_run_are_all_kept(tmp_path):
     names = [task[0] for task in folder.plan["tasks"]]
     for index, name in enumerate(names):
         provenance = {0: {**first, "continued": [other]}, 1: other}.get(index, {**first, "time": str(index)})
-        write_task(folder.task_path(name), dataclasses.replace(read_task(folder.task_path(name)), provenance=provenance))
+        write_task(file_of(folder, name), dataclasses.replace(read_task(file_of(folder, name)), provenance=provenance))
     merged = merge(folder.path)
     merged.save(folder.results_path)
     for results in (merged, load(folder.results_path)):

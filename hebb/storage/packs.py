@@ -155,14 +155,11 @@ class Pack:
     def record(self, row, state: bool = False) -> TaskRecord:
         """The record of an entry; state: with its snapshot. Broken if its bytes are not those that were written."""
         result, final = self._parts(row, state)
-        values = _decoded(result) | (_decoded(final) if final else {})
-        if values["task_id"].encode() != bytes(row["task"]):
-            raise Broken("its name is another one")
-        return TaskRecord(**values)
+        return TaskRecord(**_decoded(result) | (_decoded(final) if final else {}))
 
-    def check_state(self, row) -> None:
-        """Broken if the final state in an entry is not the one that was written."""
-        self._parts(row, True)
+    def head(self, row) -> dict:
+        """The record without its arrays, of an entry that is read and checked all the same, with its final state."""
+        return _head(self._parts(row, True)[0])[0]
 
     def series_shapes(self, row) -> dict[str, tuple]:
         """name -> shape of the series in an entry, unchecked."""
@@ -316,7 +313,7 @@ def _read_ledger(path: Path) -> tuple[np.ndarray, bool]:
 
 def _checks(rows: np.ndarray) -> np.ndarray:
     """A checksum of everything else in each row. Every step can be undone, so that no single word can change unseen."""
-    words = np.ascontiguousarray(rows).view("<u8").reshape(len(rows), -1)
+    words = np.ascontiguousarray(rows).view("<u8").reshape(len(rows), ROW.itemsize // 8)
     total = np.full(len(rows), 0x9E3779B97F4A7C15, "<u8")
     for column in words.T[:-1]:
         total = (total ^ column) * np.uint64(0xBF58476D1CE4E5B9)
@@ -344,17 +341,19 @@ def _encoded(record: TaskRecord, groups) -> bytes:
 
 def _decoded(part: bytes) -> dict:
     """Keywords of TaskRecord."""
-    begin = 4 + int.from_bytes(part[:4], "little")
-    values = json.loads(part[4:begin])
+    values, begin = _head(part)
     for group, key, dtype, shape in values.pop("arrays"):
         array = np.frombuffer(part, dtype, int(np.prod(shape)), begin).reshape(shape)
         values.setdefault(group, {})[key] = array.copy()
         begin += array.nbytes
-    return values | {name: _from_json(values[name]) for name in JSON_FIELDS if name in values}
+    return values
 
 
-def _from_json(text: str) -> dict:
-    return dict(_parsed(text))
+def _head(part: bytes) -> tuple[dict, int]:
+    """What is no array in one of the parts, and where the arrays begin."""
+    begin = 4 + int.from_bytes(part[:4], "little")
+    values = json.loads(part[4:begin])
+    return values | {name: dict(_parsed(values[name])) for name in JSON_FIELDS if name in values}, begin
 
 
 @functools.lru_cache(maxsize=1024)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -89,12 +89,12 @@ class Tasks:
     def record(self, index: int, state: bool = False) -> TaskRecord | None:
         """What is known of a task, None if nothing is; state: with what continues its chain. Raises DamagedFile."""
         if self._entry[index] >= 0:
-            return self._from_pack(index, self._entry[index], state)
+            return self._from_pack(index, self._entry[index], Pack.record, state)
         if index in self.files:
             record = read_task(self.path(index))
             self._check(index, self.path(index), vars(record))
             return record
-        return self._from_pack(index, self._other[index], state) if self._other[index] >= 0 else None
+        return self._from_pack(index, self._other[index], Pack.record, state) if self._other[index] >= 0 else None
 
     def left(self) -> tuple[np.ndarray, dict[int, Source]]:
         """Numbers of the tasks that are not done, and where those of them lie that can be continued."""
@@ -119,7 +119,7 @@ class Tasks:
             if stop():
                 return
             with self._noting(index):
-                self._from_pack(index, self._entry[index] if self._entry[index] >= 0 else self._other[index], True)
+                self._from_pack(index, self._entry[index] if self._entry[index] >= 0 else self._other[index], Pack.head)
 
     def disbelieve(self, index: int, reason: str) -> None:
         """Enter a finished task in `damaged`."""
@@ -235,16 +235,17 @@ class Tasks:
         self.done[index], self.lost[index], self.seconds[index] = False, False, 0.0
         self._entry[index], self._other[index] = -1, -1
 
-    def _from_pack(self, index: int, place: int, state: bool) -> TaskRecord:
+    def _from_pack(self, index: int, place: int, read: Callable, *options):
+        """What a method of a pack reads of an entry, if it is what the plan says."""
         pack, where = self.packs[self._owner[place]], self._where(index, place)
         try:
-            record = pack.record(self._rows[place], state)
-        except (Broken, ValueError, KeyError, TypeError) as error:
+            found = read(pack, self._rows[place], *options)
+            self._check(index, where, found if isinstance(found, dict) else vars(found), longer=place == self._other[index])
+        except (Broken, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DamagedFile(f"{where} is damaged ({error}); {_REMEDY}") from error
         except OSError as error:
             raise _unreadable(pack.path, error) from error
-        self._check(index, where, vars(record), longer=place == self._other[index])
-        return record
+        return found
 
     def _where(self, index: int, place: int) -> str:
         return f"{self.packs[self._owner[place]].path} {self.plan['tasks'][index][0]}"
