@@ -199,3 +199,36 @@ def comparisons_of(*jobs):
             results = Results.from_records(plan.index(), pool.map(compute, plan.tasks, chunksize=4))
             assert results.done.all()
             yield compare_results(results)
+
+
+def finished(folder):
+    """task id -> when it was written, of the finished tasks in the packs of a run folder, in job order."""
+    from hebb.storage.folder import RunFolder
+
+    with RunFolder.open(folder).tasks() as tasks:
+        return {tasks.plan["tasks"][index][0]: float(tasks.ended[index]) for index in np.flatnonzero(tasks.packed)}
+
+
+def damage(folder, task_id):
+    """Change a bit of a finished task."""
+    path = next(Path(folder).glob("tasks/*.pack"))
+    content = bytearray(path.read_bytes())
+    content[content.find(task_id.encode(), content.find(task_id.encode()) + 1)] ^= 4  # in the record, behind the head
+    path.write_bytes(content)
+
+
+def rewritten(folder, change):
+    """Give a run of the command line files for its tasks, as the first versions did: change(index, record) may change them."""
+    from hebb.storage.folder import RunFolder
+    from hebb.storage.taskfile import write_task
+
+    run = RunFolder.open(folder)
+    with run.tasks() as tasks:
+        records = [tasks.record(index) for index in range(len(tasks))]
+    for path in [*run.task_folder.glob("*.pack"), *run.task_folder.glob("*.ledger")]:
+        path.unlink()
+    paths = [run.task_folder / f"{record.task_id}.h5" for record in records]
+    for index, (path, record) in enumerate(zip(paths, records, strict=True)):
+        change(index, record)
+        write_task(path, record)
+    return paths

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT, TINY, clean_environment, hebb, refused, run_hebb
+from conftest import ROOT, TINY, clean_environment, damage, finished, hebb, refused, rewritten, run_hebb
 from drawn import assert_shows_diagram, saved_figures
 
 from hebb.__main__ import main
@@ -79,8 +79,29 @@ def test_a_foreign_job_file_is_not_overwritten(folder, capsys):
     assert hebb(capsys, "run", "job.toml", "--out", ".")[0] == 0, "a run may live beside its own job file"
 
 
+def test_a_damaged_task_costs_nothing_but_itself(folder, capsys):
+    assert hebb(capsys, "run", "tiny.toml")[0] == 0
+    before, pack = finished("runs/tiny"), folder / "runs/tiny/tasks/0000.pack"
+    name = sorted(before)[1]
+    damage("runs/tiny", name)
+    damaged, said = pack.read_bytes(), f"0000.pack {name} is damaged (its checksum is not that of its content)"
+    assert "4 of 4 tasks done" in hebb(capsys, "status", "runs/tiny")[1], "which reads the ledger alone"
+    code, out, err = hebb(capsys, "merge", "runs/tiny")
+    assert code == 0 and "3 of 4 tasks are in" in out and said in err
+    code, out, _ = hebb(capsys, "verify", "runs/tiny")
+    assert code == 1 and said in out
+    code, out, err = hebb(capsys, "run", "tiny.toml", "--resume")
+    assert code == 0 and said in err and "moved to runs/tiny/damaged, and 1 task(s) are repeated" in err
+    after = finished("runs/tiny")
+    assert [task_id for task_id in before if before[task_id] != after[task_id]] == [name]
+    assert (folder / "runs/tiny/damaged/0000.pack").read_bytes() == damaged
+    assert hebb(capsys, "verify", "runs/tiny")[0] == 0
+    assert hebb(capsys, "verify", "runs/tiny", "--repeat", "4")[1].count("the same bits") == 4
+
+
 def test_a_truncated_task_file_costs_nothing_but_itself(folder, capsys):
     assert hebb(capsys, "run", "tiny.toml")[0] == 0
+    rewritten("runs/tiny", lambda index, record: None)
     tasks = sorted((folder / "runs/tiny/tasks").iterdir())
     before = {path: path.read_bytes() for path in tasks}
     (folder / "runs/tiny/results.h5").unlink()
@@ -96,11 +117,7 @@ def test_a_truncated_task_file_costs_nothing_but_itself(folder, capsys):
     assert all(path.read_bytes() == before[path] for path in tasks if path != tasks[1])
     assert (folder / "runs/tiny/damaged" / tasks[1].name).read_bytes() == before[tasks[1]][:1000]
     assert hebb(capsys, "verify", "runs/tiny")[0] == 0
-    from hebb.storage.taskfile import read_task
-
-    again = read_task(tasks[1])
-    tasks[1].write_bytes(before[tasks[1]])
-    assert again.series["m"].tobytes() == read_task(tasks[1]).series["m"].tobytes()
+    assert hebb(capsys, "verify", "runs/tiny", "--repeat", "4")[1].count("the same bits") == 4
 
 
 def test_second_run_needs_resume(folder, capsys):
@@ -341,13 +358,13 @@ def test_status_point_by_point(folder, capsys, monkeypatch):
     assert code == 0 and "tiny: 0 of 4 tasks done" in out and "it runs" not in out
     assert re.search(r"temperature +done +waiting\n +0.5 +0 +2\n +0.8 +0 +2\n", out)
     assert hebb(capsys, "run", "tiny.toml", "--resume")[0] == 0
-    from hebb.storage.taskfile import read_task, write_task
+    states = [("unfinished", 3), ("unfinished", 100), ("failed", 0), ("done", 40)]
 
-    tasks = sorted((folder / "runs/tiny/tasks").iterdir())
-    for path, state, sweeps in ((tasks[0], "unfinished", 3), (tasks[1], "unfinished", 100), (tasks[2], "failed", 0)):
-        record = read_task(path)
-        record.status, record.sweeps_done, record.message = state, sweeps, "Traceback\nValueError: odd"
-        write_task(path, record)
+    def change(index, record):
+        record.status, record.sweeps_done = states[index]
+        record.message = "Traceback\nValueError: odd"
+
+    tasks = rewritten("runs/tiny", change)
     code, out, _ = hebb(capsys, "status", "runs/tiny", "--json")
     found = json.loads(out)
     states = {"done": 1, "measuring": 1, "thermalizing": 1, "failed": 1, "waiting": 0, "damaged": 0}
@@ -360,11 +377,11 @@ def test_status_point_by_point(folder, capsys, monkeypatch):
 
 
 def test_status_of_a_run_that_runs(folder, capsys):
-    from hebb.storage.folder import lock
+    from hebb.storage.locks import lock
     from hebb.storage.status import status_of
 
     assert hebb(capsys, "run", "tiny.toml")[0] == 0
-    tasks = sorted((folder / "runs/tiny/tasks").iterdir())
+    tasks = rewritten("runs/tiny", lambda index, record: None)
     tasks[3].unlink()
     for index, path in enumerate(tasks[:3]):
         os.utime(path, (1000 + 10 * index, 1000 + 10 * index))
@@ -379,7 +396,7 @@ def test_status_of_a_run_that_runs(folder, capsys):
 def test_merge_shows_points_with_samples_only(folder, capsys):
     (folder / "tiny.toml").write_text(TINY.replace("[0.5, 0.8]", str([0.2 + 0.01 * i for i in range(60)])))
     assert hebb(capsys, "run", "tiny.toml")[0] == 0
-    for path in sorted((folder / "runs/tiny/tasks").iterdir())[:30]:
+    for path in sorted(rewritten("runs/tiny", lambda index, record: None))[:30]:
         path.unlink()
     code, out, _ = hebb(capsys, "merge", "runs/tiny")
     assert code == 0 and "nan" not in out and out.count("\n") < 50
@@ -389,14 +406,14 @@ def test_merge_shows_points_with_samples_only(folder, capsys):
 
 def test_tasks_repeated_alone(folder, capsys):
     """One bit of one number is noticed, though the file has the right checksum; the job must be the one that was run."""
-    from hebb.storage.taskfile import read_task, write_task
-
     result = run_hebb("run", "tiny.toml", "--check-serial", "3", cwd=folder)
     assert result.returncode == 0 and result.stdout.count("repeated: the same bits") == 3, result.stdout + result.stderr
-    path = sorted((folder / "runs/tiny/tasks").iterdir())[2]
-    record = read_task(path)
-    record.series["energy"][7, 1] = np.nextafter(record.series["energy"][7, 1], 0)
-    write_task(path, record)
+
+    def change(index, record):
+        if index == 2:
+            record.series["energy"][7, 1] = np.nextafter(record.series["energy"][7, 1], 0)
+
+    path = rewritten("runs/tiny", change)[2]
     code, out, _ = hebb(capsys, "verify", "runs/tiny", "--repeat", "9")
     assert code == 1 and out.count("the same bits") == 3 and f"{path.stem} repeated: DIFFERENT in series/energy\n" in out
     assert hebb(capsys, "verify", "runs/tiny")[0] == 0

@@ -12,8 +12,7 @@ from hebb import models
 from hebb.compare import compare_results
 from hebb.runs.plan import Plan
 from hebb.runs.worker import compute, run_task
-from hebb.storage.folder import RunFolder
-from hebb.storage.results import Results
+from hebb.storage.merging import merge
 from hebb.storage.taskfile import read_task, write_task
 
 pytestmark = pytest.mark.deep
@@ -383,8 +382,7 @@ def test_a_job_from_file_to_table_and_figure(folder, capsys):
     lines = out.splitlines()
     assert lines[0].split()[:3] == ["method", "strength", "samples"] and len(lines) == 8
     assert (folder / "lessons.csv").read_text().count("\n") == 6
-    results = Results.from_records(RunFolder.open(folder / "runs" / "lessons").plan,
-                                   RunFolder.open(folder / "runs" / "lessons").records())
+    results = merge(folder / "runs" / "lessons")
     found = {row["method"]: row for row in compare_results(results).rows}
     curves = {point["method"]: results["accuracy"].series(i)[:, :, 0] for i, point in enumerate(results.points)}
     for method, row in found.items():

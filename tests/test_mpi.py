@@ -191,16 +191,16 @@ def test_failed_tasks_do_not_stop_the_others(reference, tmp_path):
 LAST_RANK_BREAKS = """
 import os, sys
 from hebb.__main__ import main
-from hebb.runs import job
+from hebb.storage.tasks import TaskWriter
 from hebb.errors import StorageError
-true = job.write_task
-def breaking(path, record):
+true = TaskWriter.write
+def breaking(self, record):
     if os.environ["PMI_RANK"] == sys.argv[3]:
         if sys.argv[4] == "storage":
             raise StorageError("cannot write: the disk of this node is full")
         raise OSError("strange")
-    true(path, record)
-job.write_task = breaking
+    true(self, record)
+TaskWriter.write = breaking
 sys.exit(main(["run", sys.argv[1], "--out", sys.argv[2]]))
 """
 

@@ -10,7 +10,7 @@ import sys
 import time
 
 import pytest
-from conftest import assert_same_datasets, clean_environment, run_hebb
+from conftest import assert_same_datasets, clean_environment, damage, finished, run_hebb
 
 from hebb.errors import HebbWarning, StorageError
 from hebb.runs.executors import SerialExecutor
@@ -18,8 +18,8 @@ from hebb.runs.job import run_job
 from hebb.runs.plan import Plan
 from hebb.runs.worker import run_task
 from hebb.sampling.chain import Chain
-from hebb.storage import folder as storage
-from hebb.storage.folder import lock
+from hebb.storage import locks
+from hebb.storage.locks import lock
 from hebb.storage.taskfile import read_status, read_task, write_task
 
 JOB = """
@@ -88,7 +88,7 @@ def test_a_folder_in_use_is_refused_until_its_owner_is_gone(place):
 
 CONTENDER = """
 import os, sys
-from hebb.storage.folder import lock
+from hebb.storage.locks import lock
 for _ in range(60):
     with lock(sys.argv[1], patience=60):
         os.close(os.open(sys.argv[1] + "/inside", os.O_CREAT | os.O_EXCL))  # fails if somebody else is inside
@@ -118,10 +118,10 @@ def test_waiting_for_an_owner_about_to_end(tmp_path):
 
 
 def test_a_file_system_without_locks_is_named_and_used(tmp_path, monkeypatch):
-    monkeypatch.setattr(storage.fcntl, "flock", lambda *_: (_ for _ in ()).throw(OSError(95, "not supported")))
+    monkeypatch.setattr(locks.fcntl, "flock", lambda *_: (_ for _ in ()).throw(OSError(95, "not supported")))
     with pytest.warns(HebbWarning, match="no locks; start only one run in it"), lock(tmp_path):
         pass
-    monkeypatch.setattr(storage.fcntl, "flock", lambda *_: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+    monkeypatch.setattr(locks.fcntl, "flock", lambda *_: (_ for _ in ()).throw(OSError(5, "Input/output error")))
     with pytest.raises(StorageError, match="cannot write the run folder .*Input/output error"), lock(tmp_path):
         pass
 
@@ -131,55 +131,54 @@ def test_files_of_another_seed_are_not_adopted(place, tmp_path):
     (tmp_path / "other.toml").write_text(CALM.replace("seed = 3", "seed = 4").replace("800", "80"))
     assert run_job(tmp_path / "other.toml", SerialExecutor(), out=tmp_path / "other").done == 4
     (tmp_path / "new" / "tasks").mkdir(parents=True)
-    victim = sorted((place / "undisturbed" / "tasks").iterdir())[0]
+    victim = next((place / "undisturbed" / "tasks").glob("*.pack"))
     (tmp_path / "new" / "tasks" / victim.name).write_bytes(victim.read_bytes())
     with pytest.raises(StorageError, match="tasks holds files of a run whose plan.json is missing; move them away"):
         run_job(tmp_path / "other.toml", SerialExecutor(), out=tmp_path / "new")
-    (tmp_path / "other" / "tasks" / victim.name).write_bytes(victim.read_bytes())
-    undisturbed = (tmp_path / "other" / "results.h5").read_bytes()
-    status = run_hebb("status", "other", cwd=tmp_path)
-    assert status.returncode == 0 and f"1 with a file that cannot be believed: {victim.name} was written" in status.stdout
+    pack = tmp_path / "other" / "tasks" / "0000.pack"
+    for end in (".pack", ".ledger"):
+        shutil.copy(victim.with_suffix(end), pack.with_suffix(end))
+    shutil.copy(tmp_path / "other" / "results.h5", tmp_path / "before.h5")
+    assert "0 of 4 tasks done" in run_hebb("status", "other", cwd=tmp_path).stdout
     again = run_hebb("run", "other.toml", "--out", "other", "--resume", cwd=tmp_path)
-    assert again.returncode == 0 and re.search(rf"{victim.name} was written by another job .*; moved to .*damaged, and 1 task",
-                                               again.stderr)
-    assert (tmp_path / "other" / "damaged" / victim.name).read_bytes() == victim.read_bytes()
-    (tmp_path / "before.h5").write_bytes(undisturbed)
+    assert again.returncode == 0 and re.search("0000.pack [0-9a-f]{12}-d0000, .* was written by another job .*; moved to "
+                                               ".*damaged, and 4 task", again.stderr), again.stderr
+    assert (tmp_path / "other" / "damaged" / "0000.pack").read_bytes() == victim.read_bytes()
     assert_same_datasets(tmp_path / "other" / "results.h5", tmp_path / "before.h5")
 
 
-def damage(path):
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 4
-    path.write_bytes(content)
-
-
-@pytest.mark.parametrize("lost", ["plan", "no plan", "two tasks", "a task cut", "a text"])
+@pytest.mark.parametrize("lost", ["plan", "no plan", "two tasks", "a pack cut", "a text"])
 def test_what_is_damaged_is_repeated_and_nothing_else(place, tmp_path, lost):
     """The end is the undisturbed one, bit for bit; what was damaged lies beside it."""
     run = tmp_path / "run"
     shutil.copytree(place / "undisturbed", run)
-    tasks = sorted((run / "tasks").iterdir())
-    kept = {path.name: path.stat().st_mtime_ns for path in tasks}
-    gone = []
+    before, pack = finished(run), run / "tasks" / "0000.pack"
+    gone, aside = [], ["0000.pack"]
     if lost == "plan":
-        damage(run / "plan.json")
+        content = bytearray((run / "plan.json").read_bytes())
+        content[len(content) // 2] ^= 4
+        (run / "plan.json").write_bytes(content)
+        aside = ["plan.json"]
     elif lost == "no plan":
         (run / "plan.json").unlink()
+        aside = []
     elif lost == "two tasks":
-        gone = tasks[1:3]
-        for path in gone:
-            damage(path)
+        gone = list(before)[1:3]
+        for name in gone:
+            damage(run, name)
+    elif lost == "a pack cut":
+        gone = list(before)[-1:]
+        pack.write_bytes(pack.read_bytes()[:-999])
     else:
-        gone = tasks[:1]
-        gone[0].write_bytes(gone[0].read_bytes()[:999] if lost == "a task cut" else b"\x00\xff")
+        gone = list(before)
+        pack.write_bytes(b"\x00\xff")
     result = run_hebb("run", str(place / "calm.toml"), "--out", "run", "--resume", cwd=tmp_path)
     assert result.returncode == 0 and result.stderr.count("\n") == 1, result.stderr
-    assert all(path.name in result.stderr for path in gone) and ("plan.json" in result.stderr) == ("plan" in lost)
+    assert all(name in result.stderr for name in gone) and ("plan.json" in result.stderr) == ("plan" in lost)
     assert_same_datasets(run / "results.h5", place / "undisturbed" / "results.h5")
-    aside = {path.name for path in gone} | ({"plan.json"} if lost == "plan" else set())
-    assert {path.name for path in run.glob("damaged/*")} == aside
-    again = {path.name for path in (run / "tasks").iterdir() if path.stat().st_mtime_ns != kept[path.name]}
-    assert again == {path.name for path in gone}
+    assert [path.name for path in run.glob("damaged/*")] == aside
+    after = finished(run)
+    assert [name for name in before if before[name] != after[name]] == gone
 
 
 def test_a_lost_folder_of_tasks_is_made_again(tmp_path):
@@ -271,7 +270,7 @@ def test_a_run_grows_without_computing_anything_again(place, tmp_path, how):
     assert old in text
     (tmp_path / "job.toml").write_text(text.replace(old, new))
     shutil.copytree(place / "undisturbed", tmp_path / "run")
-    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "run" / "tasks").iterdir()}
+    before = finished(tmp_path / "run")
     assert run_job(tmp_path / "job.toml", SerialExecutor(), out=tmp_path / "new").done == kept + added
     refused = run_hebb("run", "job.toml", "--out", "run", "--resume", cwd=tmp_path)
     assert refused.returncode == 2 and "or take over what both share with --extend" in refused.stderr
@@ -279,8 +278,8 @@ def test_a_run_grows_without_computing_anything_again(place, tmp_path, how):
     assert result.returncode == 0, result.stderr
     assert f"grows from 24 to {kept + added} tasks: {added} are new, {gone} no longer belong to it" in result.stderr
     assert_same_datasets(tmp_path / "run" / "results.h5", tmp_path / "new" / "results.h5")
-    after = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "run" / "tasks").iterdir()}
-    assert len(after) == 24 + added and all(after[name] == stamp for name, stamp in before.items())
+    after = finished(tmp_path / "run")
+    assert len(after) == kept + added and all(after[name] == stamp for name, stamp in before.items() if name in after)
     assert (tmp_path / "run" / "job.1.toml").read_text() == text
     assert run_hebb("verify", "run", cwd=tmp_path).returncode == 0
     back = run_hebb("run", str(place / "calm.toml"), "--out", "run", "--extend", cwd=tmp_path)
