@@ -369,3 +369,12 @@ def test_the_file_of_results_has_the_layout_of_before(tmp_path):
         names = [set(), set()]
         new.visit(names[0].add), old.visit(names[1].add)
         assert names[0] == names[1]
+
+
+def test_merging_hears_a_stop(tmp_path, monkeypatch):
+    folder = packed_folder(tmp_path / "run")
+    monkeypatch.setattr(merging, "_BLOCK", 1)
+    answers = iter([False, False, True])
+    assert merge_into(folder, lambda: next(answers)) is None
+    assert not folder.results_path.exists() and not list(folder.path.glob("*.tmp"))
+    assert merge_into(folder).done.all() and is_merged(folder)

@@ -171,7 +171,7 @@ def run_job(
 
         executor.run(work, plan.longest_first(start.left), ledger.report, stop)
         ledger.progress.close()
-        return executor.share(lambda: _finish(start.path, ledger, stop.reason))
+        return executor.share(lambda: _finish(start.path, ledger, stop))
 
 
 @dataclass(frozen=True)
@@ -327,14 +327,16 @@ class _Ledger:
             self.progress.advance()
 
 
-def _finish(path: Path, ledger: _Ledger, reason: str) -> Summary:
+def _finish(path: Path, ledger: _Ledger, stop: StopRequest) -> Summary:
     """Merge, unless the run was stopped, which may leave no time for it, or has nothing new; the end of the run in the log."""
+    reason = stop.reason
     if not reason and ledger.done + len(ledger.failed) < ledger.total:
         reason = "another rank was asked to stop"
     folder = RunFolder.open(path)
     if not reason and (ledger.reported or not is_merged(folder)):
-        merged = merge_into(folder)
-        for note in merged.exchange_notes + merged.origins.notes():
+        merged = merge_into(folder, stop)
+        reason = "" if merged is not None else stop.reason
+        for note in [] if merged is None else merged.exchange_notes + merged.origins.notes():
             _log.warning("%s", note)
     _log.info(
         "end after %.1f s: %d of %d tasks done, %d failed%s",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -37,8 +38,9 @@ def merge(folder) -> Results:
     return results
 
 
-def merge_into(folder: RunFolder) -> Results:
+def merge_into(folder: RunFolder, stop: Callable[[], bool] = lambda: False) -> Results | None:
     """Write what is finished into results.h5 of a run folder; returned is the same without the series, to say what it holds.
+    None, and the old file stays, if stop() became true meanwhile.
 
     What cannot be believed is left out, with a HebbWarning. Cost: reads every finished task once; memory 64 MB and about 300
     bytes for a task. Raises StorageError where the disk is full; the old file stays then.
@@ -48,11 +50,18 @@ def merge_into(folder: RunFolder) -> Results:
     with folder.tasks() as tasks:
         groups = list(_groups(plan))
         shapes = _shapes(tasks, groups)
-        with ResultsWriter(folder.results_path, head, shapes) as writer:
+        with contextlib.suppress(_Stopped), ResultsWriter(folder.results_path, head, shapes) as writer:
             for block in _blocks(groups, shapes):
+                if stop():
+                    raise _Stopped
                 writer.put(_filled(head, tasks, block, shapes), block.points, block.first)
-    _warn(tasks.damaged)
-    return head
+            _warn(tasks.damaged)
+            return head
+    return None
+
+
+class _Stopped(Exception):
+    """The file of results is not to be finished."""
 
 
 def first_rows(folder: RunFolder, head: Results, most: int) -> Table:
