@@ -30,7 +30,9 @@ examples:
   hebb verify runs/demo                         read every file of a run and check it
   hebb run job.toml --extend                    after adding disorder samples or points to job.toml
   hebb status runs/job                          at any time, from anywhere
+  hebb run job.toml --part 3/8                  the third of eight parts, for job arrays; all share one folder
   hebb merge runs/job                           what is finished so far, into runs/job/results.h5
+  hebb merge runs/job copy/of/job               take over first what a run of the same job on another machine has
   hebb plot runs/job                            what was measured with its errors, into runs/job/plot.png
   hebb export runs/job --csv table.csv          the same as a table, or --netcdf FILE for xarray
   hebb compare runs/job --csv table.csv         simulation against theory, with z-scores
@@ -122,6 +124,7 @@ def _parser() -> Parser:
         command.add_argument("--out", type=place, metavar="DIR", help="run folder (default runs/<job name>)")
         command.add_argument("--data", type=place, metavar="DIR", help="folder of image data sets (sets HEBB_DATA)")
     run.add_argument("--resume", action="store_true", help="continue the run that is in the folder")
+    run.add_argument("--part", metavar="I/N", help="do the I-th of N parts of the tasks, for job arrays; all share one folder")
     run.add_argument("--check-serial", type=whole, metavar="K", default=0,
                      help="at the end compute K tasks once more, in another process on one rank: bit for bit the same?")
     run.add_argument("--extend", action="store_true",
@@ -149,8 +152,8 @@ def _parser() -> Parser:
 
 
 def _check(options) -> int:
-    from .runs.job import survey
     from .runs.plan import Plan
+    from .runs.start import survey
 
     _use_data(options)
     _ranks_command(options)
@@ -182,15 +185,17 @@ def _run(options) -> int:
     from .runs.environment import configure_logging
     from .runs.executors import make_executor
     from .runs.job import run_job
+    from .runs.start import Part
 
     _use_data(options)
     if options.check_serial < 0:
         raise ParameterError(f"--check-serial {options.check_serial} is not at least 0")
+    part = None if options.part is None else Part.parse(options.part)
     if start := _ranks_command(options):
         _start_ranks(*start, options)
     executor = make_executor()
     try:
-        summary = run_job(options.job, executor, options.out, options.resume, options.extend, log=configure_logging)
+        summary = run_job(options.job, executor, options.out, options.resume, options.extend, configure_logging, part)
     except Exception as error:
         if executor.leaving_together:
             raise
@@ -222,6 +227,7 @@ def _check_serial(folder, options) -> int:
 def _report(summary, executor, options) -> int:
     """Rank 0 says in one line how the run ended; the exit code for every rank."""
     again = f"hebb run {shlex.quote(options.job)} --out {shlex.quote(str(summary.folder))} --resume"
+    again += f" --part {options.part}" if options.part else ""
     if summary.reason:
         text, code = (
             f"stopped because {summary.reason}: {summary.done} of {summary.total} tasks are done; continue with: "
@@ -235,7 +241,10 @@ def _report(summary, executor, options) -> int:
             1,
         )
     else:
-        text, code = f"{summary.done} tasks done; results in {summary.folder}/results.h5", 0
+        where = f"results in {summary.folder}/results.h5"
+        if summary.elsewhere:
+            where = f"{summary.elsewhere} tasks of other parts are not done yet, and the last one merges"
+        text, code = f"{summary.done} tasks {f'of part {options.part} ' if options.part else ''}done; {where}", 0
     if executor.rank == 0:
         print(f"hebb: {text}", file=sys.stderr if code else sys.stdout, flush=True)
     return code
@@ -268,6 +277,7 @@ def _start_ranks(command: list[str], environment: dict[str, str], options) -> No
     command += ["--out", options.out] if options.out else []
     command += ["--resume"] * options.resume + ["--extend"] * options.extend
     command += ["--check-serial", str(options.check_serial)] if options.check_serial else []
+    command += ["--part", options.part] if options.part else []
     sys.stdout.flush()
     os.execve(command[0], command, environment)
 

@@ -1,4 +1,4 @@
-"""`hebb status`, `hebb merge` and `hebb verify`: what is in a run folder."""
+"""`hebb status`, `hebb merge` and `hebb verify`: what is in run folders."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ def add_arguments(status_parser, merge_parser, verify_parser) -> None:
     """The options of all three."""
     for parser in (status_parser, merge_parser, verify_parser):
         parser.add_argument("folder", type=place, metavar="DIR")
+    merge_parser.add_argument("others", type=place, metavar="OTHER", nargs="*",
+                              help="other runs of the same job, from which DIR first takes over what it lacks")
     verify_parser.add_argument("--repeat", type=whole, metavar="K", default=0,
                                help="also compute K finished tasks once more, here and alone, and compare them bit for bit")
     status_parser.add_argument("--json", action="store_true", help="the same as JSON, for other programs")
@@ -97,6 +99,10 @@ def merge(options) -> int:
 
     folder = RunFolder.open(Path(options.folder))
     folder.require_writable()
+    others = [RunFolder.open(Path(path)) for path in options.others]
+    different = False
+    for other in others:
+        different |= _take_over(folder, other)
     results = merge_into(folder)
     print(first_rows(folder, results, _MOST_LINES))
     measured, points = sum(results.n_disorder > 0), len(results.points)
@@ -108,4 +114,17 @@ def merge(options) -> int:
         print(f"hebb: {note}", file=sys.stderr)
     tasks = folder.plan["tasks"]
     print(f"{results.tasks_done(tasks)} of {len(tasks)} tasks are in {folder.results_path}")
-    return 0
+    return int(different)
+
+
+def _take_over(folder, other) -> bool:
+    """Join another run to this one, and tell; whether results differ that should be the same."""
+    from .storage.joining import take_over
+
+    joined = take_over(folder, other)
+    parts = [f"{joined.checkpoints} checkpoints"] * bool(joined.checkpoints)
+    parts += [f"{joined.both} are in both, {joined.both - len(joined.different)} of them the same bits"] * bool(joined.both)
+    print(", ".join([f"{other.path}: {joined.taken} finished tasks taken over", *parts]))
+    for task_id, names in joined.different.items():
+        print(f"hebb: {task_id} is DIFFERENT in {', '.join(names)}; that of {folder.path} is kept", file=sys.stderr)
+    return bool(joined.different)

@@ -120,11 +120,17 @@ def test_a_truncated_task_file_costs_nothing_but_itself(folder, capsys):
     assert hebb(capsys, "verify", "runs/tiny", "--repeat", "4")[1].count("the same bits") == 4
 
 
-def test_second_run_needs_resume(folder, capsys):
+def test_the_same_command_continues(folder, capsys):
     assert hebb(capsys, "run", "tiny.toml")[0] == 0
-    assert "--resume" in refused(capsys, "run", "tiny.toml")
+    before = finished("runs/tiny")
+    code, out, err = hebb(capsys, "run", "tiny.toml")
+    assert code == 0 and out == "hebb: 4 tasks done; results in runs/tiny/results.h5\n"
+    assert err == ("hebb: runs/tiny holds a run of this job, 4 of 4 tasks done, and is continued; to start afresh, choose "
+                   "another folder with --out or remove this one\n")
+    assert finished("runs/tiny") == before and hebb(capsys, "run", "tiny.toml", "--resume")[2] == ""
     (folder / "tiny.toml").write_text(TINY.replace("seed = 5", "seed = 6"))
-    assert "different job" in refused(capsys, "run", "tiny.toml", "--resume")
+    for arguments in ((), ("--resume",)):
+        assert "different job" in refused(capsys, "run", "tiny.toml", *arguments)
 
 
 def test_failed_tasks_end_with_exit_code_1(folder, capsys, monkeypatch):

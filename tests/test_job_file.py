@@ -188,12 +188,12 @@ def test_a_check_tells_of_the_run_that_is_there(folder, capsys):
     for command in (["check", "tiny.toml"], ["check", "tiny.toml", "--out", "runs/tiny"]):
         code, out, err = hebb(capsys, *command)
         assert code == 0 and err == ""
-        assert out.endswith("\nruns/tiny holds a run of this job, 4 of 4 tasks done; --resume continues it\n")
+        assert out.endswith("\nruns/tiny holds a run of this job, 4 of 4 tasks done; `hebb run` continues it\n")
     assert "holds a run" not in hebb(capsys, "check", "tiny.toml", "--out", "new")[1] and not (folder / "new").exists()
     pack = folder / "runs/tiny/tasks/0000.pack"
     pack.write_bytes(pack.read_bytes()[:-1])
     code, out, err = hebb(capsys, "check", "tiny.toml")
-    assert code == 0 and out.endswith("3 of 4 tasks done; --resume continues it and repeats 1 whose files are damaged\n")
+    assert code == 0 and out.endswith("3 of 4 tasks done; `hebb run` continues it and repeats 1 whose files are damaged\n")
 
 
 def test_ranks_share_the_memory(folder, capsys, monkeypatch):

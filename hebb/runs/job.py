@@ -12,20 +12,20 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import DamagedFile, HebbError, HebbWarning, StorageError
+from ..errors import HebbWarning
 from ..progress import Progress
 from ..storage import schema
 from ..storage.folder import RunFolder
-from ..storage.locks import lock
 from ..storage.merging import is_merged, merge_into
 from ..storage.results import Results
-from ..storage.tasks import Source, TaskWriter, named
-from .environment import StopRequest, collected_warnings, deadline
+from ..storage.tasks import TaskWriter
+from .environment import StopRequest, collected_warnings
 from .executors import Executor
 from .plan import Plan
+from .start import Part, Start, prepare
 from .worker import compute, run_task
 
-__all__ = ["Outcome", "Summary", "run_job", "simulate", "survey"]
+__all__ = ["Outcome", "Summary", "run_job", "simulate"]
 
 _log = logging.getLogger("hebb")
 
@@ -117,13 +117,15 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Summary:
-    """How a run ended. done counts finished tasks of the whole job; reason: why it stopped early ("" if not)."""
+    """How a run ended. done counts finished tasks, of total, those of the whole job or of the part that was asked for; reason:
+    why it stopped early ("" if not); elsewhere: tasks of other parts that are not done yet."""
 
     folder: Path
     total: int
     done: int
     failed: int
     reason: str = ""
+    elsewhere: int = 0
 
 
 def run_job(
@@ -133,185 +135,60 @@ def run_job(
     resume: bool = False,
     extend: bool = False,
     log: Callable[[int, int, Path], None] | None = None,
+    part: Part | None = None,
 ) -> Summary:
     """Run a job file on the ranks of executor; every rank calls this and gets the same summary.
 
-    out: the run folder (default runs/<job name>). An existing run is continued only with resume, and only if it is the
-    same job: finished tasks are kept, unfinished and failed ones continue from their last checkpoint. Rank 0 holds the
+    out: the run folder (default runs/<job name>). A run of the same job that is there is continued, with a HebbWarning that
+    says so: finished tasks are kept, unfinished and failed ones continue from their last checkpoint. Rank 0 holds the
     lock of the folder from beginning to end, so that two runs never share one.
+    resume: continue it without the warning, wait a moment for a run that was killed, and write a lost plan again.
     extend: continue it although the job has more or fewer disorder samples or points than the run in the folder. What both
     share is kept and not computed again; the end is, bit for bit, that of a new run of this job.
+    part: do only these tasks, while other processes do the other parts in the same folder; who ends last merges.
     log: called with (rank, number of ranks, path of log.txt) once the folder is known, to set up logging if wanted.
     Raises StorageError, ParameterError or DataError before anything is computed.
     """
     begun = time.time()
     with StopRequest().listening() as stop, contextlib.ExitStack() as held:
         with collected_warnings() as notes:  # there is no log yet
-            start = executor.share(lambda: _prepare(Path(job_file), out, resume, extend, held, begun, stop))
+            start = executor.share(lambda: prepare(Path(job_file), out, resume, extend, part, held, begun, stop))
             stop.end = None if start.seconds is None else time.monotonic() + start.seconds
         plan = start.plan
         if log is not None:
             log(executor.rank, executor.size, start.path / schema.LOG_FILE)
         for note in notes if executor.rank == 0 else ():
             _log.warning("%s", note)
-        ledger = _Ledger(plan, len(start.left), executor)
-        writer = held.enter_context(TaskWriter(start.path / schema.TASK_FOLDER, plan.job, executor.rank))
+        ledger = _Ledger(plan, start, executor)
+        with TaskWriter(start.path / schema.TASK_FOLDER, plan.job, executor.rank, "" if part is None else part.name) as writer:
 
-        def work(index: int) -> Outcome:
-            begun = time.monotonic()
-            record = run_task(
-                plan.tasks[index],
-                start.known[index].read() if index in start.known else None,
-                checkpoint=writer.write,
-                checkpoint_every=plan.checkpoint_every,
-                stop=stop,
-            )
-            writer.write(record)
-            return Outcome(index, record.status, time.monotonic() - begun, record.message)
+            def work(index: int) -> Outcome:
+                begun = time.monotonic()
+                record = run_task(
+                    plan.tasks[index],
+                    start.known[index].read() if index in start.known else None,
+                    checkpoint=writer.write,
+                    checkpoint_every=plan.checkpoint_every,
+                    stop=stop,
+                )
+                writer.write(record)
+                return Outcome(index, record.status, time.monotonic() - begun, record.message)
 
-        executor.run(work, plan.longest_first(start.left), ledger.report, stop)
+            executor.run(work, start.left, ledger.report, stop)
         ledger.progress.close()
-        return executor.share(lambda: _finish(start.path, ledger, stop))
-
-
-@dataclass(frozen=True)
-class _Start:
-    """What rank 0 tells the others when a run begins: the plan and the folder, numbers of the tasks still to do, where those of
-    them lie that can be continued, and seconds to compute (None: no limit). No other rank reads plan.json or looks at tasks."""
-
-    plan: Plan
-    path: Path
-    left: np.ndarray
-    known: dict[int, Source]
-    seconds: float | None
-
-
-def _prepare(job_file: Path, out, resume: bool, extend: bool, held: contextlib.ExitStack, begun: float, stop) -> _Start:
-    """Check the job and its folder, whose lock is left in held. begun: time.time() of the beginning, from which the wall time
-    counts."""
-    plan = Plan.from_toml(job_file)
-    path = _folder_of(plan, out)
-    resume = resume or extend
-    held.enter_context(lock(path, _PATIENCE if resume else 0.0))
-    if extend:
-        _extend(plan, path)
-    folder = _continued(plan, path, job_file) if resume else _run_of(plan, path, job_file)
-    if folder is not None and not resume:
-        raise StorageError(
-            f"{path} already holds a run of this job; continue it with --resume or choose another folder with --out"
-        )
-    folder = folder or RunFolder.create(path, plan.index(), plan.text)
-    folder.require_writable()
-    folder.clear_leftovers()
-    folder.upgrade()
-    left, known = _left(folder, stop)
-    end = deadline(plan.walltime, begun)
-    return _Start(plan, path, left, known, None if end is None else end - time.time())
-
-
-def _left(folder: RunFolder, stop) -> tuple[np.ndarray, dict[int, Source]]:
-    """Numbers of the tasks still to do, and where those lie that can be continued. What is damaged is moved aside."""
-    with folder.tasks() as tasks:
-        tasks.check(stop)
-        if tasks.damaged:
-            place, number = tasks.set_aside(), len(tasks.unbelievable)
-            warnings.warn(f"{named(tasks.damaged)}; moved to {place}, and {number} task(s) are repeated", HebbWarning,
-                          stacklevel=2)
-        else:
-            tasks.repair()
-            return tasks.left()
-    with folder.tasks() as tasks:
-        tasks.repair()
-        return tasks.left()
-
-
-def _extend(plan: Plan, path: Path) -> None:
-    """Give the run in a folder, if there is one, the plan of this job. StorageError where its numbers would be others."""
-    if not (path / schema.PLAN_FILE).exists():
-        return
-    folder, index = RunFolder.open(path), plan.index()
-    if folder.plan["digest"] == index["digest"]:
-        return
-    if different := folder.differences(index):
-        raise StorageError(f"{path} cannot be extended to this job: {', '.join(different)} differ(s), on which every number "
-                           "depends; choose another folder with --out")
-    before, after = {task[0] for task in folder.plan["tasks"]}, {task[0] for task in index["tasks"]}
-    folder.grown(index, plan.text)
-    warnings.warn(f"{path} grows from {len(before)} to {len(after)} tasks: {len(after - before)} are new, "
-                  f"{len(before - after)} no longer belong to it", HebbWarning, stacklevel=2)
-
-
-def _continued(plan: Plan, path: Path, job_file) -> RunFolder | None:
-    """The run to be continued in a folder, whose plan is written again where it is lost or damaged; None if there is none."""
-    tasks, ours = path / schema.TASK_FOLDER, (path / schema.JOB_FILE).exists()  # without it nothing says that hebb ran here
-    try:
-        folder = _run_of(plan, path, job_file)
-        if folder is not None or not (ours and tasks.is_dir() and any(tasks.iterdir())):
-            return folder
-        reason = f"{path / schema.PLAN_FILE} is missing"
-    except DamagedFile as error:
-        if not ours:
-            raise
-        reason = str(error).rpartition("; ")[0]
-    if _digest_of(path / schema.JOB_FILE) != plan.index()["digest"]:
-        raise StorageError(f"{reason}, and {path / schema.JOB_FILE} is a different job than {job_file}; choose another folder "
-                           "with --out, or continue that job")
-    warnings.warn(f"{reason}; it is written again from {job_file}", HebbWarning, stacklevel=2)
-    return RunFolder.rewrite(path, plan.index(), plan.text)
-
-
-def _digest_of(job_file: Path) -> str:
-    """The digest of a job file, "" if it is none."""
-    try:
-        return Plan.from_toml(job_file).index()["digest"]
-    except HebbError:
-        return ""
-
-
-def survey(plan: Plan, job_file, out=None) -> str:
-    """A sentence about what is in the folder of a run that has not begun, "" if nothing is. Nothing is written.
-
-    Raises StorageError where `run_job` would, with resume or without.
-    """
-    path = _folder_of(plan, out)
-    folder = _run_of(plan, path, job_file)
-    if folder is None:
-        RunFolder.require_free(path, plan.text)
-        return ""
-    with folder.tasks() as tasks:
-        done, damaged = int(np.sum(tasks.done)), len(tasks.damaged)
-    left = f" and repeats {damaged} whose files are damaged" if damaged else ""
-    return f"{path} holds a run of this job, {done} of {len(plan.tasks)} tasks done; --resume continues it{left}"
-
-
-def _folder_of(plan: Plan, out) -> Path:
-    return Path(out) if out is not None else Path("runs") / plan.name
-
-
-def _run_of(plan: Plan, path: Path, job_file) -> RunFolder | None:
-    """The run in a folder, None if there is none; StorageError if it is another job's."""
-    try:
-        if not (path / schema.PLAN_FILE).exists():
-            return None
-    except OSError:  # who makes the folder is told what is wrong with it
-        return None
-    folder = RunFolder.open(path)
-    if folder.plan["digest"] != plan.index()["digest"]:
-        remedy = "" if folder.differences(plan.index()) else ", or take over what both share with --extend"
-        raise StorageError(f"{path} holds a different job than {job_file}; choose another folder with --out{remedy}")
-    return folder
+        return executor.share(lambda: _finish(start.path, ledger, stop, part))
 
 
 class _Ledger:
     """Rank 0's book of what has been reported."""
 
-    def __init__(self, plan: Plan, left: int, executor: Executor):
+    def __init__(self, plan: Plan, start: Start, executor: Executor):
         self.plan, self.failed = plan, []
-        self.total, self.done, self.reported = len(plan.tasks), len(plan.tasks) - left, 0
+        self.total, self.done, self.reported = start.total, start.total - len(start.left), 0
         self.progress = Progress(self.total, self.done, quiet=executor.rank != 0)
         self.started = time.monotonic()
         if executor.rank == 0:
-            _log.info("start: %d of %d tasks to do on %d rank(s)", left, len(plan.tasks), executor.size)
+            _log.info("start: %d of %d tasks to do on %d rank(s)", len(start.left), self.total, executor.size)
 
     def report(self, outcome: Outcome) -> None:
         name = self.plan.tasks[outcome.index].task_id
@@ -327,13 +204,16 @@ class _Ledger:
             self.progress.advance()
 
 
-def _finish(path: Path, ledger: _Ledger, stop: StopRequest) -> Summary:
+def _finish(path: Path, ledger: _Ledger, stop: StopRequest, part: Part | None) -> Summary:
     """Merge, unless the run was stopped, which may leave no time for it, or has nothing new; the end of the run in the log."""
     reason = stop.reason
     if not reason and ledger.done + len(ledger.failed) < ledger.total:
         reason = "another rank was asked to stop"
-    folder = RunFolder.open(path)
-    if not reason and (ledger.reported or not is_merged(folder)):
+    folder, left = RunFolder.open(path), 0
+    if part is not None:
+        with folder.tasks() as tasks:
+            left = len(tasks) - int(np.sum(tasks.done)) - len(ledger.failed)
+    if not reason and not left and (ledger.reported or not is_merged(folder)):
         merged = merge_into(folder, stop)
         reason = "" if merged is not None else stop.reason
         for note in [] if merged is None else merged.exchange_notes + merged.origins.notes():
@@ -346,4 +226,4 @@ def _finish(path: Path, ledger: _Ledger, stop: StopRequest) -> Summary:
         len(ledger.failed),
         f"; stopped because {reason}" if reason else "",
     )
-    return Summary(path, ledger.total, ledger.done, len(ledger.failed), reason)
+    return Summary(path, ledger.total, ledger.done, len(ledger.failed), reason, left)

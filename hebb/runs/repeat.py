@@ -11,14 +11,11 @@ import numpy as np
 from ..errors import ParameterError
 from ..storage import schema
 from ..storage.folder import RunFolder
-from ..storage.taskfile import TaskRecord
+from ..storage.joining import differences
 from .plan import Plan
 from .worker import compute
 
-__all__ = ["differences", "repeated"]
-
-_GROUPS = ("series", "spins", "rungs")
-_NUMBERS = ("bin_length", "sweeps_done", "lost", "acceptance")
+__all__ = ["repeated"]
 
 
 def repeated(path, count: int) -> Iterator[tuple[str, list[str]]]:
@@ -38,17 +35,3 @@ def repeated(path, count: int) -> Iterator[tuple[str, list[str]]]:
             raise ParameterError(f"{folder.path} has no finished task that could be repeated; run it first")
         for index in random.SystemRandom().sample(done, min(count, len(done))):
             yield plan.tasks[index].task_id, differences(tasks.record(index), compute(plan.tasks[index]))
-
-
-def differences(one: TaskRecord, other: TaskRecord) -> list[str]:
-    """Names of numbers and arrays in which two records of a task differ by any bit."""
-    found = [name for name in _NUMBERS if not _alike(np.asarray(getattr(one, name)), np.asarray(getattr(other, name)))]
-    for group in _GROUPS:
-        left, right = getattr(one, group), getattr(other, group)
-        found += [f"{group}/{name}" for name in sorted({*left, *right})
-                  if name not in left or name not in right or not _alike(np.asarray(left[name]), np.asarray(right[name]))]
-    return found
-
-
-def _alike(one: np.ndarray, other: np.ndarray) -> bool:
-    return one.shape == other.shape and one.dtype == other.dtype and one.tobytes() == other.tobytes()

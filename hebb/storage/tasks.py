@@ -96,15 +96,15 @@ class Tasks:
             return record
         return self._from_pack(index, self._other[index], Pack.record, state) if self._other[index] >= 0 else None
 
-    def left(self) -> tuple[np.ndarray, dict[int, Source]]:
-        """Numbers of the tasks that are not done, and where those of them lie that can be continued."""
-        left, known = np.flatnonzero(~self.done), {}
-        for index in left.tolist():
+    def known(self) -> dict[int, Source]:
+        """Where the records of those tasks lie that are not done and can be continued."""
+        found = {}
+        for index in np.flatnonzero(~self.done).tolist():
             if index in self.files:
-                known[index] = Source(self.path(index))
+                found[index] = Source(self.path(index))
             elif (place := self._other[index]) >= 0:
-                known[index] = Source(self.packs[self._owner[place]].path, self._rows[place].tobytes())
-        return left, known
+                found[index] = Source(self.packs[self._owner[place]].path, self._rows[place].tobytes())
+        return found
 
     def results(self, indices: Iterable[int]) -> Iterator[tuple[int, TaskRecord]]:
         """(number, record) of the finished tasks among these. Damaged ones are left out, and entered in `damaged`."""
@@ -322,12 +322,13 @@ class Source:
 
 
 class TaskWriter:
-    """Puts the records of one rank into a run folder: finished ones into its pack, everything else into files."""
+    """Puts the records of one rank into a run folder: finished ones into its pack, everything else into files. part: the name
+    of the part of the job, whose ranks have packs of their own."""
 
-    def __init__(self, folder: Path, plan_job: Mapping, rank: int = 0):
+    def __init__(self, folder: Path, plan_job: Mapping, rank: int = 0, part: str = ""):
         self.folder = Path(folder)
         self._kin = kin_of(plan_job["seed"], settings_of(plan_job["sampling"]))
-        self._pack = PackWriter(self.folder / f"{rank:04d}{schema.PACKS}")
+        self._pack = PackWriter(self.folder / f"{part}{'-' * bool(part)}{rank:04d}{schema.PACKS}")
 
     def write(self, record: TaskRecord) -> None:
         """StorageError where the disk does not take it; what was there before is kept then."""

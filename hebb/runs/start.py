@@ -1,0 +1,197 @@
+"""What comes before the first task: the job is checked, its folder made or found, and what is left to do counted."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import DamagedFile, HebbError, HebbWarning, ParameterError, StorageError
+from ..params import shown
+from ..storage import schema
+from ..storage.folder import RunFolder
+from ..storage.locks import lock, one_at_a_time
+from ..storage.tasks import Source, named
+from .environment import deadline
+from .plan import Plan
+
+__all__ = ["Part", "Start", "prepare", "survey"]
+
+#: Seconds in which the ranks of a run that was killed must have died, so that --resume may follow at once.
+_PATIENCE = 5.0
+#: Seconds in which other parts of a job must have made the folder ready.
+_READY = 120.0
+
+
+@dataclass(frozen=True)
+class Part:
+    """Part `number` (from 1) of `of` parts of a job, as job arrays of batch systems run them."""
+
+    number: int
+    of: int
+
+    @classmethod
+    def parse(cls, text: str) -> Part:
+        """The part in "3/8". ParameterError for anything else."""
+        found = re.fullmatch("([0-9]{1,6})/([0-9]{1,6})", text)
+        if not found or not 1 <= int(found[1]) <= int(found[2]):
+            raise ParameterError(f"--part {shown(text)} is not a part like 3/8, the third of eight; give I/N with 1 <= I <= N")
+        return cls(int(found[1]), int(found[2]))
+
+    @property
+    def name(self) -> str:
+        return f"{self.number}of{self.of}"
+
+    def of_tasks(self, order: np.ndarray) -> np.ndarray:
+        """Those of the tasks in this order that belong to it: all parts get long and short ones."""
+        return order[self.number - 1 :: self.of]
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+
+@dataclass(frozen=True)
+class Start:
+    """What rank 0 tells the others when a run begins: the plan and the folder, how many tasks are to be done in all and the
+    numbers of those that are left, the longest first, where those of them lie that can be continued, and seconds to compute
+    (None: no limit). No other rank reads plan.json or looks at tasks."""
+
+    plan: Plan
+    path: Path
+    total: int
+    left: list[int]
+    known: dict[int, Source]
+    seconds: float | None
+
+
+def prepare(job_file: Path, out, resume: bool, extend: bool, part: Part | None, held: contextlib.ExitStack, begun: float,
+            stop: Callable[[], bool]) -> Start:
+    """Check the job and its folder, whose lock is left in held. begun: time.time() of the beginning, from which the wall time
+    counts. Raises StorageError, ParameterError or DataError before anything is computed."""
+    plan = Plan.from_toml(job_file)
+    path = _folder_of(plan, out)
+    if part is not None and extend:
+        raise ParameterError(f"--extend with --part {part}: only a whole run can change the plan of its folder; extend it with "
+                             "one process (a wall time of 00:00:01 ends it at once), then start the parts")
+    with one_at_a_time(path, _READY) if part else contextlib.nullcontext():
+        held.enter_context(lock(path, _PATIENCE if resume or extend else 0.0, "" if part is None else part.name))
+        if extend:
+            _extend(plan, path)
+        folder = _continued(plan, path, job_file) if resume or extend else _run_of(plan, path, job_file)
+        if folder is None:
+            folder, resume = RunFolder.create(path, plan.index(), plan.text), True
+        folder.require_writable()
+        folder.upgrade()
+        if part is None:
+            folder.clear_leftovers()
+    order = np.array(plan.longest_first())
+    mine = order if part is None else part.of_tasks(order)
+    done, known = _found(folder, stop, alone=part is None)
+    left = mine[~done[mine]]
+    if not resume and not extend and part is None:
+        warnings.warn(f"{path} holds a run of this job, {len(mine) - len(left)} of {len(mine)} tasks done, and is continued; "
+                      "to start afresh, choose another folder with --out or remove this one", HebbWarning, stacklevel=2)
+    end = deadline(plan.walltime, begun)
+    return Start(plan, path, len(mine), left.tolist(), known, None if end is None else end - time.time())
+
+
+def _found(folder: RunFolder, stop: Callable[[], bool], alone: bool) -> tuple[np.ndarray, dict[int, Source]]:
+    """(n,) bool, which tasks are done, and where those of the others lie that can be continued. What is damaged is moved aside,
+    where nobody else works in the folder."""
+    with folder.tasks() as tasks:
+        tasks.check(stop)
+        again = f"{len(tasks.unbelievable)} task(s) are repeated"
+        if tasks.damaged and alone:
+            warnings.warn(f"{named(tasks.damaged)}; moved to {tasks.set_aside()}, and {again}", HebbWarning, stacklevel=3)
+        else:
+            if tasks.damaged:
+                warnings.warn(f"{named(tasks.damaged)}; {again}", HebbWarning, stacklevel=3)
+            elif alone:
+                tasks.repair()
+            return tasks.done, tasks.known()
+    with folder.tasks() as tasks:
+        tasks.repair()
+        return tasks.done, tasks.known()
+
+
+def _extend(plan: Plan, path: Path) -> None:
+    """Give the run in a folder, if there is one, the plan of this job. StorageError where its numbers would be others."""
+    if not (path / schema.PLAN_FILE).exists():
+        return
+    folder, index = RunFolder.open(path), plan.index()
+    if folder.plan["digest"] == index["digest"]:
+        return
+    if different := folder.differences(index):
+        raise StorageError(f"{path} cannot be extended to this job: {', '.join(different)} differ(s), on which every number "
+                           "depends; choose another folder with --out")
+    before, after = {task[0] for task in folder.plan["tasks"]}, {task[0] for task in index["tasks"]}
+    folder.grown(index, plan.text)
+    warnings.warn(f"{path} grows from {len(before)} to {len(after)} tasks: {len(after - before)} are new, "
+                  f"{len(before - after)} no longer belong to it", HebbWarning, stacklevel=2)
+
+
+def _continued(plan: Plan, path: Path, job_file) -> RunFolder | None:
+    """The run to be continued in a folder, whose plan is written again where it is lost or damaged; None if there is none."""
+    tasks, ours = path / schema.TASK_FOLDER, (path / schema.JOB_FILE).exists()  # without it nothing says that hebb ran here
+    try:
+        folder = _run_of(plan, path, job_file)
+        if folder is not None or not (ours and tasks.is_dir() and any(tasks.iterdir())):
+            return folder
+        reason = f"{path / schema.PLAN_FILE} is missing"
+    except DamagedFile as error:
+        if not ours:
+            raise
+        reason = str(error).rpartition("; ")[0]
+    if _digest_of(path / schema.JOB_FILE) != plan.index()["digest"]:
+        raise StorageError(f"{reason}, and {path / schema.JOB_FILE} is a different job than {job_file}; choose another folder "
+                           "with --out, or continue that job")
+    warnings.warn(f"{reason}; it is written again from {job_file}", HebbWarning, stacklevel=2)
+    return RunFolder.rewrite(path, plan.index(), plan.text)
+
+
+def _digest_of(job_file: Path) -> str:
+    """The digest of a job file, "" if it is none."""
+    try:
+        return Plan.from_toml(job_file).index()["digest"]
+    except HebbError:
+        return ""
+
+
+def survey(plan: Plan, job_file, out=None) -> str:
+    """A sentence about what is in the folder of a run that has not begun, "" if nothing is. Nothing is written.
+
+    Raises StorageError where `run_job` would, with resume or without.
+    """
+    path = _folder_of(plan, out)
+    folder = _run_of(plan, path, job_file)
+    if folder is None:
+        RunFolder.require_free(path, plan.text)
+        return ""
+    with folder.tasks() as tasks:
+        done, damaged = int(np.sum(tasks.done)), len(tasks.damaged)
+    left = f" and repeats {damaged} whose files are damaged" if damaged else ""
+    return f"{path} holds a run of this job, {done} of {len(plan.tasks)} tasks done; `hebb run` continues it{left}"
+
+
+def _folder_of(plan: Plan, out) -> Path:
+    return Path(out) if out is not None else Path("runs") / plan.name
+
+
+def _run_of(plan: Plan, path: Path, job_file) -> RunFolder | None:
+    """The run in a folder, None if there is none; StorageError if it is another job's."""
+    try:
+        if not (path / schema.PLAN_FILE).exists():
+            return None
+    except OSError:  # who makes the folder is told what is wrong with it
+        return None
+    folder = RunFolder.open(path)
+    if folder.plan["digest"] != plan.index()["digest"]:
+        remedy = "" if folder.differences(plan.index()) else ", or take over what both share with --extend"
+        raise StorageError(f"{path} holds a different job than {job_file}; choose another folder with --out{remedy}")
+    return folder
