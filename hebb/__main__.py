@@ -246,6 +246,8 @@ def _report(summary, executor, options) -> int:
             where = f"{summary.elsewhere} tasks of other parts are not done yet, and the last one merges"
         text, code = f"{summary.done} tasks {f'of part {options.part} ' if options.part else ''}done; {where}", 0
     if executor.rank == 0:
+        for boundary in summary.boundaries:
+            print(boundary)
         print(f"hebb: {text}", file=sys.stderr if code else sys.stdout, flush=True)
     return code
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["ORDER_PARAMETERS", "PAIRS", "Quantity", "axis_of_components", "observable", "parameter"]
+__all__ = ["ORDER_PARAMETERS", "PAIRS", "Quantity", "axis_of_components", "known_observable", "observable", "parameter"]
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,11 @@ def parameter(name: str, points: list[Mapping]) -> Quantity:
 def observable(name: str) -> Quantity:
     """An observable; its name where it is not known here."""
     return _OBSERVABLES.get(name, Quantity("", name.replace("_", " ")))
+
+
+def known_observable(name: str) -> bool:
+    """Whether some model measures an observable of this name."""
+    return name in _OBSERVABLES
 
 
 def axis_of_components(name: str, points: list[Mapping]) -> str:

@@ -22,7 +22,7 @@ from ..storage.tasks import TaskWriter
 from .environment import StopRequest, collected_warnings
 from .executors import Executor
 from .plan import Plan
-from .start import Part, Start, prepare
+from .start import Part, Start, prepare, refined
 from .worker import compute, run_task
 
 __all__ = ["Outcome", "Summary", "run_job", "simulate"]
@@ -118,7 +118,8 @@ class Outcome:
 @dataclass(frozen=True)
 class Summary:
     """How a run ended. done counts finished tasks, of total, those of the whole job or of the part that was asked for; reason:
-    why it stopped early ("" if not); elsewhere: tasks of other parts that are not done yet."""
+    why it stopped early ("" if not); elsewhere: tasks of other parts that are not done yet; boundaries: what a section
+    [refine] has found, in words."""
 
     folder: Path
     total: int
@@ -126,6 +127,7 @@ class Summary:
     failed: int
     reason: str = ""
     elsewhere: int = 0
+    boundaries: tuple[str, ...] = ()
 
 
 def run_job(
@@ -146,6 +148,7 @@ def run_job(
     extend: continue it although the job has more or fewer disorder samples or points than the run in the folder. What both
     share is kept and not computed again; the end is, bit for bit, that of a new run of this job.
     part: do only these tasks, while other processes do the other parts in the same folder; who ends last merges.
+    Where the job has a section [refine], points are added and their tasks done until its boundaries are known.
     log: called with (rank, number of ranks, path of log.txt) once the folder is known, to set up logging if wanted.
     Raises StorageError, ParameterError or DataError before anything is computed.
     """
@@ -159,7 +162,7 @@ def run_job(
             log(executor.rank, executor.size, start.path / schema.LOG_FILE)
         for note in notes if executor.rank == 0 else ():
             _log.warning("%s", note)
-        ledger = _Ledger(plan, start, executor)
+        ledger = _Ledger(start, executor)
         with TaskWriter(start.path / schema.TASK_FOLDER, plan.job, executor.rank, "" if part is None else part.name) as writer:
 
             def work(index: int) -> Outcome:
@@ -175,6 +178,10 @@ def run_job(
                 return Outcome(index, record.status, time.monotonic() - begun, record.message)
 
             executor.run(work, start.left, ledger.report, stop)
+            while plan.refine and (more := executor.share(lambda start=start: refined(start, ledger, stop))) is not None:
+                start, plan = more, more.plan
+                ledger.go_on(start)
+                executor.run(work, start.left, ledger.report, stop)
         ledger.progress.close()
         return executor.share(lambda: _finish(start.path, ledger, stop, part))
 
@@ -182,13 +189,21 @@ def run_job(
 class _Ledger:
     """Rank 0's book of what has been reported."""
 
-    def __init__(self, plan: Plan, start: Start, executor: Executor):
-        self.plan, self.failed = plan, []
-        self.total, self.done, self.reported = start.total, start.total - len(start.left), 0
-        self.progress = Progress(self.total, self.done, quiet=executor.rank != 0)
+    def __init__(self, start: Start, executor: Executor):
+        self.failed, self.reported, self.boundaries = [], 0, []
+        self.quiet, self.progress = executor.rank != 0, None
+        self.go_on(start)
         self.started = time.monotonic()
         if executor.rank == 0:
             _log.info("start: %d of %d tasks to do on %d rank(s)", len(start.left), self.total, executor.size)
+
+    def go_on(self, start: Start) -> None:
+        """Take up the tasks that are left of a plan."""
+        if self.progress is not None:
+            self.progress.close()
+            _log.info("refined: %d points, %d of %d tasks to do", len(start.plan.points), len(start.left), start.total)
+        self.plan, self.total, self.done = start.plan, start.total, start.total - len(start.left)
+        self.progress = Progress(self.total, self.done, quiet=self.quiet)
 
     def report(self, outcome: Outcome) -> None:
         name = self.plan.tasks[outcome.index].task_id
@@ -218,6 +233,8 @@ def _finish(path: Path, ledger: _Ledger, stop: StopRequest, part: Part | None) -
         reason = "" if merged is not None else stop.reason
         for note in [] if merged is None else merged.exchange_notes + merged.origins.notes():
             _log.warning("%s", note)
+    for boundary in ledger.boundaries:
+        _log.info("%s", boundary)
     _log.info(
         "end after %.1f s: %d of %d tasks done, %d failed%s",
         time.monotonic() - ledger.started,
@@ -226,4 +243,4 @@ def _finish(path: Path, ledger: _Ledger, stop: StopRequest, part: Part | None) -
         len(ledger.failed),
         f"; stopped because {reason}" if reason else "",
     )
-    return Summary(path, ledger.total, ledger.done, len(ledger.failed), reason, left)
+    return Summary(path, ledger.total, ledger.done, len(ledger.failed), reason, left, tuple(ledger.boundaries))

@@ -54,7 +54,7 @@ def settings(text: str, where: str = "the job file") -> dict:
         job = tomllib.loads(text.removeprefix("\ufeff"))
     except (ValueError, RecursionError) as error:  # ValueError also for integers of thousands of digits
         raise ParameterError(f"{where} is not valid TOML: {error}") from None
-    check_keys(where, job, ("job", "model", "sampling", "run"), vocabulary.SECTIONS)
+    check_keys(where, job, ("job", "model", "sampling", "run", "refine"), vocabulary.SECTIONS)
     for section in ("model", "sampling"):
         if section not in job:
             raise ParameterError(f"{where} has no section [{section}]")
@@ -72,6 +72,7 @@ def settings(text: str, where: str = "the job file") -> dict:
         "sampling": sampling,
         "walltime": None if run["walltime"] is None else seconds("walltime", run["walltime"], low=1.0),
         "checkpoint_every": seconds("checkpoint_every", run["checkpoint_every"]),
+        "refine": job.get("refine"),
     }
 
 

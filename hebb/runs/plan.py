@@ -25,6 +25,7 @@ from ..sampling.tempering import Ladder
 from . import job_file
 from .cost import seconds_of, series_bytes
 from .executors import ranks_of_machine
+from .refine import Refine
 from .settings import sampling_settings
 
 __all__ = ["Plan", "Task"]
@@ -133,6 +134,7 @@ class Plan:
     walltime: float | None  # seconds
     checkpoint_every: float  # seconds
     text: str = ""  # the job file
+    refine: Refine | None = None  # points are added where the answer changes
 
     @classmethod
     def from_toml(cls, path, ranks: int | None = None) -> Plan:
@@ -184,8 +186,11 @@ class Plan:
         checkpoint_every: float = 300.0,
         text: str = "",
         start=None,
+        refine: Mapping | Refine | None = None,
+        job: str = "",
     ) -> Plan:
-        """Check every point and lay out its tasks."""
+        """Check every point and lay out its tasks. refine: the section of a job file. job: the digest of the job to which these
+        points were added."""
         kernel_module()
         seed = check_integer("seed", seed, 0, 2**63 - 1)
         start = sampling["start"] if start is None else start
@@ -214,8 +219,23 @@ class Plan:
                     digest({**model.parameters(), "temperature": temperature}) if sampling["tempering"] else digests[place],
                     seconds_of(model, sampling) * np.size(temperature))
              for model, temperature, place in shares],
-            seed, dict(sampling), start, _job_digest(checked, seed, sampling))
-        return cls(name, seed, tuple(checked), tasks, dict(sampling), walltime, checkpoint_every, text)
+            seed, dict(sampling), start, job or _job_digest(checked, seed, sampling))
+        if refine is not None and not isinstance(refine, Refine):
+            refine = Refine.of(refine, checked, sampling["tempering"])
+        return cls(name, seed, tuple(checked), tasks, dict(sampling), walltime, checkpoint_every, text, refine)
+
+    def with_points(self, points: Iterable[tuple[object, float]]) -> Plan:
+        """The same job at more points."""
+        return Plan.build(self.name, self.seed, points, self.sampling, self.walltime, self.checkpoint_every, self.text,
+                          refine=self.refine, job=self.tasks.job)
+
+    def at_points_of(self, index: Mapping) -> Plan:
+        """The same job at the points of a plan as plain data (RunFolder), to which a run may have added some."""
+        if index["tasks"] == [[name, list(place) if isinstance(place, tuple) else place, disorder]
+                              for name, place, disorder in self.tasks.index()]:
+            return self
+        pairs = zip(index["points"], index["asked"], strict=True)
+        return self.with_points([(models.from_keys(point["kind"], asked), point["temperature"]) for point, asked in pairs])
 
     @property
     def bytes_per_rank(self) -> int:

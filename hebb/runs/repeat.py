@@ -29,6 +29,7 @@ def repeated(path, count: int) -> Iterator[tuple[str, list[str]]]:
     if plan.index()["digest"] != folder.plan["digest"]:
         raise ParameterError(f"{folder.path / schema.JOB_FILE} is not the job of {schema.PLAN_FILE} beside it; put back the "
                              "file that was run")
+    plan = plan.at_points_of(folder.plan)
     with folder.tasks() as tasks:
         done = np.flatnonzero(tasks.done).tolist()
         if not done:

@@ -17,11 +17,12 @@ from ..params import shown
 from ..storage import schema
 from ..storage.folder import RunFolder
 from ..storage.locks import lock, one_at_a_time
+from ..storage.merging import merge
 from ..storage.tasks import Source, named
 from .environment import deadline
 from .plan import Plan
 
-__all__ = ["Part", "Start", "prepare", "survey"]
+__all__ = ["Part", "Start", "prepare", "refined", "survey"]
 
 #: Seconds in which the ranks of a run that was killed must have died, so that --resume may follow at once.
 _PATIENCE = 5.0
@@ -79,6 +80,8 @@ def prepare(job_file: Path, out, resume: bool, extend: bool, part: Part | None, 
     if part is not None and extend:
         raise ParameterError(f"--extend with --part {part}: only a whole run can change the plan of its folder; extend it with "
                              "one process (a wall time of 00:00:01 ends it at once), then start the parts")
+    if part is not None and plan.refine is not None:
+        raise ParameterError(f"--part {part}: [refine] asks for points where all others are done; run the job as a whole")
     with one_at_a_time(path, _READY) if part else contextlib.nullcontext():
         held.enter_context(lock(path, _PATIENCE if resume or extend else 0.0, "" if part is None else part.name))
         if extend:
@@ -86,6 +89,8 @@ def prepare(job_file: Path, out, resume: bool, extend: bool, part: Part | None, 
         folder = _continued(plan, path, job_file) if resume or extend else _run_of(plan, path, job_file)
         if folder is None:
             folder, resume = RunFolder.create(path, plan.index(), plan.text), True
+        if plan.at_points_of(folder.plan) is not plan:  # points were added, which are found again
+            folder = folder.grown(plan.index(), plan.text)
         folder.require_writable()
         folder.upgrade()
         if part is None:
@@ -118,6 +123,23 @@ def _found(folder: RunFolder, stop: Callable[[], bool], alone: bool) -> tuple[np
     with folder.tasks() as tasks:
         tasks.repair()
         return tasks.done, tasks.known()
+
+
+def refined(start: Start, ledger, stop: Callable[[], bool]) -> Start | None:
+    """What is to be done next where points are added, None at the end: then ledger.boundaries has what was found. ledger: of
+    what was done (`job._Ledger`)."""
+    if stop() or ledger.failed or ledger.done < ledger.total:
+        return None
+    results, plan = merge(start.path), start.plan
+    points = plan.refine.more(plan.points, results)
+    if not points:
+        ledger.boundaries = plan.refine.sentences(plan.points, results)
+        return None
+    plan = plan.with_points(points)
+    folder = RunFolder.open(start.path).grown(plan.index(), plan.text)
+    with folder.tasks() as tasks:
+        left = [index for index in plan.longest_first() if not tasks.done[index]]
+        return Start(plan, start.path, len(plan.tasks), left, tasks.known(), None)
 
 
 def _extend(plan: Plan, path: Path) -> None:
@@ -174,9 +196,9 @@ def survey(plan: Plan, job_file, out=None) -> str:
         RunFolder.require_free(path, plan.text)
         return ""
     with folder.tasks() as tasks:
-        done, damaged = int(np.sum(tasks.done)), len(tasks.damaged)
+        done, total, damaged = int(np.sum(tasks.done)), len(tasks), len(tasks.damaged)
     left = f" and repeats {damaged} whose files are damaged" if damaged else ""
-    return f"{path} holds a run of this job, {done} of {len(plan.tasks)} tasks done; `hebb run` continues it{left}"
+    return f"{path} holds a run of this job, {done} of {total} tasks done; `hebb run` continues it{left}"
 
 
 def _folder_of(plan: Plan, out) -> Path:
