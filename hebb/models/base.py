@@ -200,6 +200,11 @@ class Instance:
         """This sample as a chain of this seed meets it at a temperature: itself, unless its fields depend on it."""
         return self
 
+    def preparation(self, temperature: float, seed: int):
+        """What has to be advanced until it is `ready`, and then has this sample as `at` gives it as its `instance`; None where
+        `at` costs nothing. It has the `advance`, `snapshot` and `restore` of a chain."""
+        return None
+
     @functools.cached_property
     def tables(self) -> Tables:
         if self.stored_bits.nonzero is None:

@@ -26,6 +26,7 @@ from ..params import LOSSES, PerceptronLaw, check_integer, check_real, digest, s
 from ..streams import Purpose, generator
 from .base import Instance, SpinModel, Tables, kernel_module, tabulate
 from .patterns import BitPatterns, as_numbers, pack
+from .reference import ReferenceChain
 
 __all__ = ["BinaryPerceptron", "PerceptronInstance", "SecondTask", "SecondTaskInstance", "labelled", "number_at_load"]
 
@@ -66,26 +67,32 @@ class SecondTaskInstance(PerceptronInstance):
         fields = None if reference is None else temperature * model.coupling * reference
         super().__init__(model, bits, first.teacher, fields, disorder)
         self.first, self.teacher2, self.reference = first, teacher2, reference
+        self._prepared_for: tuple[float, int] | None = None  # temperature and seed of the reference
 
     @property
     def condensed(self) -> np.ndarray:
         return self.teacher2
 
     def at(self, temperature: float, seed: int) -> SecondTaskInstance:
-        """This sample with the reference and the fields of a temperature. A sampled reference is the state of a Metropolis
-        chain of the first task after `reference_sweeps` sweeps from a random start, on streams of its own: the same whatever
-        the second task is. Cost: those sweeps."""
-        model = self.model
-        reference = self._sampled(temperature, seed) if model.reference is None else model.reference
-        return SecondTaskInstance(model, self.bits, self.first, self.teacher2, reference, temperature, self.disorder)
+        """This sample with the reference and the fields of a temperature. A sampled reference is the last state of its
+        `preparation`, the same whatever the second task is. Cost: reference_sweeps sweeps, none where this is it already."""
+        if self._prepared_for == (temperature, seed):
+            return self
+        if self.model.reference is not None:
+            return self.with_reference(self.model.reference, temperature, seed)
+        preparation = self.preparation(temperature, seed)
+        preparation.advance(self.model.reference_sweeps)
+        return preparation.instance
 
-    def _sampled(self, temperature: float, seed: int) -> np.ndarray:
-        point = digest({"reference": self.first.model.parameters(), "temperature": float(temperature)})
-        start, dynamics = (generator(seed, purpose, point, self.disorder) for purpose in (Purpose.START, Purpose.DYNAMICS))
-        kernel = self.first.kernel()
-        kernel.load(_signs(self.n_spins, start)[None])
-        kernel.sweep(self.model.reference_sweeps, temperature, [dynamics])
-        return kernel.spins[0]
+    def preparation(self, temperature: float, seed: int) -> ReferenceChain | None:
+        """The chain that a sampled reference is drawn by; None where the reference is given."""
+        return ReferenceChain(self, float(temperature), seed) if self.model.reference is None else None
+
+    def with_reference(self, reference: np.ndarray, temperature: float, seed: int) -> SecondTaskInstance:
+        """This sample with this reference (N,), which is then the one of this temperature and seed."""
+        found = SecondTaskInstance(self.model, self.bits, self.first, self.teacher2, reference, temperature, self.disorder)
+        found._prepared_for = (temperature, seed)
+        return found
 
 
 class BinaryPerceptron(SpinModel):
@@ -244,7 +251,7 @@ class SecondTask(BinaryPerceptron):
     Temperatures are > 0. Energies that are reported leave the coupling out; `Instance.energy` of a sample as drawn does, too,
     and of the sample with a reference (`SecondTaskInstance.at`) has it. Samples of one seed share the first task, the inputs
     (nested in alpha) and the numbers behind B between all r_0 and couplings. Raises ParameterError. Cost beside the chain's:
-    reference_sweeps sweeps of the first task for every disorder sample and temperature, and once more after a restart.
+    reference_sweeps sweeps of the first task for every disorder sample and temperature. A run keeps them in its checkpoints.
     """
 
     kind = "second_task"

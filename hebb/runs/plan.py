@@ -66,11 +66,14 @@ class Task:
     def parameters(self) -> dict:
         return {**self.model.parameters(), "temperature": self.temperature}
 
-    def chain(self) -> Chain | Ladder | Plefka | LumpedChain | GibbsChain:
-        """Draw the disorder and the start."""
-        kind = _class_of(self.sampling)
-        return kind(
-            kind.draw(self.model, self.seed, self.disorder),
+    def draw(self):
+        """The disorder sample."""
+        return _class_of(self.sampling).draw(self.model, self.seed, self.disorder)
+
+    def chain(self, instance=None) -> Chain | Ladder | Plefka | LumpedChain | GibbsChain:
+        """Draw the start, and the disorder unless the instance is there already."""
+        return _class_of(self.sampling)(
+            self.draw() if instance is None else instance,
             temperature=self.temperature,
             start=self.start,
             seed=self.seed,

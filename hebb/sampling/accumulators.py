@@ -48,6 +48,12 @@ class Accumulators:
             self._bins[name].append(self._sums[name] / self.bin_length)
             self._sums[name], self._counts[name] = np.zeros_like(value), 0
 
+    def replay(self, bins: Mapping[str, np.ndarray]) -> None:
+        """Add bins of single measurements once more, as if they were made now."""
+        for name, values in bins.items():
+            for value in np.asarray(values):
+                self.add(name, value)
+
     def bins(self) -> dict[str, np.ndarray]:
         """The means of the full bins: name -> (n_full_bins, ...)."""
         return {name: np.array(bins).reshape(len(bins), *self._sums[name].shape) for name, bins in self._bins.items()}
