@@ -26,6 +26,8 @@ examples:
   hebb check mpi_runs/job.toml                  points, tasks, memory and time; nothing is run
   hebb run mpi_runs/job.toml --ranks 4          on four cores of this machine, into runs/<job name>
   mpirun -n 64 python -m hebb run job.toml      the same numbers, bit for bit, on a cluster
+  hebb run job.toml --set model.gamma=0.2 --set job.name=other
+                                                another job in a line
   hebb run job.toml --resume                    continue after a kill, a crash or the end of the wall time
   hebb verify runs/demo                         read every file of a run and check it
   hebb run job.toml --extend                    after adding disorder samples or points to job.toml
@@ -123,6 +125,8 @@ def _parser() -> Parser:
         command.add_argument("--ranks", type=whole, metavar="N", help="number of processes on this machine (default 1)")
         command.add_argument("--out", type=place, metavar="DIR", help="run folder (default runs/<job name>)")
         command.add_argument("--data", type=place, metavar="DIR", help="folder of image data sets (sets HEBB_DATA)")
+        command.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE",
+                             help="change a key of the job, for example model.gamma=0.2; may be given several times")
     run.add_argument("--resume", action="store_true", help="continue the run that is in the folder")
     run.add_argument("--part", metavar="I/N", help="do the I-th of N parts of the tasks, for job arrays; all share one folder")
     run.add_argument("--check-serial", type=whole, metavar="K", default=0,
@@ -152,12 +156,14 @@ def _parser() -> Parser:
 
 
 def _check(options) -> int:
+    from .runs import job_file
     from .runs.plan import Plan
     from .runs.start import survey
 
     _use_data(options)
     _ranks_command(options)
-    plan = Plan.from_toml(options.job, options.ranks)
+    plan = Plan.from_text(job_file.read(Path(options.job), options.set), options.job)
+    plan.require_memory(options.ranks)
     found = survey(plan, options.job, options.out)
     total = sum(task.cost for task in plan.tasks)
     longest = max(task.cost for task in plan.tasks)
@@ -195,7 +201,7 @@ def _run(options) -> int:
         _start_ranks(*start, options)
     executor = make_executor()
     try:
-        summary = run_job(options.job, executor, options.out, options.resume, options.extend, configure_logging, part)
+        summary = run_job(options.job, executor, options.out, options.resume, options.extend, configure_logging, part, options.set)
     except Exception as error:
         if executor.leaving_together:
             raise
@@ -226,7 +232,8 @@ def _check_serial(folder, options) -> int:
 
 def _report(summary, executor, options) -> int:
     """Rank 0 says in one line how the run ended; the exit code for every rank."""
-    again = f"hebb run {shlex.quote(options.job)} --out {shlex.quote(str(summary.folder))} --resume"
+    changes = "".join(f" --set {shlex.quote(change)}" for change in options.set)
+    again = f"hebb run {shlex.quote(options.job)}{changes} --out {shlex.quote(str(summary.folder))} --resume"
     again += f" --part {options.part}" if options.part else ""
     if summary.reason:
         text, code = (
@@ -276,6 +283,7 @@ def _ranks_command(options) -> tuple[list[str], dict[str, str]] | None:
 def _start_ranks(command: list[str], environment: dict[str, str], options) -> None:
     """Become mpiexec with the same command on options.ranks processes. Does not return."""
     command += ["-m", "hebb", "run", options.job]
+    command += [word for change in options.set for word in ("--set", change)]
     command += ["--out", options.out] if options.out else []
     command += ["--resume"] * options.resume + ["--extend"] * options.extend
     command += ["--check-serial", str(options.check_serial)] if options.check_serial else []

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 
-__all__ = ["COMMANDS", "DYNAMICS", "JOB_KEYS", "KINDS", "LOSSES", "OPTIONS", "PROTOCOLS", "RUN_KEYS", "SAMPLING_KEYS",
+__all__ = ["COMMANDS", "DYNAMICS", "JOB_KEYS", "KINDS", "LOGS", "LOSSES", "OPTIONS", "PROTOCOLS", "RUN_KEYS", "SAMPLING_KEYS",
            "SECTIONS", "STARTS", "THEORIES", "hint", "model_keys", "nearest"]
 
 
@@ -37,6 +37,7 @@ _ANY_MODEL = _spread({
     "t temp temperatures kt": "write temperature",
     "model type name": "write kind",
     "j j0": "leave it out: energies and temperatures are in units of the coupling",
+    "zip zipped paired pairs parallel side_by_side": "write together",
     "field fields h external_field": "leave it out: external fields are given from Python, models.Dense(..., fields=...)",
 })
 _SPINS = _spread({
@@ -118,10 +119,17 @@ RUN_KEYS = _spread({
         "leave it out: ranks are counted on the command line, hebb run JOB.toml --ranks N",
     "out output folder outdir directory path":
         "leave it out: the run folder is given on the command line, hebb run JOB.toml --out DIR",
+    "log_level loglevel level verbose verbosity logging quiet": "write log",
     "resume": "leave it out: runs are continued on the command line, hebb run JOB.toml --resume",
 })
 
 JOB_KEYS = _spread({"title job_name label id": "write name", "random_seed rng": "write seed"})
+
+LOGS = _spread({
+    "debug all everything verbose task": "write \"tasks\"",
+    "info progress default summary minute": "write \"minutes\"",
+    "warning warn error errors quiet none off": "write \"warnings\"",
+})
 
 SECTIONS = _spread({
     "simulation simulate montecarlo monte_carlo mc mcmc chain chains dynamics run_parameters": "write [sampling]",
@@ -184,9 +192,14 @@ OPTIONS = {
         "n np nproc cores processes workers j jobs threads": "write --ranks N",
         "o output dir folder": "write --out DIR",
         "restart continue c": "write --resume",
-        "v verbose q quiet progress log":
-            "leave it out: the course of a run is in its log.txt, and hebb status says how far it is",
-        "seed temperature sweeps disorder": "leave it out: it is a key of the job file",
+        "v verbose q quiet progress log log_level":
+            "write --set run.log=tasks, which is a line in log.txt for every task; hebb status says how far a run is",
+        "seed temperature sweeps disorder gamma": "write --set SECTION.KEY=VALUE: it is a key of the job file",
+        "override param define d": "write --set SECTION.KEY=VALUE",
+    }),
+    "check": _spread({
+        "calibrate benchmark measure time": "write --probe",
+        "override param define d": "write --set SECTION.KEY=VALUE",
     }),
     "dense": _RESULTS | _spread({
         "alpha load": "write --gamma, which with --p-body 2 is alpha",

@@ -10,13 +10,14 @@ from hebb.errors import ParameterError
 from hebb.models import _KINDS
 from hebb.params import LOSSES, PROTOCOLS, check_choice, check_keys
 from hebb.runs.plan import Plan
-from hebb.runs.settings import RUN, SAMPLING
+from hebb.runs.settings import LOGS, RUN, SAMPLING
 from hebb.sampling.chain import chain_class
 from hebb.sampling.starts import STARTS
 
 TABLES = {
     "SAMPLING_KEYS": SAMPLING, "RUN_KEYS": RUN, "JOB_KEYS": ("name", "seed"), "KINDS": _KINDS, "STARTS": STARTS,
-    "PROTOCOLS": PROTOCOLS, "LOSSES": LOSSES, "SECTIONS": ("[job]", "[model]", "[sampling]", "[run]", "[sampling.learning]"),
+    "PROTOCOLS": PROTOCOLS, "LOSSES": LOSSES, "LOGS": LOGS,
+    "SECTIONS": ("[job]", "[model]", "[sampling]", "[run]", "[sampling.learning]"),
 }
 
 
@@ -37,7 +38,7 @@ def test_advice_names_what_there_is(table):
 def test_advice_names_keys_of_its_kind(kind):
     for word, advice in vocabulary.model_keys(kind).items():
         names = written(advice)
-        assert all(name in (*models.keys(kind), "temperature", "kind") for name in names), (word, advice)
+        assert all(name in (*models.keys(kind), "temperature", "kind", "together") for name in names), (word, advice)
         assert names or advice.startswith("leave it out") or " is " in advice, (word, advice)
 
 

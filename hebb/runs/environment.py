@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import HebbWarning
+from .settings import LOGS
 
 __all__ = ["StopRequest", "collected_warnings", "configure_logging", "deadline"]
 
@@ -77,11 +78,12 @@ class StopRequest:
             raise KeyboardInterrupt
 
 
-def configure_logging(rank: int = 0, size: int = 1, path: Path | None = None) -> None:
-    """Warnings to stderr; on rank 0 everything also to the log file. Called by the command line only."""
+def configure_logging(rank: int = 0, size: int = 1, path: Path | None = None, log: str = "minutes") -> None:
+    """Warnings to stderr; on rank 0 also to the log file what `log` says, a key of `settings.LOGS`. Called by the command line
+    only."""
     who = f"[{rank}] " if size > 1 else ""
     root = logging.getLogger("hebb")
-    root.setLevel(logging.INFO)
+    root.setLevel(min(logging.INFO, LOGS[log]))
     for handler in list(root.handlers):
         root.removeHandler(handler)
         handler.close()
@@ -91,6 +93,7 @@ def configure_logging(rank: int = 0, size: int = 1, path: Path | None = None) ->
     root.addHandler(screen)
     if path is not None and rank == 0:
         file = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+        file.setLevel(LOGS[log])
         file.setFormatter(logging.Formatter(f"%(asctime)s {who}%(levelname)s %(message)s"))
         root.addHandler(file)
 

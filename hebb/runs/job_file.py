@@ -1,31 +1,30 @@
 """The job file: its text, its sections and keys, and the points that its lists span.
 
     [job]       name, seed
-    [model]     kind, the keywords of that model, temperature; a list sweeps its key, several lists give the outer
-                product (the first key varies slowest)
+    [model]     kind, the keywords of that model, temperature; a list or a range sweeps its key, several give the outer product
+                (the first key varies slowest), except for those that run side by side, see `combinations`
     [sampling]  see `settings.SAMPLING`
-    [run]       walltime, checkpoint_every as "HH:MM:SS"
+    [run]       walltime, checkpoint_every as "HH:MM:SS"; log, see `settings.LOGS`
 """
 
 from __future__ import annotations
 
 import codecs
-import itertools
-import math
 import os
 import re
 import sys
-import tomllib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .. import models, vocabulary
 from ..errors import HebbWarning, ParameterError, StorageError
 from ..params import check_keys, shown
-from .settings import MOST_TASKS, RUN, SAMPLING, sampling_settings, seconds
+from .changes import changed, parsed
+from .combinations import TOGETHER, combinations
+from .settings import MOST_TASKS, RUN, SAMPLING, log_setting, sampling_settings, seconds
 
-__all__ = ["read", "settings"]
+__all__ = ["log_of", "read", "settings"]
 
 _JOB = ("name", "seed")
 _LONGEST_NAME = 255  # bytes, on all usual file systems
@@ -34,8 +33,9 @@ _LONGEST_NAME = 255  # bytes, on all usual file systems
 _ROUNDED = 0.05
 
 
-def read(path: Path) -> str:
-    """The text of a job file, without a byte-order mark. StorageError if it cannot be read."""
+def read(path: Path, changes: Sequence[str] = ()) -> str:
+    """The text of a job file, without a byte-order mark and with the `changes` of the command line. StorageError if it cannot
+    be read, ParameterError for a change that is wrong in form."""
     try:
         content = path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a null character, or a letter that this locale cannot write
@@ -43,17 +43,20 @@ def read(path: Path) -> str:
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise StorageError(f"cannot read the job file {path} (it is UTF-16 text); save it as UTF-8")
     try:
-        return content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+        text = content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError:
         raise StorageError(f"cannot read the job file {path} (it is not UTF-8 text); save it as UTF-8") from None
+    return changed(text, changes, str(path))
+
+
+def log_of(text: str, where: str = "the job file") -> str:
+    """What the log of a run is to hold, by [run] log of its job: a key of `settings.LOGS`."""
+    return log_setting(parsed(text, where).get("run", {}))
 
 
 def settings(text: str, where: str = "the job file") -> dict:
     """The keywords of `Plan.build` of a job given as TOML text. ParameterError or DataError for its content."""
-    try:
-        job = tomllib.loads(text.removeprefix("\ufeff"))
-    except (ValueError, RecursionError) as error:  # ValueError also for integers of thousands of digits
-        raise ParameterError(f"{where} is not valid TOML: {error}") from None
+    job = parsed(text, where)
     check_keys(where, job, ("job", "model", "sampling", "run", "refine"), vocabulary.SECTIONS)
     for section in ("model", "sampling"):
         if section not in job:
@@ -64,6 +67,7 @@ def settings(text: str, where: str = "the job file") -> dict:
     head, run = job.get("job", {}), {**RUN, **job.get("run", {})}
     check_keys("[job]", head, _JOB, _elsewhere("[job]") | vocabulary.JOB_KEYS)
     check_keys("[run]", run, RUN, _elsewhere("[run]") | vocabulary.RUN_KEYS)
+    log_setting(run)
     sampling = sampling_settings(job["sampling"], _elsewhere("[sampling]"))
     return {
         "name": _checked_name(head.get("name", Path(where).stem)),
@@ -93,33 +97,22 @@ def _checked_name(name) -> str:
 
 def _elsewhere(here: str) -> dict[str, str]:
     """What to do with keys that belong to other sections than here."""
-    sections = {"[job]": _JOB, "[sampling]": SAMPLING, "[run]": RUN, "[model]": ("kind", "temperature", "n_spins", "p_body",
-                "gamma", "n_patterns", "dilution", "patterns", "protocol", "n_examples", "rho")}
+    sections = {"[job]": _JOB, "[sampling]": SAMPLING, "[run]": RUN, "[model]": ("kind", TOGETHER, "temperature", "n_spins",
+                "p_body", "gamma", "n_patterns", "dilution", "patterns", "protocol", "n_examples", "rho")}
     return {key: f"it belongs to {section}" for section, keys in sections.items() if section != here for key in keys}
 
 
 def _points(section: Mapping, most: int) -> list[tuple[object, float]]:
-    """(model, temperature) of every combination of the listed values in [model]; ParameterError for more than most."""
+    """(model, temperature) of every point that the values in [model] span; ParameterError for more than most."""
     if "kind" not in section or isinstance(section["kind"], list):
         raise ParameterError('[model] must name one kind, for example kind = "dense"')
     known = models.keys(section["kind"])
-    check_keys("[model]", section, ("kind", "temperature", *known),
+    check_keys("[model]", section, ("kind", "temperature", TOGETHER, *known),
                {**_elsewhere("[model]"), **models.instead_of_keys(section["kind"])})
     if "temperature" not in section:
         raise ParameterError("[model] must give a temperature (one, or a list)")
-    for key, value in section.items():
-        if value == []:
-            raise ParameterError(f"[model] {key} is an empty list; give at least one value")
-    choices = [value if isinstance(value, list) else [value] for value in section.values()]
-    number = math.prod(map(len, choices))
-    if number > most:
-        raise ParameterError(
-            f"[model] spans {number} points, and with this many disorder samples a job holds at most {most} "
-            f"({MOST_TASKS} tasks); shorten a list or split the job"
-        )
     found, built, rounded, asked = [], {}, [], {}
-    for combination in itertools.product(*choices):
-        keys = dict(zip(section, combination, strict=True))
+    for keys in combinations(section, most):
         kind, temperature = keys.pop("kind"), keys.pop("temperature")
         name = repr(keys)
         if name not in built:  # one model for all its temperatures: images are read once

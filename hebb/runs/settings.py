@@ -1,7 +1,8 @@
-"""Keys of a job file that need no model to be checked: [sampling], and the times of [run]."""
+"""Keys of a job file that need no model to be checked: [sampling] and [run]."""
 
 from __future__ import annotations
 
+import logging
 import re
 import warnings
 from collections.abc import Mapping
@@ -9,9 +10,10 @@ from collections.abc import Mapping
 from ..errors import HebbWarning, ParameterError
 from ..params import check_choice, check_integer, check_keys, shown
 from ..sampling.options import CLASS_DYNAMICS, TRAINING
+from ..vocabulary import LOGS as LOG_WORDS
 from ..vocabulary import SAMPLING_KEYS
 
-__all__ = ["MOST_TASKS", "RUN", "SAMPLING", "sampling_settings", "seconds"]
+__all__ = ["LOGS", "MOST_TASKS", "RUN", "SAMPLING", "log_setting", "sampling_settings", "seconds"]
 
 #: [sampling] keys and their defaults; ... marks a key that a job file must give.
 SAMPLING = {
@@ -33,7 +35,13 @@ SAMPLING = {
     "keep_spins": False,  # store start and final configurations
 }
 #: [run] keys and their defaults.
-RUN = {"walltime": None, "checkpoint_every": "00:05:00"}
+RUN = {"walltime": None, "checkpoint_every": "00:05:00", "log": "minutes"}
+#: What log.txt holds besides the beginning, the end, failures and warnings, by [run] log: the least level of its lines.
+LOGS = {
+    "tasks": logging.DEBUG,  # a line for every task
+    "minutes": logging.INFO,  # a line a minute: how many tasks are done
+    "warnings": logging.WARNING,  # nothing, not even beginning and end
+}
 
 #: Every task is a file and a line of the plan.
 MOST_TASKS = 10**6
@@ -85,6 +93,11 @@ def _check_exchanges(settings: Mapping) -> None:
     if every > sweeps:
         warnings.warn(f"exchange_every = {every} is more than sweeps = {sweeps}: nothing may be exchanged while the ladder is "
                       "measured; lower it, or raise sweeps", HebbWarning, stacklevel=3)
+
+
+def log_setting(run: Mapping) -> str:
+    """[run] log, one of LOGS."""
+    return check_choice("log", run.get("log", RUN["log"]), LOGS, LOG_WORDS)
 
 
 def seconds(name: str, text, low: float = 0.0) -> float:
