@@ -14,7 +14,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from . import folder_command, results_command, theory_command
+from . import folder_command, probe_command, results_command, theory_command
 from ._version import __version__
 from .command_line import Parser, duration, first_of_launcher, one_line, one_line_warnings, place, steady_streams, whole
 from .errors import HebbError, ParameterError, StorageError
@@ -24,6 +24,7 @@ __all__ = ["main"]
 _EXAMPLES = """
 examples:
   hebb check mpi_runs/job.toml                  points, tasks, memory and time; nothing is run
+  hebb check mpi_runs/job.toml --probe          the same with times that are measured here, in 20 s
   hebb run mpi_runs/job.toml --ranks 4          on four cores of this machine, into runs/<job name>
   mpirun -n 64 python -m hebb run job.toml      the same numbers, bit for bit, on a cluster
   hebb run job.toml --set model.gamma=0.2 --set job.name=other
@@ -118,7 +119,7 @@ def _parser() -> Parser:
         command.set_defaults(command=function)
         return command
 
-    check = add("check", _check, "Check a job as run would: points, tasks, memory and time. Nothing is run.")
+    check = add("check", _check, "Check a job as run would: points, tasks, memory and time. Nothing is run but a --probe.")
     run = add("run", _run, "Run a job and merge its results.")
     for command in (check, run):
         command.add_argument("job", type=place, metavar="JOB.toml")
@@ -127,6 +128,9 @@ def _parser() -> Parser:
         command.add_argument("--data", type=place, metavar="DIR", help="folder of image data sets (sets HEBB_DATA)")
         command.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE",
                              help="change a key of the job, for example model.gamma=0.2; may be given several times")
+    check.add_argument("--probe", type=probe_command.probe_seconds, nargs="?", const=probe_command.SECONDS, metavar="SECONDS",
+                       help=f"run some tasks for so long (default {probe_command.SECONDS:g}) and say what they take here; "
+                       "writes nothing")
     run.add_argument("--resume", action="store_true", help="continue the run that is in the folder")
     run.add_argument("--part", metavar="I/N", help="do the I-th of N parts of the tasks, for job arrays; all share one folder")
     run.add_argument("--check-serial", type=whole, metavar="K", default=0,
@@ -179,6 +183,9 @@ def _check(options) -> int:
     if plan.walltime is not None and total > plan.walltime:
         ranks = int(total / plan.walltime) + 1
         print(f"        the wall time of {duration(plan.walltime)} needs at least {ranks} ranks, or --resume")
+    if options.probe is not None:
+        sys.stdout.flush()
+        probe_command.tell(plan, options.probe, options.ranks)
     for text in dict.fromkeys(model.summary() for model, _ in plan.points):
         if text:
             print(text)
