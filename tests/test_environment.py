@@ -7,11 +7,13 @@ import time
 import warnings
 
 import pytest
+from conftest import TINY
 
-from hebb.errors import EnvironmentMismatch, HebbWarning
+from hebb.errors import EnvironmentMismatch, HebbWarning, ParameterError
 from hebb.progress import Progress
-from hebb.runs import environment, executors
+from hebb.runs import environment, executors, job_file
 from hebb.runs.executors import SerialExecutor
+from hebb.runs.plan import Plan
 
 
 def test_deadline(monkeypatch):
@@ -64,6 +66,26 @@ def test_logging_goes_to_the_file_on_rank_0_only(tmp_path, capsys):
     text = (tmp_path / "log.txt").read_text()
     assert "[0] INFO quiet" in text and "[0] WARNING loud" in text and "rank 1" not in text
     assert capsys.readouterr().err == "hebb: [0] loud\nhebb: [1] from rank 1\n"
+
+
+@pytest.mark.parametrize("log, held", [("tasks", "debug info warning"), ("minutes", "info warning"), ("warnings", "warning")])
+def test_the_log_holds_what_the_job_says(tmp_path, capsys, log, held):
+    environment.configure_logging(0, 1, tmp_path / "log.txt", log)
+    for level in ("debug", "info", "warning"):
+        getattr(logging.getLogger("hebb"), level)("a line of %s", level)
+    environment.configure_logging()
+    lines = (tmp_path / "log.txt").read_text().splitlines()
+    assert [line.rpartition(" ")[2] for line in lines] == held.split()
+    assert capsys.readouterr().err == "hebb: a line of warning\n", "the screen is the same"
+
+
+def test_what_a_log_may_hold():
+    for text, words in (('"debug"', "log = 'debug' is not one of tasks, minutes, warnings; write \"tasks\""),
+                        ("true", "log = True is not one of tasks, minutes, warnings"), ('"task"', "write \"tasks\"")):
+        with pytest.raises(ParameterError, match=words):
+            Plan.from_text(f"{TINY}[run]\nlog = {text}\n")
+    assert job_file.log_of(TINY) == "minutes" and job_file.log_of(f"{TINY}[run]\nlog = 'tasks'\n") == "tasks"
+    assert job_file.log_of("") == "minutes", "of a plan without a file"
 
 
 def test_collected_warnings():
