@@ -208,7 +208,8 @@ def _run(options) -> int:
         _start_ranks(*start, options)
     executor = make_executor()
     try:
-        summary = run_job(options.job, executor, options.out, options.resume, options.extend, configure_logging, part, options.set)
+        summary = run_job(options.job, executor, options.out, options.resume, options.extend, configure_logging, part,
+                          options.set)
     except Exception as error:
         if executor.leaving_together:
             raise

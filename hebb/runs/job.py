@@ -6,7 +6,7 @@ import contextlib
 import logging
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,13 +21,16 @@ from ..storage.results import Results
 from ..storage.tasks import TaskWriter
 from .environment import StopRequest, collected_warnings
 from .executors import Executor
+from .job_file import log_of
 from .plan import Plan
+from .settings import TRACEBACK
 from .start import Part, Start, prepare, refined
 from .worker import compute, run_task
 
 __all__ = ["Outcome", "Summary", "run_job", "simulate"]
 
 _log = logging.getLogger("hebb")
+_MINUTE = 60.0  # between two lines of the log on how far a run is
 
 #: Seconds in which the ranks of a run that was killed must have died, so that --resume may follow at once.
 _PATIENCE = 5.0
@@ -136,8 +139,9 @@ def run_job(
     out=None,
     resume: bool = False,
     extend: bool = False,
-    log: Callable[[int, int, Path], None] | None = None,
+    log: Callable[[int, int, Path, str], None] | None = None,
     part: Part | None = None,
+    changes: Sequence[str] = (),
 ) -> Summary:
     """Run a job file on the ranks of executor; every rank calls this and gets the same summary.
 
@@ -149,17 +153,20 @@ def run_job(
     share is kept and not computed again; the end is, bit for bit, that of a new run of this job.
     part: do only these tasks, while other processes do the other parts in the same folder; who ends last merges.
     Where the job has a section [refine], points are added and their tasks done until its boundaries are known.
-    log: called with (rank, number of ranks, path of log.txt) once the folder is known, to set up logging if wanted.
+    changes: of keys of the job, as `--set` has them.
+    log: called with (rank, number of ranks, path of log.txt, [run] log of the job) once the folder is known, to set up logging
+    if wanted.
     Raises StorageError, ParameterError or DataError before anything is computed.
     """
     begun = time.time()
     with StopRequest().listening() as stop, contextlib.ExitStack() as held:
         with collected_warnings() as notes:  # there is no log yet
-            start = executor.share(lambda: prepare(Path(job_file), out, resume, extend, part, held, begun, stop))
+            start = executor.share(lambda: prepare(Path(job_file), changes, out, resume, extend, part, held, begun,
+                                                    stop))
             stop.end = None if start.seconds is None else time.monotonic() + start.seconds
         plan = start.plan
         if log is not None:
-            log(executor.rank, executor.size, start.path / schema.LOG_FILE)
+            log(executor.rank, executor.size, start.path / schema.LOG_FILE, log_of(plan.text))
         for note in notes if executor.rank == 0 else ():
             _log.warning("%s", note)
         ledger = _Ledger(start, executor)
@@ -193,7 +200,7 @@ class _Ledger:
         self.failed, self.reported, self.boundaries = [], 0, []
         self.quiet, self.progress = executor.rank != 0, None
         self.go_on(start)
-        self.started = time.monotonic()
+        self.started = self.noted = time.monotonic()
         if executor.rank == 0:
             _log.info("start: %d of %d tasks to do on %d rank(s)", len(start.left), self.total, executor.size)
 
@@ -210,13 +217,16 @@ class _Ledger:
         if outcome.status == "failed":
             self.failed.append(name)
             _log.error("task %s failed: %s", name, outcome.message.strip().splitlines()[-1])
-            _log.info("%s", outcome.message)
+            _log.log(TRACEBACK, "%s", outcome.message)
         else:
-            _log.info("task %s %s after %.2f s", name, outcome.status, outcome.seconds)
+            _log.debug("task %s %s after %.2f s", name, outcome.status, outcome.seconds)
         self.reported += 1
         if outcome.status == "done":
             self.done += 1
             self.progress.advance()
+        if time.monotonic() - self.noted >= _MINUTE:
+            self.noted = time.monotonic()
+            _log.info("%d of %d tasks done", self.done, self.total)
 
 
 def _finish(path: Path, ledger: _Ledger, stop: StopRequest, part: Part | None) -> Summary:

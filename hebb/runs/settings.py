@@ -13,7 +13,7 @@ from ..sampling.options import CLASS_DYNAMICS, TRAINING
 from ..vocabulary import LOGS as LOG_WORDS
 from ..vocabulary import SAMPLING_KEYS
 
-__all__ = ["LOGS", "MOST_TASKS", "RUN", "SAMPLING", "log_setting", "sampling_settings", "seconds"]
+__all__ = ["LOGS", "MOST_TASKS", "RUN", "SAMPLING", "TRACEBACK", "log_setting", "sampling_settings", "seconds"]
 
 #: [sampling] keys and their defaults; ... marks a key that a job file must give.
 SAMPLING = {
@@ -36,11 +36,12 @@ SAMPLING = {
 }
 #: [run] keys and their defaults.
 RUN = {"walltime": None, "checkpoint_every": "00:05:00", "log": "minutes"}
+TRACEBACK = logging.WARNING - 1  # of tracebacks of failed tasks: in every log, and not on the screen
 #: What log.txt holds besides the beginning, the end, failures and warnings, by [run] log: the least level of its lines.
 LOGS = {
     "tasks": logging.DEBUG,  # a line for every task
     "minutes": logging.INFO,  # a line a minute: how many tasks are done
-    "warnings": logging.WARNING,  # nothing, not even beginning and end
+    "warnings": TRACEBACK,  # nothing, not even beginning and end
 }
 
 #: Every task is a file and a line of the plan.

@@ -6,7 +6,7 @@ import contextlib
 import re
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,12 +20,15 @@ from ..storage.locks import lock, one_at_a_time
 from ..storage.merging import merge
 from ..storage.tasks import Source, named
 from .environment import deadline
+from .job_file import read as job_file_text
 from .plan import Plan
+from .worker import longer
 
 __all__ = ["Part", "Start", "prepare", "refined", "survey"]
 
 #: Seconds in which the ranks of a run that was killed must have died, so that --resume may follow at once.
 _PATIENCE = 5.0
+_SWEEPS = "sampling.sweeps"  # of all settings the one that may grow
 #: Seconds in which other parts of a job must have made the folder ready.
 _READY = 120.0
 
@@ -71,11 +74,12 @@ class Start:
     seconds: float | None
 
 
-def prepare(job_file: Path, out, resume: bool, extend: bool, part: Part | None, held: contextlib.ExitStack, begun: float,
-            stop: Callable[[], bool]) -> Start:
+def prepare(job_file: Path, changes: Sequence[str], out, resume: bool, extend: bool, part: Part | None,
+            held: contextlib.ExitStack, begun: float, stop: Callable[[], bool]) -> Start:
     """Check the job and its folder, whose lock is left in held. begun: time.time() of the beginning, from which the wall time
     counts. Raises StorageError, ParameterError or DataError before anything is computed."""
-    plan = Plan.from_toml(job_file)
+    plan = Plan.from_text(job_file_text(job_file, changes), str(job_file))
+    plan.require_memory()
     path = _folder_of(plan, out)
     if part is not None and extend:
         raise ParameterError(f"--extend with --part {part}: only a whole run can change the plan of its folder; extend it with "
@@ -149,13 +153,21 @@ def _extend(plan: Plan, path: Path) -> None:
     folder, index = RunFolder.open(path), plan.index()
     if folder.plan["digest"] == index["digest"]:
         return
-    if different := folder.differences(index):
+    different = folder.differences(index)
+    if different == [_SWEEPS]:
+        if reason := longer(folder.plan["job"]["sampling"], index["job"]["sampling"]):
+            raise StorageError(f"{path} cannot be extended to this job: {reason}")
+    elif different:
         raise StorageError(f"{path} cannot be extended to this job: {', '.join(different)} differ(s), on which every number "
                            "depends; choose another folder with --out")
     before, after = {task[0] for task in folder.plan["tasks"]}, {task[0] for task in index["tasks"]}
+    told = [f"from {len(before)} to {len(after)} tasks: {len(after - before)} are new, {len(before - after)} no longer belong "
+            "to it"]
+    if different:
+        sweeps = [job["sampling"]["sweeps"] for job in (folder.plan["job"], index["job"])]
+        told.insert(0, f"from {sweeps[0]} to {sweeps[1]} sweeps")
     folder.grown(index, plan.text)
-    warnings.warn(f"{path} grows from {len(before)} to {len(after)} tasks: {len(after - before)} are new, "
-                  f"{len(before - after)} no longer belong to it", HebbWarning, stacklevel=2)
+    warnings.warn(f"{path} grows {', '.join(told)}", HebbWarning, stacklevel=2)
 
 
 def _continued(plan: Plan, path: Path, job_file) -> RunFolder | None:
@@ -214,6 +226,6 @@ def _run_of(plan: Plan, path: Path, job_file) -> RunFolder | None:
         return None
     folder = RunFolder.open(path)
     if folder.plan["digest"] != plan.index()["digest"]:
-        remedy = "" if folder.differences(plan.index()) else ", or take over what both share with --extend"
+        remedy = ", or take over what both share with --extend" if set(folder.differences(plan.index())) <= {_SWEEPS} else ""
         raise StorageError(f"{path} holds a different job than {job_file}; choose another folder with --out{remedy}")
     return folder

@@ -100,10 +100,10 @@ class Tasks:
         """Where the records of those tasks lie that are not done and can be continued."""
         found = {}
         for index in np.flatnonzero(~self.done).tolist():
-            if index in self.files:
-                found[index] = Source(self.path(index))
-            elif (place := self._other[index]) >= 0:
+            if index not in self.files and (place := self._other[index]) >= 0:
                 found[index] = Source(self.packs[self._owner[place]].path, self._rows[place].tobytes())
+            elif index in self.files or index in self._short:
+                found[index] = Source(self.path(index))
         return found
 
     def results(self, indices: Iterable[int]) -> Iterator[tuple[int, TaskRecord]]:
@@ -202,6 +202,7 @@ class Tasks:
         with contextlib.suppress(FileNotFoundError):
             there = {name for name in os.listdir(self.folder) if name.endswith(".h5")}
         self._superseded: list[int] = []
+        self._short: set[int] = set()  # with a file of a job of fewer sweeps
         for index, (task_id, _, _) in enumerate(self.plan["tasks"]) if there else ():
             if f"{task_id}.h5" not in there:
                 continue
@@ -211,7 +212,10 @@ class Tasks:
                 continue
             with self._noting(index):
                 found = read_status(path)
-                self._check(index, path, found)
+                self._check(index, path, found, longer=True)
+                if self._is_shorter(found["sampling"]):
+                    self._short.add(index)
+                    continue
                 self.files[index] = found
                 self.done[index] = found["status"] == "done"
                 self.lost[index], self.seconds[index] = found["lost"], found["seconds"]
@@ -259,10 +263,14 @@ class Tasks:
         if disorder != found["disorder"] or self._point(place) != self._canonical(found["parameters"]):
             raise DamagedFile(f"{where} holds another point or disorder sample than the plan says; {_REMEDY}")
         sampling = settings_of(found["sampling"])
-        if longer and sampling.get("sweeps", 0) < self.plan["job"]["sampling"].get("sweeps", 0):
+        if longer and self._is_shorter(sampling):
             sampling["sweeps"] = self.plan["job"]["sampling"]["sweeps"]
         if self.plan["job"]["seed"] != found["seed"] or self._settings != self._canonical(sampling):
             raise DamagedFile(f"{where} was written by another job (seed or sampling differ); {_REMEDY}")
+
+    def _is_shorter(self, sampling: Mapping) -> bool:
+        """Whether a task with these settings made fewer sweeps than the plan asks for."""
+        return sampling.get("sweeps", 0) < self.plan["job"]["sampling"].get("sweeps", 0)
 
     @cached_property
     def _settings(self) -> str:
