@@ -18,6 +18,7 @@ SECONDS = 20.0
 _LEAST, _MOST = 1.0, 3600.0
 _SIZES = ("n_spins", "n_patterns", "alpha", "layers")
 _OFF = 3.0  # a factor by which an estimate may be off without a word
+_ENOUGH = 0.8  # of a core, for times that can be relied on
 
 
 def probe_seconds(text: str) -> float:
@@ -43,13 +44,17 @@ def tell(plan, seconds: float, ranks: int | None) -> None:
         how = "ran to its end" if item.finished else f"at {item.rate:.3g} sweeps/s"
         print(f"{'        ' if number else 'probe:  '}task {task.task_id} of {_size(task)} takes {duration(item.seconds)} "
               f"(prepared in {duration(item.preparation)}, {how}); the estimate is {duration(task.cost)}")
-        factor = item.seconds / task.cost
+        factor = item.seconds * min(1.0, item.core) / task.cost  # waiting for a core is not the estimate's fault
         if not 1 / _OFF <= factor <= _OFF:
             warnings.warn(f"the estimate of task {task.task_id} is {max(factor, 1 / factor):.2g} times too "
                           f"{'low' if factor > 1 else 'high'} on this machine; go by what the probe measured", HebbWarning,
                           stacklevel=2)
     if not found:
         return
+    core = sum(item.core for item in found) / len(found)
+    if core < _ENOUGH:
+        warnings.warn(f"the probe had {core:.0%} of a core, as other programs run on this machine: a job that has its cores to "
+                      "itself is faster", HebbWarning, stacklevel=2)
     times = projected(plan.tasks, found, {item.index: plan.tasks[item.index].cost for item in found})
     ranks = ranks or os.cpu_count() or 1
     print(f"        all tasks take {sum(times) / 3600:.3g} core hours, and about {duration(makespan(times, ranks))} on {ranks} "

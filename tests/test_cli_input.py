@@ -14,13 +14,15 @@ from hebb.runs.cost import series_bytes
 from hebb.runs.plan import Plan
 
 ODD = ["nan", "inf", "-inf", "true", '"0.5"', '"²"', "{}", "[nan]", "[[nan]]", "[[0.5]]", '["a", 1]', "[{}]", "07:32:00",
-       '"\\n"', "1" + 400 * "0", "1" + 5000 * "0", "[1, [nan]]"]  # fmt: skip
+       '"\\n"', "1" + 400 * "0", "1" + 5000 * "0", "[1, [nan]]",
+       '"0:1:3"', '"1:2:2:log"', '["4:8:2", 5]', '["gamma", "temperature"]']  # fmt: skip
 KEYS = {
     "job": ("name", "seed"),
-    "model": ("kind", "n_spins", "p_body", "gamma", "patterns", "r", "n_examples", "rho", "protocol", "temperature"),
+    "model": ("kind", "n_spins", "p_body", "gamma", "patterns", "r", "n_examples", "rho", "protocol", "temperature",
+              "together"),
     "sampling": ("disorder", "replicas", "start", "corruption", "sweeps", "measure_every", "dynamics", "tempering",
                  "exchange_every"),
-    "run": ("walltime", "checkpoint_every"),
+    "run": ("walltime", "checkpoint_every", "log"),
 }
 
 

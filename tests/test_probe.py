@@ -27,7 +27,7 @@ def clock(monkeypatch, time_of, reached):
     def run(task, seconds):
         before, most = task.sampling["thermalize"], task.sampling["thermalize"] + task.sampling["sweeps"]
         sweeps = min(most, reached(task))
-        return module._Part(0.5, time_of(task, min(sweeps, before), max(0, sweeps - before)), sweeps, sweeps == most)
+        return module._Part(0.5, time_of(task, min(sweeps, before), max(0, sweeps - before)), sweeps, sweeps == most, 0.9)
     monkeypatch.setattr(module, "_run", run)
 
 
@@ -45,7 +45,7 @@ def test_sweeps_and_measurements_are_timed_apart(monkeypatch, reached):
 def test_a_task_that_ends_is_not_projected(monkeypatch):
     task = Plan.from_text(TINY).tasks[0]
     clock(monkeypatch, lambda task, before, counted: 2.0, lambda task: 10**9)
-    assert measured(0, task, 1.0) == Probed(0, 0.5, 405 / 2.0, 2.5, True)
+    assert measured(0, task, 1.0) == Probed(0, 0.5, 405 / 2.0, 2.5, True, 0.9)
 
 
 @pytest.mark.filterwarnings("ignore::hebb.errors.HebbWarning")
@@ -113,6 +113,19 @@ def test_estimates_that_are_off_are_named(folder, capsys, monkeypatch):
         assert code == 0 and "at 1 sweeps/s" in out
         assert err == (f"hebb: the estimate of task {task.task_id} is {words} on this machine; go by what the probe measured\n"
                        if words else "")
+
+
+def test_a_busy_machine_is_named(folder, capsys, monkeypatch):
+    for core, said in ((0.81, False), (0.4, True), (2.0, False)):
+        monkeypatch.setattr(module, "probe", lambda plan, seconds, c=core: [Probed(0, 0.0, 1.0, plan.tasks[0].cost, False, c)])
+        err = hebb(capsys, "check", "tiny.toml", "--probe")[2]
+        assert err == ("hebb: the probe had 40% of a core, as other programs run on this machine: a job that has its cores to "
+                       "itself is faster\n" if said else "")
+
+
+def test_waiting_for_a_core_is_no_fault_of_the_estimate(folder, capsys, monkeypatch):
+    monkeypatch.setattr(module, "probe", lambda plan, seconds: [Probed(0, 0.0, 1.0, 5 * plan.tasks[0].cost, False, 0.5)])
+    assert "times too" not in hebb(capsys, "check", "tiny.toml", "--probe")[2]
 
 
 def _fails(task, **options):

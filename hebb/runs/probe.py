@@ -34,13 +34,14 @@ _START = 120.0  # seconds for a process to begin
 class Probed:
     """One probed task. preparation, seconds: of the whole task, in seconds on one core. rate: sweeps per second after the
     preparation, those with measurements where there were any. finished: whether the task came to its end, so that nothing is
-    projected."""
+    projected. core: the share of a core that the probe had, below 1 where other programs took the rest."""
 
     index: int
     preparation: float
     rate: float
     seconds: float
     finished: bool
+    core: float = 1.0
 
 
 def probe(plan: Plan, seconds: float) -> list[Probed]:
@@ -115,13 +116,14 @@ def measured(index: int, task: Task, seconds: float) -> Probed:
     whole = _run(task, share)
     if whole.finished:
         whole = _typical(task, whole, share - whole.preparation - whole.seconds)
-        return Probed(index, whole.preparation, whole.sweeps / whole.seconds, whole.preparation + whole.seconds, True)
+        return Probed(index, whole.preparation, whole.sweeps / whole.seconds, whole.preparation + whole.seconds, True,
+                      whole.core)
     sampling = task.sampling
     before, counted = sampling["thermalize"], sampling["sweeps"]
     if not spins:  # training runs through its tasks in order, and begins again where it is cut
         reached = _work(task, min(whole.sweeps, before), max(0, whole.sweeps - before))
         total = whole.seconds * _work(task, before, counted) / reached
-        return Probed(index, whole.preparation, whole.sweeps / whole.seconds, whole.preparation + total, False)
+        return Probed(index, whole.preparation, whole.sweeps / whole.seconds, whole.preparation + total, False, whole.core)
     series = _run(_variant(task, thermalize=0), share)
     total = series.seconds * (_work(task, before, counted) - _work(task, before, 0)) / _work(task, 0, series.sweeps)
     parts = [whole, series]
@@ -131,7 +133,8 @@ def measured(index: int, task: Task, seconds: float) -> Probed:
         total += thermal.seconds * _work(task, before, 0) / _work(task, swept, thermal.sweeps - swept)
         parts.append(thermal)
     preparation = min(part.preparation for part in parts)
-    return Probed(index, preparation, series.sweeps / series.seconds, preparation + total, False)
+    core = sum(part.core for part in parts) / len(parts)
+    return Probed(index, preparation, series.sweeps / series.seconds, preparation + total, False, core)
 
 
 @dataclass(frozen=True)
@@ -140,13 +143,15 @@ class _Part:
     seconds: float
     sweeps: int
     finished: bool
+    core: float
 
 
 def _run(task: Task, seconds: float) -> _Part:
-    begun = time.monotonic()
+    begun, used = time.monotonic(), time.process_time()
     record = compute(task, stop=lambda: time.monotonic() - begun >= seconds)
-    spent = time.monotonic() - begun
-    return _Part(max(0.0, spent - record.seconds), max(record.seconds, 1e-9), record.sweeps_done, record.status == "done")
+    spent = max(time.monotonic() - begun, 1e-9)
+    core = (time.process_time() - used) / spent
+    return _Part(max(0.0, spent - record.seconds), max(record.seconds, 1e-9), record.sweeps_done, record.status == "done", core)
 
 
 def _typical(task: Task, first: _Part, seconds: float) -> _Part:
