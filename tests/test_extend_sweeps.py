@@ -71,7 +71,8 @@ def test_a_run_that_grows_and_is_stopped_on_the_way(tmp_path, monkeypatch):
 
 def test_a_run_grows_in_all_ways_at_once(tmp_path):
     text = job("metropolis", 20, disorder=2).replace("temperature = 0.5", "temperature = [0.5, 0.6]")
-    more = text.replace("sweeps = 20", "sweeps = 45").replace("[0.5, 0.6]", "[0.4, 0.5]").replace("disorder = 2", "disorder = 3")
+    more = text.replace("sweeps = 20", "sweeps = 45").replace("disorder = 2", "disorder = 3")
+    more = more.replace("[0.5, 0.6]", "[0.4, 0.5]")
     (tmp_path / "job.toml").write_text(text)
     (tmp_path / "more.toml").write_text(more)
     run_job(tmp_path / "job.toml", SerialExecutor(), out=tmp_path / "run")

@@ -298,7 +298,7 @@ def test_a_lost_plan_does_not_open_a_folder_to_another_job(place, tmp_path):
 
 
 @pytest.mark.parametrize(("old", "new", "what"), [("seed = 3", "seed = 4", "seed"),
-                                                  ("sweeps = 800", "sweeps = 900", "sampling.sweeps")])
+                                                  ("thermalize = 20", "thermalize = 30", "sampling.thermalize")])
 def test_what_changes_every_number_is_no_extension(place, tmp_path, old, new, what):
     (tmp_path / "job.toml").write_text((place / "calm.toml").read_text().replace(old, new))
     shutil.copytree(place / "undisturbed", tmp_path / "run")

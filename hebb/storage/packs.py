@@ -201,6 +201,12 @@ class Pack:
         if (descriptor := _open_packs.pop(self, None)) is not None:
             os.close(descriptor)
 
+    def __enter__(self) -> Pack:
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.close()
+
     def _read(self, length: int, at: int) -> bytes:
         if (descriptor := _open_packs.get(self)) is None:
             if len(_open_packs) >= _MOST_OPEN:
