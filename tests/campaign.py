@@ -40,7 +40,7 @@ from hebb.__main__ import main as hebb
 from hebb.errors import HebbError
 from hebb.runs.plan import Plan
 from hebb.runs.worker import compute
-from hebb.storage.results import load
+from hebb.storage.merging import load
 
 SIGNALS = ("TERM", "INT", "HUP", "USR1", "USR2", "XCPU")
 PARTS = ("kills", "stops", "flips", "disks", "load")
@@ -219,6 +219,7 @@ class Campaign:
                                 cwd=self.place, timeout=_PATIENCE)
         state = json.loads(quietly("status", out, "--json")[1])
         self.require(result.returncode == 0 and len(state["unfinished"]) == 1, f"{name}: no half of a run, {result.stderr}")
+        quietly("merge", out)  # which a run that was stopped leaves to be done
         return out
 
     def _flip(self, file: Path, pattern: Path, whole: dict, merged: dict) -> None:
