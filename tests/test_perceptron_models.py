@@ -12,6 +12,7 @@ from hebb import models, simulate
 from hebb.errors import HebbWarning, ParameterError
 from hebb.kernels import overlap
 from hebb.models import Instance
+from hebb.models.patterns import set_bits
 from hebb.models.perceptron import labelled
 from hebb.runs.plan import Plan
 from hebb.sampling.chain import Chain
@@ -314,3 +315,11 @@ def test_second_tasks_are_warm():
 
 def test_what_a_user_is_told_of_ties():
     assert "even" in models.BinaryPerceptron(50, 1.0).summary() and not models.BinaryPerceptron(51, 1.0).summary()
+
+
+@pytest.mark.parametrize("shape", [(1, 8), (2, 8), (3, 16), (64, 24), (65, 8), (1000, 8), (20000, 8), (300, 2**15)])
+def test_bits_are_counted_exactly(shape):
+    """Within one block of rows and over several of them."""
+    columns = np.random.default_rng(shape[0]).integers(0, 256, shape, dtype=np.uint8)
+    columns[:, 0] = 255
+    np.testing.assert_array_equal(set_bits(columns), np.unpackbits(columns, axis=1, bitorder="little").sum(axis=0))

@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import HebbWarning, ParameterError
 
 __all__ = ["BitPatterns", "as_numbers", "diluted", "noisy_copies", "pack", "rademacher", "random_bits",
-           "warn_of_bits"]
+           "set_bits", "warn_of_bits"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,27 @@ class BitPatterns:
 
 def _bits(packed: np.ndarray, count: int) -> np.ndarray:
     return np.unpackbits(packed, axis=-1, count=count, bitorder="little")
+
+
+def set_bits(columns: np.ndarray) -> np.ndarray:
+    """How many of the rows of columns (n, stride) uint8 have each bit set, (8 stride,) int32. Whole words are added, three rows
+    at a time, and carried (full adders): about five operations per word of 64 bits."""
+    words = columns.view(np.uint64)
+    counts, rows = np.zeros(8 * columns.shape[1], np.int32), max(64, 2**17 // words.shape[1])  # a block stays in the cache
+    for first in range(0, len(words), rows):
+        group, weight = words[first:first + rows], 1
+        while len(group):
+            carries = []
+            while len(group) > 1:
+                third = max(1, len(group) // 3)
+                a, b, rest = group[:third], group[third:2 * third], group[2 * third:]
+                c, rest = (rest[:third], rest[third:]) if len(rest) else (np.zeros_like(a), rest)
+                odd = a ^ b
+                carries.append(a & b | odd & c)
+                group = np.concatenate([odd ^ c, rest])
+            counts += weight * np.unpackbits(group[0].view(np.uint8), bitorder="little").astype(np.int32)
+            group, weight = np.concatenate(carries) if carries else group[:0], 2 * weight
+    return counts
 
 
 def _stride(n_patterns: int) -> int:
