@@ -1,13 +1,15 @@
 """Who computes what: one process, or all ranks of an MPI job. The only module that imports mpi4py.
 
-Every rank computes, rank 0 too. Tasks are handed out one at a time, the longest first, by a small thread of rank 0 that
-sleeps between looks at its mailbox; the main thread of rank 0 takes its tasks from the same queue without a message.
-The kernels release the interpreter lock, so the thread does not wait for them. An idle rank sleeps as well: MPI
-libraries spin in blocking calls and would take the processor from a rank that still computes.
+Every rank computes, rank 0 too. Tasks are handed out, the longest first and short ones in batches (`schedule`), by a small
+thread of rank 0 that sleeps between looks at its mailbox; the main thread of rank 0 takes its tasks from the same queue
+without a message. The kernels release the interpreter lock, so the thread does not wait for them. An idle rank sleeps as well:
+MPI libraries spin in blocking calls and would take the processor from a rank that still computes. Another thread of every
+rank gives signs of life (`watch`).
 """
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
 import os
 import re
@@ -16,12 +18,16 @@ import sys
 import threading
 import time
 import warnings
+from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import EnvironmentMismatch, HebbError, HebbWarning
 from ..installation import install_command
+from .schedule import Deal
+from .watch import NO_TASK, Watch, hung_after
 
 __all__ = [
     "Executor",
@@ -46,7 +52,11 @@ _SWITCH = 2e-4
 #: Seconds between the last words of a rank and its abort: launchers drop output that is still on its way.
 _FAREWELL = 0.5
 
-_WORK = 1  # index (or None) from rank 0, request (with the last outcome) to rank 0
+#: Seconds of the shortest sleep of the task server, which takes time from the tasks of rank 0 whenever it looks, and of a rank
+#: that has nothing else to do.
+_CALM, _QUICK = 1e-3, 1e-4
+
+_WORK = 1  # a batch and its time from rank 0; outcomes, with a request or without, to rank 0
 
 
 class Executor(Protocol):
@@ -93,11 +103,11 @@ class SerialExecutor:
 
 
 class MPIExecutor:
-    """All ranks of MPI.COMM_WORLD."""
+    """All ranks of MPI.COMM_WORLD. limit: seconds of silence after which a rank counts as hung, see `watch.hung_after`."""
 
     leaving_together = False
 
-    def __init__(self):
+    def __init__(self, limit: float | None = None):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", RuntimeWarning)  # a foreign launcher: check_launcher refuses it below
@@ -107,6 +117,18 @@ class MPIExecutor:
         self._mpi, self._comm = MPI, MPI.COMM_WORLD
         self.rank, self.size = self._comm.Get_rank(), self._comm.Get_size()
         check_launcher(self.size)
+        limit = hung_after(limit)
+        self._threads = MPI.Query_thread() >= MPI.THREAD_SERIALIZED
+        self._guard = nullcontext() if MPI.Query_thread() >= MPI.THREAD_MULTIPLE else threading.Lock()
+        self._handing = threading.Lock()  # of outcomes, between the thread that computes and the watch
+        self._sent: list[Any] = []
+        self._done: list[Any] = []  # outcomes that rank 0 does not know yet
+        self._watch = None
+        if self._threads and self.size > 1 and limit is not None:
+            self._wait_for_all()
+            hosts = self._comm.allgather(MPI.Get_processor_name())
+            self._watch = Watch(self._comm.Dup(), hosts, self._guard, limit, self._hand_in, self._give_up)
+            atexit.register(self._watch.close)
 
     def share(self, make: Callable[[], Any]) -> Any:
         error, message = None, None
@@ -116,7 +138,8 @@ class MPIExecutor:
             except HebbError as caught:
                 error, message = caught, (False, None)
         self._wait_for_all()  # asleep: a broadcast would spin until rank 0 has made it
-        good, value = self._comm.bcast(message)
+        with self._guard:
+            good, value = self._comm.bcast(message)
         self.leaving_together = not good
         if error is not None:
             raise error
@@ -125,8 +148,16 @@ class MPIExecutor:
         return value
 
     def run(self, work, indices, report, stop) -> None:
-        if self._mpi.Query_thread() >= self._mpi.THREAD_SERIALIZED:
-            self._run_dynamic(work, indices, report, stop)
+        if self._threads:
+            interval = sys.getswitchinterval()
+            sys.setswitchinterval(_SWITCH)
+            try:
+                if self.rank == 0:
+                    self._lead(work, indices, report, stop)
+                else:
+                    self._follow(work, stop)
+            finally:
+                sys.setswitchinterval(interval)
         else:  # no thread may talk to MPI: deal the tasks out beforehand, longest first
             mine = [work(index) for index in indices[self.rank :: self.size] if not stop()]
             self._wait_for_all()
@@ -135,26 +166,39 @@ class MPIExecutor:
                     report(outcome)
         self._wait_for_all()
 
-    def _run_dynamic(self, work, indices, report, stop) -> None:
-        if self.rank != 0:
-            outcome = None
-            while (index := self._ask(outcome, leaving=stop())) is not None:
-                outcome = work(index)
-            return
-        queue = _Queue(indices, report, stop)
+    def _lead(self, work, indices, report, stop) -> None:
+        queue = _Queue(Deal(indices, self.size), report, stop)
         failure: list[BaseException] = []
         server = threading.Thread(target=self._serve, args=(queue, failure), name="task server", daemon=True)
-        interval = sys.getswitchinterval()
-        sys.setswitchinterval(_SWITCH)
-        try:
-            server.start()
-            while (index := queue.next()) is not None:
-                queue.finished(work(index))
-            server.join()
-        finally:
-            sys.setswitchinterval(interval)
+        server.start()
+        self._drain(work, queue)
+        server.join()
         if failure:
             raise failure[0]
+        self._drain(work, queue)  # what a rank that had to stop handed back when the others had left
+
+    def _drain(self, work, queue: _Queue) -> None:
+        while (index := queue.next()) is not None:
+            self._computes(index)
+            begun = time.monotonic()
+            outcome = work(index)
+            queue.finished([outcome], 1, time.monotonic() - begun)
+        self._computes(NO_TASK)
+
+    def _follow(self, work, stop) -> None:
+        """Compute batch after batch. Between two tasks: whether to stop, and whether the batch takes too long."""
+        done, seconds, batch, leaving = 0, 0.0, deque(), stop()
+        while True:
+            batch, span = self._ask(done, seconds, list(batch), leaving)
+            if not batch:
+                return
+            begun, done, batch = time.monotonic(), 0, deque(batch)
+            while batch and not (leaving := stop()) and (done == 0 or time.monotonic() - begun < span):
+                self._computes(batch[0])
+                self._done.append(work(batch.popleft()))
+                done += 1
+            self._computes(NO_TASK)
+            seconds = time.monotonic() - begun
 
     def _serve(self, queue: _Queue, failure: list[BaseException]) -> None:
         """Answer the other ranks until each has been told that nothing is left."""
@@ -162,36 +206,67 @@ class MPIExecutor:
             waiting, pause = self.size - 1, _Pause()
             while waiting:
                 status = self._mpi.Status()
-                if not self._mail(status=status):
+                with self._guard:
+                    mail = self._comm.recv(tag=_WORK, status=status) if self._mail() else None
+                if mail is None:
                     pause()
                     continue
-                outcome, leaving = self._comm.recv(source=status.Get_source(), tag=_WORK)
-                index = None if leaving else queue.next()
-                self._comm.send(index, status.Get_source(), tag=_WORK)
-                waiting -= index is None
-                if outcome is not None:
-                    queue.finished(outcome)
+                (outcomes, request), rank = mail, status.Get_source()
+                done, seconds, undone, leaving = request or (0, 0.0, (), False)
+                queue.finished(outcomes, done, seconds, undone)
+                if request is not None:
+                    batch = [] if leaving else queue.batch()
+                    with self._guard:
+                        self._comm.send((batch, queue.span), rank, tag=_WORK)
+                    waiting -= not batch
+                    if self._watch is not None:
+                        self._watch.computes(rank, batch[0] if batch else NO_TASK)
                 pause = _Pause()
         except BaseException as error:  # carried to the main thread, which ends the job
             failure.append(error)
             queue.close()
 
-    def _ask(self, outcome, leaving: bool) -> int | None:
-        """Hand in an outcome, get the next index: None when nothing is left, or when this rank was told to stop."""
-        self._comm.send((outcome, leaving), 0, tag=_WORK)
-        pause = _Pause()
-        while not self._mail(source=0):
+    def _ask(self, done: int, seconds: float, undone: list[int], leaving: bool) -> tuple[list[int], float]:
+        """Hand in the outcomes of a batch and what is left of it, get the next one and its time: an empty one when nothing is
+        left, or when this rank was told to stop."""
+        self._hand_in((done, seconds, undone, leaving))
+        pause = _Pause(_QUICK)
+        while True:
+            with self._guard:
+                if self._mail():
+                    return self._comm.recv(source=0, tag=_WORK)
             pause()
-        return self._comm.recv(source=0, tag=_WORK)
 
-    def _mail(self, **where) -> bool:
+    def _hand_in(self, request=None) -> None:
+        """Send outcomes to rank 0, with a request for more or, from the thread of the watch, in the middle of a long batch."""
+        with self._handing, self._guard:
+            outcomes = self._done[:]
+            del self._done[: len(outcomes)]
+            if outcomes or request is not None:
+                self._sent = [message for message in self._sent if not message.Test()]
+                self._sent.append(self._comm.isend((outcomes, request), 0, tag=_WORK))
+
+    def _mail(self) -> bool:
         """Whether a message has come. A sleeper's first look fetches it from the network, the second one sees it."""
-        return self._comm.iprobe(tag=_WORK, **where) or self._comm.iprobe(tag=_WORK, **where)
+        return self._comm.iprobe(tag=_WORK) or self._comm.iprobe(tag=_WORK)
+
+    def _computes(self, index: int) -> None:
+        if self._watch is not None:
+            self._watch.task = index
 
     def _wait_for_all(self) -> None:
-        request, pause = self._comm.Ibarrier(), _Pause()
-        while not request.Test():
+        with self._guard:
+            request, pause = self._comm.Ibarrier(), _Pause(_QUICK)
+        while True:
+            with self._guard:
+                if request.Test():
+                    return
             pause()
+
+    def _give_up(self, sentence: str) -> None:
+        """A rank has hung: the watch ends the job, whatever the other threads wait for."""
+        print(f"hebb: {sentence}", file=sys.stderr, flush=True)
+        self.abort(2)
 
     def abort(self, code: int) -> None:
         sys.stderr.flush()
@@ -200,34 +275,42 @@ class MPIExecutor:
 
 
 class _Pause:
-    """Sleeps 2 % of the time already waited, between 0.1 and 10 ms: waiting costs little processor, answering late
-    costs less than 2 % of a task."""
+    """Sleeps 2 % of the time already waited, between shortest and 10 ms: waiting costs little processor, answering late
+    costs less than 2 % of a task or batch."""
 
-    def __init__(self):
-        self.since = time.monotonic()
+    def __init__(self, shortest: float = _CALM):
+        self.since, self.shortest = time.monotonic(), shortest
 
     def __call__(self) -> None:
-        time.sleep(min(0.01, max(1e-4, 0.02 * (time.monotonic() - self.since))))
+        time.sleep(min(0.01, max(self.shortest, 0.02 * (time.monotonic() - self.since))))
 
 
 class _Queue:
-    """The indices still to be done, and the reports of those that are, for two threads."""
+    """The tasks still to be done, and the reports of those that are, for two threads."""
 
-    def __init__(self, indices: Sequence[int], report: Callable[[Any], None], stop: Callable[[], bool]):
-        self._left, self._report, self._stop = iter(indices), report, stop
+    def __init__(self, deal: Deal, report: Callable[[Any], None], stop: Callable[[], bool]):
+        self._deal, self._report, self._stop = deal, report, stop
         self._lock = threading.Lock()
+        self.span = deal.span
 
     def next(self) -> int | None:
         with self._lock:
-            return None if self._stop() else next(self._left, None)
+            return None if self._stop() else self._deal.take_one()
 
-    def finished(self, outcome) -> None:
+    def batch(self) -> list[int]:
         with self._lock:
-            self._report(outcome)
+            return [] if self._stop() else self._deal.take()
+
+    def finished(self, outcomes: Sequence[Any], tasks: int, seconds: float, undone: Sequence[int] = ()) -> None:
+        with self._lock:
+            self._deal.measured(tasks, seconds)
+            self._deal.hand_back(undone)
+            for outcome in outcomes:
+                self._report(outcome)
 
     def close(self) -> None:
         with self._lock:
-            self._left = iter(())
+            self._deal.clear()
 
 
 def launched_ranks() -> int | None:
