@@ -205,7 +205,7 @@ def _run(options) -> int:
         raise ParameterError(f"--check-serial {options.check_serial} is not at least 0")
     part = None if options.part is None else Part.parse(options.part)
     if start := _ranks_command(options):
-        _start_ranks(*start, options)
+        return _start_ranks(*start, options)
     executor = make_executor()
     try:
         summary = run_job(options.job, executor, options.out, options.resume, options.extend, configure_logging, part,
@@ -288,16 +288,19 @@ def _ranks_command(options) -> tuple[list[str], dict[str, str]] | None:
     return launch_command(options.ranks)
 
 
-def _start_ranks(command: list[str], environment: dict[str, str], options) -> None:
-    """Become mpiexec with the same command on options.ranks processes. Does not return."""
-    command += ["-m", "hebb", "run", options.job]
-    command += [word for change in options.set for word in ("--set", change)]
-    command += ["--out", options.out] if options.out else []
-    command += ["--resume"] * options.resume + ["--extend"] * options.extend
-    command += ["--check-serial", str(options.check_serial)] if options.check_serial else []
-    command += ["--part", options.part] if options.part else []
+def _start_ranks(command: list[str], environment: dict[str, str], options) -> int:
+    """Run the same command on options.ranks processes under mpiexec; its exit code."""
+    from .runs.launch import supervise
+
+    arguments = ["run", options.job]
+    arguments += [word for change in options.set for word in ("--set", change)]
+    arguments += ["--out", options.out] if options.out else []
+    arguments += ["--part", options.part] if options.part else []
+    resume = ["--resume"] * options.resume + ["--extend"] * options.extend
+    check = ["--check-serial", str(options.check_serial)] if options.check_serial else []
+    again = shlex.join(["hebb", *arguments, "--ranks", str(options.ranks), "--resume"])
     sys.stdout.flush()
-    os.execve(command[0], command, environment)
+    return supervise([*command, "-m", "hebb", *arguments, *resume, *check], environment, options.ranks, again)
 
 
 def _compare(options) -> int:

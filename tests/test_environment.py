@@ -36,7 +36,7 @@ def test_the_first_signal_asks_the_second_interrupts(number):
         time.sleep(0.01)
         assert stop() and signal.Signals(number).name in stop.reason
         os.kill(os.getpid(), signal.SIGINT)  # Ctrl-C may come twice at once
-        time.sleep(environment._TWICE + 0.05)
+        time.sleep(environment.TWICE + 0.05)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(0.5)

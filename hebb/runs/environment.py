@@ -15,11 +15,13 @@ from pathlib import Path
 from ..errors import HebbWarning
 from .settings import LOGS
 
-__all__ = ["StopRequest", "collected_warnings", "configure_logging", "deadline"]
+__all__ = ["TWICE", "StopRequest", "collected_warnings", "configure_logging", "deadline"]
 
 #: Seconds kept free before the end of the allotted time for writing checkpoints.
 _MARGIN = 30.0
-_TWICE = 1.0
+
+#: Seconds after the first signal from which on a SIGINT interrupts at once.
+TWICE = 1.0
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
 
 
@@ -40,7 +42,7 @@ class StopRequest:
 
     The first signal asks for an orderly stop: SIGINT, SIGTERM, what batch systems send before they kill (SIGUSR1, SIGUSR2,
     SIGXCPU), and SIGHUP, unless `nohup` has switched it off. A later SIGINT raises KeyboardInterrupt at once. Later means
-    after _TWICE seconds: on Ctrl-C a terminal and mpiexec may each send one. end: in seconds of time.monotonic(), which
+    after TWICE seconds: on Ctrl-C a terminal and mpiexec may each send one. end: in seconds of time.monotonic(), which
     nobody sets.
     """
 
@@ -74,7 +76,7 @@ class StopRequest:
         if self._since is None:
             self._since = time.monotonic()
             self.reason = f"{signal.Signals(number).name} was received"
-        elif number == signal.SIGINT and time.monotonic() - self._since > _TWICE:
+        elif number == signal.SIGINT and time.monotonic() - self._since > TWICE:
             raise KeyboardInterrupt
 
 

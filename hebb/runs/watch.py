@@ -78,8 +78,8 @@ class Watch:
         """This rank leaves in order, and is not missed."""
         self._end.set()
         self._thread.join()
-        if self._here != 0:
-            self._say(0, _LEAVING)
+        for rank in self._heard:
+            self._say(rank, _LEAVING)
 
     def _keep(self) -> None:
         pause, looked, spoken = min(1.0, self._every / 4), time.monotonic(), -math.inf
@@ -88,7 +88,7 @@ class Watch:
             if now - looked > max(4 * pause, self._limit / 4):  # this rank itself was stopped, perhaps with all others
                 self._heard = dict.fromkeys(self._heard, now)
             looked = now
-            if self._here != 0 and now - spoken >= self._every:
+            if self._here != 0 and self._heard and now - spoken >= self._every:
                 self._beat()
                 self._say(0, self.task)
                 spoken = now
