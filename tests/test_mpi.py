@@ -255,6 +255,56 @@ def test_a_rank_that_must_stop_leaves_its_work_to_the_others(tmp_path):
     assert result.returncode == 0, result.stderr
 
 
+SHORT_AND_STOPPED = """
+import time
+from hebb.runs.executors import MPIExecutor
+executor, reported, mine, messages = MPIExecutor(), [], [], []
+true = executor._ask
+executor._ask = lambda *request: messages.append(request) or true(*request)
+def work(index):
+    time.sleep(0.002)
+    mine.append(index)
+    return index
+executor.run(work, range(400), reported.append, lambda: executor.rank == 1 and len(mine) >= 100)
+if executor.rank == 0:
+    assert sorted(reported) == list(range(400)), len(reported)
+else:
+    assert len(mine) == 100 and len(messages) < 50, (len(mine), len(messages))
+    assert messages[-1][2] and messages[-1][3], "the stop came in the middle of a batch"
+"""
+
+
+def test_short_tasks_come_in_batches_that_a_stop_interrupts(tmp_path):
+    """What the rank that stops has not begun is done by the other one."""
+    result = script(tmp_path, SHORT_AND_STOPPED, 2)
+    assert result.returncode == 0, result.stderr
+
+
+LATE_IN_A_BATCH = """
+import time
+from hebb.runs.executors import MPIExecutor
+executor, told, mine = MPIExecutor(limit=2.0), {}, []
+def work(index):
+    mine.append(index)
+    slow = executor.rank == 1 and len(mine) == 150
+    time.sleep(3.0 if slow else 0.002)
+    return index, executor.rank, slow, time.monotonic()
+def report(outcome):
+    told[outcome] = time.monotonic()
+executor.run(work, range(2000), report, lambda: False)
+if executor.rank == 0:
+    assert sorted(outcome[0] for outcome in told) == list(range(2000))
+    end = next(outcome[3] for outcome in told if outcome[2])
+    assert all(when < end for outcome, when in told.items() if outcome[1] == 1 and outcome[3] < end)
+"""
+
+
+def test_outcomes_do_not_wait_for_a_long_task_behind_them(tmp_path):
+    """The thread that gives signs of life hands them in while the long one goes on."""
+    result = script(tmp_path, LATE_IN_A_BATCH, 2)
+    assert result.returncode == 0, result.stderr
+
+
 SCHEDULER = """
 import sys, time
 from hebb.runs.executors import MPIExecutor
