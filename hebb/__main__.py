@@ -1,4 +1,4 @@
-"""The command line: check, run, status, merge, plot, export, compare, theory, bench, info.
+"""The command line: check, run, status, merge, verify, delete, plot, export, compare, theory, bench, info.
 
 Exit codes: 0 done; 1 a task failed, or a comparison is off by more than 5 standard errors; 2 an error in what was asked
 for (one sentence on stderr); 3 stopped before the end, to be continued with --resume; 130 interrupted at once.
@@ -142,6 +142,8 @@ def _parser() -> Parser:
         add("merge", folder_command.merge, "Write what is finished into DIR/results.h5, at any time."),
         add("verify", folder_command.verify,
             "Read and check every file of a run; exit code 1 if one is damaged, 2 if it is the plan."),
+        add("delete", folder_command.delete,
+            "Remove results that a run no longer has a use for, after --extend has taken points or samples out of it."),
     )
     results_command.add_arguments(
         add("plot", results_command.plot, "Draw what was measured, with errors and without theory."),

@@ -1,4 +1,4 @@
-"""`hebb status`, `hebb merge` and `hebb verify`: what is in run folders."""
+"""`hebb status`, `hebb merge`, `hebb verify` and `hebb delete`: what is in run folders."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ import sys
 from pathlib import Path
 
 from .command_line import duration, place, whole
-from .errors import ParameterError
+from .errors import ParameterError, StorageError
 
-__all__ = ["add_arguments", "merge", "status", "verify"]
+__all__ = ["add_arguments", "delete", "merge", "status", "verify"]
 
 _MOST_LINES = 40
 
 
-def add_arguments(status_parser, merge_parser, verify_parser) -> None:
-    """The options of all three."""
-    for parser in (status_parser, merge_parser, verify_parser):
+def add_arguments(status_parser, merge_parser, verify_parser, delete_parser) -> None:
+    """The options of all four."""
+    for parser in (status_parser, merge_parser, verify_parser, delete_parser):
         parser.add_argument("folder", type=place, metavar="DIR")
     merge_parser.add_argument("others", type=place, metavar="OTHER", nargs="*",
                               help="other runs of the same job, from which DIR first takes over what it lacks")
     verify_parser.add_argument("--repeat", type=whole, metavar="K", default=0,
                                help="also compute K finished tasks once more, here and alone, and compare them bit for bit")
+    delete_parser.add_argument("--yes", action="store_true", help="do it; without, only tell what would be removed")
     status_parser.add_argument("--json", action="store_true", help="the same as JSON, for other programs")
 
 
@@ -128,3 +129,25 @@ def _take_over(folder, other) -> bool:
     for task_id, names in joined.different.items():
         print(f"hebb: {task_id} is DIFFERENT in {', '.join(names)}; that of {folder.path} is kept", file=sys.stderr)
     return bool(joined.different)
+
+
+def delete(options) -> int:
+    """Run the command; returns the exit code."""
+    from .storage.folder import RunFolder
+    from .storage.locks import lock
+
+    folder = RunFolder.open(Path(options.folder))
+    with lock(folder.path), folder.tasks() as tasks:
+        tasks.check()
+        if tasks.damaged:
+            raise StorageError(f"{folder.path} has damaged tasks, see `hebb verify`; run its job with --resume first")
+        count, size = tasks.strangers()
+        told = f"{count} results ({size / 2**20:.3g} MiB) that do not belong to the {len(tasks)} tasks of {folder.path}"
+        if not count:
+            print(f"nothing to remove: all results in {folder.path} belong to its {len(tasks)} tasks")
+        elif options.yes:
+            tasks.remove_strangers()
+            print(f"removed {told}")
+        else:
+            print(f"would remove {told}; --yes does it")
+    return 0

@@ -9,9 +9,9 @@ from every_dynamics import job, of_every_dynamics
 from hebb.errors import ParameterError
 from hebb.runs import worker
 from hebb.runs.plan import Plan
-from hebb.storage.joining import differences
 from hebb.runs.worker import compute, longer, run_task
 from hebb.sampling import accumulators
+from hebb.storage.joining import differences
 from hebb.storage.taskfile import read_task, write_task
 
 

@@ -168,3 +168,34 @@ def test_a_larger_run_takes_over_a_smaller_one(place, here, capsys):
     assert len(finished("a")) >= 24 and hebb(capsys, "run", "more.toml", "--out", "a")[0] == 0
     assert run_job(here / "more.toml", SerialExecutor(), out=here / "new").done == 26
     assert_same_datasets("a/results.h5", "new/results.h5")
+
+
+def test_what_was_taken_out_can_be_removed(place, here, capsys):
+    shutil.copytree(place / "whole", here / "run")
+    pack = here / "run" / "tasks" / "0000.pack"
+    before, size = finished("run"), pack.stat().st_size
+    (here / "less.toml").write_text(JOB.replace("disorder = 12", "disorder = 5"))
+    assert "nothing to remove" in hebb(capsys, "delete", "run")[1]
+    assert hebb(capsys, "run", "less.toml", "--out", "run", "--extend")[0] == 0
+    assert "would remove 14 results" in hebb(capsys, "delete", "run")[1] and pack.stat().st_size == size
+    assert "removed 14 results" in hebb(capsys, "delete", "run", "--yes")[1] and pack.stat().st_size < 0.5 * size
+    after = finished("run")
+    assert len(after) == 10 and after.items() <= before.items() and hebb(capsys, "verify", "run", "--repeat", "2")[0] == 0
+    assert run_job(here / "less.toml", SerialExecutor(), out=here / "new").done == 10
+    assert hebb(capsys, "merge", "run")[0] == 0
+    assert_same_datasets("run/results.h5", "new/results.h5")
+    damage("run", min(after))
+    assert "run its job with --resume first" in refused(capsys, "delete", "run", "--yes")
+    with lock(here / "run"):
+        assert "in use by process" in refused(capsys, "delete", "run", "--yes")
+
+
+def test_a_shorter_result_that_a_longer_task_needs_is_no_stranger(here, capsys):
+    assert hebb(capsys, "run", "job.toml", "--out", "run")[0] == 0
+    (here / "longer.toml").write_text(JOB.replace("sweeps = 100", "sweeps = 140"))
+    assert hebb(capsys, "run", "longer.toml", "--out", "run", "--extend", "--set", 'run.walltime="00:00:01"')[0] in (0, 3)
+    hebb(capsys, "delete", "run", "--yes")
+    assert hebb(capsys, "run", "longer.toml", "--out", "run", "--extend")[0] == 0
+    assert "removed 24 results" in hebb(capsys, "delete", "run", "--yes")[1] or len(finished("run")) == 24
+    assert run_job(here / "longer.toml", SerialExecutor(), out=here / "new").done == 24
+    assert_same_datasets("run/results.h5", "new/results.h5")

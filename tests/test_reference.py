@@ -10,9 +10,9 @@ from every_dynamics import job
 from hebb import models
 from hebb.models.reference import ReferenceChain
 from hebb.runs.plan import Plan
-from hebb.storage.joining import differences
 from hebb.runs.worker import compute, run_task
 from hebb.sampling.chain import Chain
+from hebb.storage.joining import differences
 from hebb.storage.taskfile import read_task, write_task
 
 

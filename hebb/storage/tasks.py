@@ -145,6 +145,36 @@ class Tasks:
             if self._entry[index] >= 0:
                 self.path(index).unlink(missing_ok=True)
 
+    def strangers(self) -> tuple[int, int]:
+        """Numbers of results and of bytes that the plan has no use for: tasks that no longer belong to it, and what was
+        computed again."""
+        count = size = 0
+        for pack, useful in self._useful():
+            count += int(np.sum(~useful))
+            size += int(np.sum((pack.rows["result"] + pack.rows["state"])[~useful]))
+        files = self._stranger_files()
+        return count + len(files), size + sum(path.stat().st_size for path in files)
+
+    def remove_strangers(self) -> None:
+        """Remove them for good. Only after `check`, and for who holds the lock."""
+        for pack, useful in list(self._useful()):
+            if not useful.all():
+                pack.rewrite(pack.rows[useful])
+        for path in self._stranger_files():
+            path.unlink()
+
+    def _useful(self) -> Iterator[tuple[Pack, np.ndarray]]:
+        """Every pack, and which of its rows the plan needs."""
+        needed = np.zeros(len(self._rows), bool)
+        needed[self._entry[self._entry >= 0]] = True
+        needed[self._other[self.shorter]] = True
+        for number, pack in enumerate(self.packs):
+            yield pack, needed[self._owner == number]
+
+    def _stranger_files(self) -> list[Path]:
+        mine = {self.path(index).name for index in range(len(self))}
+        return [path for path in sorted(self.folder.glob("*.h5")) if path.name not in mine]
+
     def set_aside(self) -> Path:
         """Move what is damaged into a folder of its own, which is returned; whole entries of a damaged pack stay. Only for who
         holds the lock."""
