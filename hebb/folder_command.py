@@ -28,8 +28,8 @@ def add_arguments(status_parser, merge_parser, verify_parser, delete_parser) -> 
 
 def status(options) -> int:
     """Run the command; returns the exit code."""
+    from .storage.damage import named
     from .storage.status import status_of
-    from .storage.tasks import named
 
     found = status_of(options.folder)
     if options.json:

@@ -48,6 +48,7 @@ FLOORS = {
     "command_line": 7,
     "folder_command": 7,
     "perceptron_command": 7,
+    "probe_command": 7,
     "results_command": 7,
     "theory_command": 7,
     "__main__": 7,

@@ -20,12 +20,13 @@ from hebb.errors import HebbWarning, StorageError
 from hebb.runs.executors import SerialExecutor
 from hebb.runs.job import run_job
 from hebb.storage import merging, packs
+from hebb.storage.damage import named
 from hebb.storage.folder import RunFolder
 from hebb.storage.merging import first_rows, is_merged, merge, merge_into
 from hebb.storage.packs import Pack, PackWriter, ledger_of
 from hebb.storage.status import status_of
 from hebb.storage.taskfile import write_task
-from hebb.storage.tasks import TaskWriter, named
+from hebb.storage.tasks import TaskWriter
 from hebb.storage.verify import verify
 
 DATA = Path(__file__).parent / "data"

@@ -15,10 +15,11 @@ import numpy as np
 from ..errors import DamagedFile, HebbError, HebbWarning, ParameterError, StorageError
 from ..params import shown
 from ..storage import schema
+from ..storage.damage import named
 from ..storage.folder import RunFolder
 from ..storage.locks import lock, one_at_a_time
 from ..storage.merging import merge
-from ..storage.tasks import Source, named
+from ..storage.tasks import Source
 from .environment import deadline
 from .job_file import read as job_file_text
 from .plan import Plan

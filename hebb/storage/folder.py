@@ -13,11 +13,12 @@ from pathlib import Path
 
 from ..errors import StorageError
 from . import schema
+from .damage import move_aside
 from .locks import unwritable
 from .plan_file import read_plan, write_plan
 from .sealed import is_leftover, is_temporary, write_whole
 from .taskfile import to_json
-from .tasks import Tasks, move_aside, settings_of
+from .tasks import Tasks, settings_of
 
 __all__ = ["RunFolder"]
 

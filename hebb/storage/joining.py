@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import HebbWarning, StorageError
+from .damage import named
 from .folder import RunFolder
 from .locks import lock
 from .taskfile import TaskRecord
-from .tasks import Tasks, TaskWriter, named
+from .tasks import Tasks, TaskWriter
 
 __all__ = ["Joined", "differences", "take_over"]
 

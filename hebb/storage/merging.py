@@ -12,12 +12,13 @@ import numpy as np
 
 from ..errors import DamagedFile, HebbWarning, StorageError
 from . import schema
+from .damage import named
 from .folder import RunFolder
 from .observable import Table
 from .results import Results
 from .results_file import ResultsWriter
 from .taskfile import open_file
-from .tasks import Tasks, named
+from .tasks import Tasks
 
 __all__ = ["first_rows", "is_merged", "load", "merge", "merge_into"]
 

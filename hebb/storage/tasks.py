@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,11 +18,12 @@ import numpy as np
 from ..errors import DamagedFile, StorageError
 from ..params import canonical_json, shown
 from . import schema
+from .damage import move_aside
 from .packs import ROW, Pack, PackWriter, kin_of, ledger_of, packable
 from .sealed import Broken
 from .taskfile import TaskRecord, read_status, read_task, write_task
 
-__all__ = ["Source", "TaskWriter", "Tasks", "move_aside", "named", "settings_of"]
+__all__ = ["Source", "TaskWriter", "Tasks", "settings_of"]
 
 _REMEDY = "run the job again with --resume, which moves it aside and repeats only this task"
 
@@ -387,27 +387,3 @@ class TaskWriter:
 def settings_of(sampling: Mapping) -> dict:
     """Those on which the numbers of one task depend; settings that are not given were unknown to the first versions."""
     return {key: value for key, value in sampling.items() if key != "disorder" and value is not None}
-
-
-def move_aside(folder: Path, file: Path, copy: bool = False) -> None:
-    """Move a file (or a copy of it) into the folder of damaged ones, under a name that is free there."""
-    place = folder / schema.DAMAGED_FOLDER
-    try:
-        place.mkdir(exist_ok=True)
-        target, number = place / file.name, 1
-        while target.exists():
-            target, number = place / f"{file.stem}.{number}{file.suffix}", number + 1
-        (shutil.copy2 if copy else shutil.move)(file, target)  # tasks may lie on another disk
-    except OSError as error:
-        raise StorageError(f"cannot move {file} to {place} ({error.strerror or error}); check permissions and free space"
-                           ) from error
-
-
-def named(damaged: Mapping[str, str]) -> str:
-    """Everything that cannot be believed, and why, in one sentence without remedy."""
-    reasons: dict[str, list[str]] = {}
-    for name, text in damaged.items():
-        reason = text.split(f"{name} ", 1)[-1].rpartition("; ")[0]
-        reasons.setdefault(reason, []).append(name)
-    return "; ".join(f"{', '.join(names)}: {reason}" if len(names) > 1 else f"{names[0]} {reason}"
-                     for reason, names in reasons.items())
