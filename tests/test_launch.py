@@ -144,6 +144,7 @@ def test_a_rank_that_dies_is_named(place, victim):
 def test_a_rank_that_hangs_is_named(place, victim):
     name = f"hung{victim}"
     process, ranks = started(place, name, HEBB_HUNG_AFTER="2")
+    time.sleep(1.5)  # signs of life, with the task, come every 0.4 s
     os.kill(ranks[victim], signal.SIGSTOP)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 2 and "Traceback" not in err, err

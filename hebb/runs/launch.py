@@ -21,7 +21,8 @@ from .environment import TWICE
 
 __all__ = ["supervise"]
 
-#: The signals that ask for an orderly stop, and what mpiexec gets for each.
+#: The signals that ask for an orderly stop, and what MPICH's mpiexec gets for each. That of Open MPI ends the ranks at INT and
+#: TERM, and gets USR1 for these, too.
 _PASSED_ON = {
     signal.SIGINT: signal.SIGINT,
     signal.SIGTERM: signal.SIGTERM,
@@ -44,14 +45,14 @@ def supervise(command: Sequence[str], environment: dict[str, str], ranks: int, a
     """Run the command of an mpiexec to its end and return the exit code of `hebb run`.
 
     again: the command line that continues the run. Where a rank dies, a sentence on stderr names it and the code is 2. If this
-    process is killed, Linux sends mpiexec a TERM, so that the ranks save and stop; elsewhere they compute to the end.
+    process is killed, Linux tells mpiexec, so that the ranks save and stop; elsewhere they compute to the end.
     """
-    begun = _Begun(f"{os.getpid()}.{time.time_ns()}")
+    begun = _Begun(f"{os.getpid()}.{time.time_ns()}", _passed_on(command[0]))
     environment = environment | {_MARK: begun.mark}
     with begun.listening():
         stdin = subprocess.DEVNULL if sys.stdin is None or sys.stdin.isatty() else None  # a session without a terminal
         begun.process = subprocess.Popen(command, env=environment, stdin=stdin, start_new_session=True,
-                                         preexec_fn=_dies_with(os.getpid()))
+                                         preexec_fn=_dies_with(os.getpid(), begun.passed_on[signal.SIGTERM]))
         for number in begun.early:
             begun.pass_on(number)
         first = _first_to_end(begun.process, begun.mark, ranks)
@@ -69,8 +70,8 @@ def supervise(command: Sequence[str], environment: dict[str, str], ranks: int, a
 class _Begun:
     """mpiexec and the signals that came for it."""
 
-    def __init__(self, mark: str):
-        self.mark = mark
+    def __init__(self, mark: str, passed_on: dict[int, int]):
+        self.mark, self.passed_on = mark, passed_on
         self.process: subprocess.Popen | None = None
         self.early: list[int] = []  # came before the process had begun
         self.since: float | None = None
@@ -104,7 +105,7 @@ class _Begun:
             self.pass_on(number)
 
     def pass_on(self, number: int) -> None:
-        given = _PASSED_ON[signal.Signals(number)]
+        given = signal.Signals(self.passed_on[number])
         if given != number:
             with contextlib.suppress(OSError, RuntimeError):  # the terminal that hung up; a print that this one interrupts
                 print(f"hebb: {signal.Signals(number).name} is passed on to the ranks as {given.name}", file=sys.stderr,
@@ -126,17 +127,26 @@ class _Begun:
         _kill(self.mark, number)
 
 
-def _dies_with(parent: int):
-    """What mpiexec does before it begins, so that it does not outlive this process."""
+def _passed_on(launcher: str) -> dict[int, int]:
+    """What this mpiexec gets for each signal."""
+    try:
+        said = subprocess.run([launcher, "--version"], stdin=subprocess.DEVNULL, capture_output=True, check=False).stdout
+    except OSError:  # whoever starts it says why
+        return _PASSED_ON
+    return dict.fromkeys(_PASSED_ON, signal.SIGUSR1) if b"Open MPI" in said else _PASSED_ON
+
+
+def _dies_with(parent: int, number: int):
+    """What mpiexec does before it begins, so that it does not outlive this process: it gets this signal when it would."""
     try:
         prctl = ctypes.CDLL(None).prctl  # looked up here: between fork and exec little is allowed
     except (AttributeError, OSError):
         return None
 
     def prepare() -> None:
-        prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+        prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
         if os.getppid() != parent:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
 
     return prepare
 
