@@ -64,6 +64,7 @@ class Campaign:
         self.failures: list[str] = []
         self.names = [name for name in JOBS if runs_here(name)]
         self._undisturbed: dict[str, dict] = {}
+        self.stopped_after: list[tuple[float, str]] = []
         self._every: dict[str, int] = {}  # sweeps between measurements
 
     # -- jobs and runs
@@ -173,6 +174,7 @@ class Campaign:
         sent = time.monotonic()
         _, said = process.communicate(timeout=_PATIENCE)
         self.at_most("ms until stopped", time.monotonic() - sent)
+        self.stopped_after.append((round(time.monotonic() - sent, 2), what))
         if process.returncode == 0:
             self.counts["ended before the stop"] += 1
         else:
@@ -377,6 +379,7 @@ def main(arguments=None) -> int:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     chosen = parser.parse_args(arguments)
     size = LONG if chosen.long else SHORT
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup would switch it off in the runs, too
     with tempfile.TemporaryDirectory(prefix="campaign-") as folder:
         campaign = Campaign(Path(folder), chosen.seed, size)
         for part in chosen.parts:
@@ -386,6 +389,8 @@ def main(arguments=None) -> int:
             else:
                 getattr(campaign, part)()
             print(f"{part}: {time.monotonic() - begun:.0f} s, {dict(campaign.counts)}", flush=True)
+    if campaign.stopped_after:
+        print(f"latest stops: {sorted(campaign.stopped_after)[-5:]}")
     print(f"{len(campaign.names)} dynamics; {len(campaign.failures)} failures")
     return int(bool(campaign.failures))
 
