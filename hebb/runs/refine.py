@@ -38,10 +38,12 @@ _CRITERIA = ("crossing", "lost", "change")
 
 @dataclass(frozen=True)
 class Boundary:
-    """Where the answer changes on one line: between low and high of the key `along`. where: the other swept keys in words.
+    """Where the answer changes on one line: between low and high of the key `along`. point: number of the lower one. where: the
+    other swept keys in words.
     z_low, z_high: how many standard errors the values there are away from the level (nan for criterion "change", or without an
     error): small ones say that with these samples nobody knows on which side a point lies."""
 
+    point: int
     where: str
     along: str
     low: float
@@ -119,7 +121,7 @@ class Refine:
             for low, high in self._intervals(line, results):
                 ends = [self._deviation(results, index) for index in (low, high)]
                 values = [self._value(points[index]) for index in (low, high)]
-                found.append(Boundary(self._where(results, line), self.along, *values, *ends, what))
+                found.append(Boundary(low, self._where(results, line), self.along, *values, *ends, what))
         return found
 
     def sentences(self, points: Sequence[tuple], results: Results) -> list[str]:

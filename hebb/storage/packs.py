@@ -93,19 +93,17 @@ class PackWriter:
             with contextlib.suppress(OSError):  # the pack has everything
                 _write_all(ledger, os.fstat(ledger).st_size, mine)
             self._end += len(entry)
-            if time.monotonic() - self._synced > _TO_DISK:
-                self._to_disk()
         except OSError as error:
             raise self._refused(error) from error
+        if time.monotonic() - self._synced > _TO_DISK:
+            self.to_disk()
 
     def close(self) -> None:
         """Bring everything to disk."""
         if self._files is None:
             return
         try:
-            self._to_disk()
-        except OSError as error:
-            raise self._refused(error) from error
+            self.to_disk()
         finally:
             for descriptor in self._files:
                 os.close(descriptor)
@@ -121,9 +119,13 @@ class PackWriter:
         folder_to_disk(self.path.parent)
         return self._files
 
-    def _to_disk(self) -> None:
-        for descriptor in self._files[: 1 + self._with_ledger]:
-            os.fsync(descriptor)
+    def to_disk(self) -> None:
+        """Bring everything to disk now. StorageError where it does not take it."""
+        try:
+            for descriptor in (self._files or ())[: 1 + self._with_ledger]:
+                os.fsync(descriptor)
+        except OSError as error:
+            raise self._refused(error) from error
         self._synced = time.monotonic()
 
     def _refused(self, error: OSError) -> StorageError:

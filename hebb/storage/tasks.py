@@ -373,7 +373,9 @@ class TaskWriter:
         path = self.folder / f"{record.task_id}.h5"
         if packable(record):
             self._pack.append(record, self._kin)
-            path.unlink(missing_ok=True)
+            if path.exists():  # its checkpoint, which goes only when the result is on disk
+                self._pack.to_disk()
+                path.unlink(missing_ok=True)
         else:
             write_task(path, record)
 
