@@ -283,8 +283,8 @@ class Campaign:
                 result = self.run(file, out, preexec_fn=limited)
                 if result.returncode:
                     self.counts["full disks" if limited is None else "limits on file sizes"] += 1
-                    lines = [line for line in result.stderr.splitlines() if line.startswith("hebb: ")]
-                    said = len(lines) == 1 and "free space" in lines[0] and "Traceback" not in result.stderr
+                    lines = [line for line in result.stderr.splitlines() if "free space" in line]  # and cautions of the job
+                    said = len(lines) == 1 and lines[0].startswith("hebb: ") and "Traceback" not in result.stderr
                     self.require(result.returncode == 2 and said, f"{name}, full disk: {result.returncode} {result.stderr}")
                 else:
                     self.counts["disks large enough"] += 1

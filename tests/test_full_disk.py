@@ -1,5 +1,7 @@
 """A disk that takes no more: one sentence, and after space is made the undisturbed end, bit for bit."""
 
+import contextlib
+import logging
 import os
 import resource
 import shutil
@@ -10,6 +12,8 @@ import sys
 import numpy as np
 import pytest
 from conftest import assert_same_datasets, clean_environment, mpiexec, run_hebb
+
+from hebb.runs.environment import configure_logging
 
 JOB = """
 [job]
@@ -97,3 +101,20 @@ def test_a_disk_that_fills_up(undisturbed, small_disk, ranks):
         assert again.returncode == 0, again.stderr
         assert_same_datasets(run / "results.h5", undisturbed / "undisturbed" / "results.h5")
         shutil.rmtree(run)
+
+
+def test_a_log_that_cannot_be_written_is_no_traceback(capfd):
+    """Lines are lost while the disk is full; the tasks' own files tell of it."""
+    if not os.path.exists("/dev/full"):
+        pytest.skip("this system has no /dev/full")
+    configure_logging(path="/dev/full")
+    logger = logging.getLogger("hebb")
+    (file,) = [handler for handler in logger.handlers if isinstance(handler, logging.FileHandler)]
+    try:
+        logger.info("a line that does not fit")
+        assert capfd.readouterr().err == ""
+    finally:
+        logger.removeHandler(file)
+        with contextlib.suppress(OSError):
+            file.close()
+        configure_logging()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 import warnings
@@ -80,6 +81,14 @@ class StopRequest:
             raise KeyboardInterrupt
 
 
+class _LogFile(logging.FileHandler):
+    """A log that a full disk cuts short: what has to be said of that is said by the files of the tasks, in one sentence."""
+
+    def handleError(self, record):  # noqa: N802
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+
 def configure_logging(rank: int = 0, size: int = 1, path: Path | None = None, log: str = "minutes") -> None:
     """Warnings to stderr; on rank 0 also to the log file what `log` says, a key of `settings.LOGS`. Called by the command line
     only."""
@@ -94,7 +103,7 @@ def configure_logging(rank: int = 0, size: int = 1, path: Path | None = None, lo
     screen.setFormatter(logging.Formatter(f"hebb: {who}%(message)s"))
     root.addHandler(screen)
     if path is not None and rank == 0:
-        file = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+        file = _LogFile(path, encoding="utf-8", errors="backslashreplace")
         file.setLevel(LOGS[log])
         file.setFormatter(logging.Formatter(f"%(asctime)s {who}%(levelname)s %(message)s"))
         root.addHandler(file)
