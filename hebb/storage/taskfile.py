@@ -32,6 +32,7 @@ __all__ = [
     "read_task",
     "replace_file",
     "replace_large_file",
+    "series_shapes",
     "to_json",
     "write_task",
 ]
@@ -112,13 +113,14 @@ def write_task(path: Path, record: TaskRecord) -> None:
                 file.create_dataset(f"{group}/{key}", data=array)
 
 
-def read_task(path: Path) -> TaskRecord:
-    """The record in path. DamagedFile, naming the remedy, if it is not a complete task file."""
+def read_task(path: Path, state: bool = True) -> TaskRecord:
+    """The record in path, with its snapshot if state. DamagedFile, naming the remedy, if it is not a complete task file."""
     with open_file(path, schema.TASK) as file:
         attributes = dict(file.attrs)
         values = _read_simple(attributes)
         values |= {name: json.loads(attributes[name]) for name in JSON_FIELDS}
-        values |= {name: _read_group(file, group) for group, name in GROUPS.items()}
+        groups = {group: name for group, name in GROUPS.items() if state or group != schema.SNAPSHOT}
+        values |= {name: _read_group(file, group) for group, name in groups.items()}
     return TaskRecord(**values)
 
 
@@ -128,6 +130,12 @@ def read_status(path: Path) -> dict:
         attributes = dict(file.attrs)
         texts = {name: json.loads(attributes[name]) for name in ("parameters", "sampling")}
         return _read_simple(attributes) | texts | {"rungs": _read_group(file, schema.RUNGS)}
+
+
+def series_shapes(path: Path) -> dict[str, tuple]:
+    """name -> shape of the series in a task file."""
+    with open_file(path, schema.TASK) as file:
+        return {name: dataset.shape for name, dataset in file.get(schema.SERIES, {}).items()}
 
 
 def _read_simple(attributes: Mapping) -> dict:

@@ -21,7 +21,7 @@ from . import schema
 from .damage import move_aside
 from .packs import ROW, Pack, PackWriter, kin_of, ledger_of, packable
 from .sealed import Broken
-from .taskfile import TaskRecord, read_status, read_task, write_task
+from .taskfile import TaskRecord, read_status, read_task, series_shapes, write_task
 
 __all__ = ["Source", "TaskWriter", "Tasks", "settings_of"]
 
@@ -91,7 +91,7 @@ class Tasks:
         if self._entry[index] >= 0:
             return self._from_pack(index, self._entry[index], Pack.record, state)
         if index in self.files:
-            record = read_task(self.path(index))
+            record = read_task(self.path(index), state)
             self._check(index, self.path(index), vars(record))
             return record
         return self._from_pack(index, self._other[index], Pack.record, state) if self._other[index] >= 0 else None
@@ -134,7 +134,9 @@ class Tasks:
             with contextlib.suppress(ValueError, KeyError, TypeError):
                 return self.packs[self._owner[place]].series_shapes(self._rows[place])
             return {}
-        return {name: array.shape for name, array in self.record(index).series.items()}
+        with self._noting(index):
+            return series_shapes(self.path(index))
+        return {}
 
     def repair(self) -> None:
         """Cut off what a killed writer left, write ledgers again, remove files of tasks that are in packs. Only after `check`,
