@@ -36,8 +36,9 @@ def status(options) -> int:
         print(json.dumps(found.plain(), indent=1))
         return 0
     count = found.counts
+    shorter = f"{count['shorter']} to go on from fewer sweeps, " if count["shorter"] else ""
     print(f"{found.name}: {count['done']} of {found.tasks} tasks done, {len(found.unfinished)} checkpointed, "
-          f"{count['failed']} failed, {count['waiting']} without a file yet; {count['lost']} left the planted state; "
+          f"{count['failed']} failed, {shorter}{count['waiting']} without a file yet; {count['lost']} left the planted state; "
           f"{duration(found.seconds)} of computing")
     if found.running:
         left = "" if found.remaining_seconds is None else f", about {duration(found.remaining_seconds)} left"
@@ -65,7 +66,7 @@ def _print_points(found) -> None:
     """A line for every point that is not done yet."""
     from .storage.observable import Table
 
-    names = ("done", "measuring", "thermalizing", "failed", "waiting", "damaged", "lost")
+    names = ("done", "measuring", "thermalizing", "failed", "shorter", "waiting", "damaged", "lost")
     used = [name for name in names if name == "done" or found.counts[name]]
     open_points = [point for point in found.points if any(getattr(point, name) for name in names[1:-1])]
     table = Table({**point.where, **{name: getattr(point, name) for name in used}} for point in open_points[:_MOST_LINES])

@@ -59,6 +59,8 @@ def figure_of(folder, p_body: int = 4) -> Figure:
     temperatures = np.linspace(0.2, 0.98 * edge, 30)
     ax.plot([theory.spinodal(temperature=t).gamma for t in temperatures], temperatures, "-", color="black", lw=1.4,
             label=r"theory, $N = \infty$")
+    cold = np.linspace(0.2, 0.45, 4)  # where replica symmetry is broken at the end
+    ax.plot([theory.spinodal(temperature=t, ansatz="1RSB").gamma for t in cold], cold, ":", color="black", lw=1.4, label="1RSB")
     for colour, (n_spins, rows) in zip(COLOURS, boundaries(folder).items(), strict=False):
         at, low, high = np.array(rows).T
         middle = (low + high) / 2

@@ -9,7 +9,9 @@ from every_dynamics import job, of_every_dynamics
 from hebb.runs import worker
 from hebb.runs.executors import SerialExecutor
 from hebb.runs.job import run_job
+from hebb.runs.plan import Plan
 from hebb.sampling import accumulators
+from hebb.storage import folder as folder_module
 from hebb.storage import packs
 from hebb.storage.folder import RunFolder
 from hebb.storage.status import status_of
@@ -67,6 +69,67 @@ def test_a_run_that_grows_and_is_stopped_on_the_way(tmp_path, monkeypatch):
     assert_same_datasets(tmp_path / "grown" / "results.h5", tmp_path / "whole" / "results.h5")
     with RunFolder.open(tmp_path / "grown").tasks() as tasks:
         assert not tasks.damaged and not tasks.files
+
+
+def test_a_second_extension_goes_on_from_the_checkpoint_of_the_first(tmp_path, monkeypatch):
+    """Not from the shorter result, though that is finished."""
+    run(tmp_path, "metropolis", 400, "whole")
+    run(tmp_path, "metropolis", 20, "grown")
+    true, asked = worker._advance, []
+
+    def patient(*arguments, stop, **options):
+        asked.clear()
+        return true(*arguments, stop=lambda: len(asked) > 60 or asked.append(0), **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(worker, "_advance", patient)
+        assert run(tmp_path, "metropolis", 300, "grown", extend=True).done == 0
+    begun = list(status_of(tmp_path / "grown").unfinished.values())
+    assert min(begun) > 60
+    made, step = [], worker._Visit.step
+    monkeypatch.setattr(worker._Visit, "step", lambda visit: (made.append(visit.chain.sweeps_done), step(visit)))
+    assert run(tmp_path, "metropolis", 400, "grown", extend=True).done == 2
+    assert min(made) == min(begun)
+    assert_same_datasets(tmp_path / "grown" / "results.h5", tmp_path / "whole" / "results.h5")
+
+
+def test_the_way_back_while_nothing_longer_has_begun(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "job.toml").write_text(job("metropolis", 20, disorder=2))
+    (tmp_path / "typo.toml").write_text(job("metropolis", 2000000, disorder=2))
+    assert hebb(capsys, "run", "job.toml", "--out", "run")[0] == 0
+    RunFolder.open(tmp_path / "run").grown(Plan.from_toml(tmp_path / "typo.toml").index(), (tmp_path / "typo.toml").read_text())
+    assert "2 to go on from fewer sweeps, 0 without" in hebb(capsys, "status", "run")[1]
+    code, _, err = hebb(capsys, "run", "job.toml", "--out", "run", "--extend")
+    assert code == 0 and "grows from 2000000 to 20 sweeps" in err and status_of("run").counts["done"] == 2
+    (tmp_path / "more.toml").write_text(job("metropolis", 30, disorder=2))
+    assert hebb(capsys, "run", "more.toml", "--out", "run", "--extend")[0] == 0
+    said = refused(capsys, "run", "job.toml", "--out", "run")
+    assert "different job" in said and "--extend" not in said, "which would be refused as well"
+
+
+def test_a_kill_while_the_job_file_changes_loses_none(tmp_path, monkeypatch):
+    run(tmp_path, "metropolis", 20, "run")
+    before = (tmp_path / "run" / "job.toml").read_text()
+    true = folder_module.write_whole
+    for deaths in range(3):
+        calls = iter(range(9))
+
+        def dying(path, *parts, calls=calls, deaths=deaths):
+            if next(calls) == deaths:
+                raise KeyboardInterrupt
+            true(path, *parts)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(folder_module, "write_whole", dying)
+            try:
+                run(tmp_path, "metropolis", 30, "run", extend=True)
+            except KeyboardInterrupt:
+                pass
+        assert (tmp_path / "run" / "job.toml").exists()
+    run(tmp_path, "metropolis", 30, "run", extend=True)
+    assert before in [path.read_text() for path in (tmp_path / "run").glob("job.*.toml")]
+    assert "sweeps = 30" in (tmp_path / "run" / "job.toml").read_text()
 
 
 def test_a_run_grows_in_all_ways_at_once(tmp_path):

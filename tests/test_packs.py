@@ -372,6 +372,109 @@ def test_the_file_of_results_has_the_layout_of_before(tmp_path):
         assert names[0] == names[1]
 
 
+def test_a_writer_never_appends_behind_an_entry_that_is_not_whole(tmp_path):
+    """Nothing would be found there: the head of the torn entry reaches into the next one."""
+    folder = packed_folder(tmp_path / "run", leave_out={3, 4, 5})
+    content, row = pack_of(folder).read_bytes(), Pack(pack_of(folder)).rows[-1]
+    for ledger in (True, False):
+        pack_of(folder).write_bytes(content[: int(row["offset"]) + 400])
+        if not ledger:
+            ledger_of(pack_of(folder)).unlink()
+        else:
+            ledger_of(pack_of(folder)).write_bytes(ledger_of(pack_of(folder)).read_bytes()[: 2 * packs.ROW.itemsize])
+        with TaskWriter(folder.task_folder, folder.plan["job"]) as writer:
+            for index in (2, 3):
+                writer.write(records(folder.plan)[index])
+        tasks = folder.tasks()
+        tasks.check()
+        assert tasks.done.tolist() == 4 * [True] + 2 * [False] and not tasks.damaged and not tasks.packs[0].gaps
+
+
+def test_what_was_appended_behind_a_torn_entry_is_found(tmp_path):
+    """As an orphan may leave it."""
+    folder = packed_folder(tmp_path / "run", leave_out={3, 4, 5})
+    content, row = pack_of(folder).read_bytes(), Pack(pack_of(folder)).rows[-1]
+    pack_of(folder).write_bytes(content[: int(row["offset"]) + 400])
+    ledger_of(pack_of(folder)).unlink()
+    other = packed_folder(tmp_path / "other", leave_out={0, 1, 4, 5})
+    begin = len(pack_of(folder).read_bytes())
+    with open(pack_of(folder), "ab") as file:
+        for item in Pack(pack_of(other)).rows:
+            entry = pack_of(other).read_bytes()[int(item["offset"]) : packs._end(item)]
+            moved = item.copy()
+            moved["offset"] = begin
+            moved["check"] = packs._checks(moved[None])[0]
+            parts = entry[packs._HEAD : packs._HEAD + int(item["result"])], entry[packs._HEAD + int(item["result"]) :]
+            sums = b"".join(packs._sha(moved.tobytes(), part) for part in parts)
+            entry = packs._MARK + moved.tobytes() + sums + b"".join(parts)
+            begin += len(entry)
+            file.write(entry)
+    tasks = folder.tasks()
+    tasks.check()
+    assert tasks.done.tolist() == 4 * [True] + 2 * [False] and len(tasks.packs[0].gaps) == 1
+
+
+def test_a_good_entry_of_a_task_is_believed_where_a_later_one_is_damaged(tmp_path):
+    folder = packed_folder(tmp_path / "run")
+    with TaskWriter(folder.task_folder, folder.plan["job"], rank=1) as writer:
+        for index in (2, 4):
+            writer.write(dataclasses.replace(records(folder.plan)[index], seconds=9.0))
+    other = folder.task_folder / "0001.pack"
+    row = Pack(other).rows[1]
+    flip(other, int(row["offset"]) + 900)
+    with pytest.warns(HebbWarning, match="0001.pack .* is damaged"):
+        assert merge(folder.path).done.all() and merge_into(folder).done.all()
+    tasks = folder.tasks()
+    tasks.check()
+    assert tasks.done.all() and not tasks.unbelievable and tasks.seconds.tolist() == [1.5, 1.5, 9.0, 1.5, 1.5, 1.5]
+    tasks.set_aside()
+    tasks = folder.tasks()
+    tasks.check()
+    assert tasks.done.all() and not tasks.damaged and len(tasks.packs[1].rows) == 1
+
+
+def test_a_damaged_head_of_a_record_spoils_no_other(tmp_path):
+    """The shapes of all series are those of results whose checksum is right."""
+    folder = packed_folder(tmp_path / "run")
+    whole = merge(folder.path)
+    content = pack_of(folder).read_bytes()
+    place = content.index(b"[60, 2]")
+    pack_of(folder).write_bytes(content[:place] + b"[90, 2]" + content[place + 7 :])
+    with pytest.warns(HebbWarning, match="is damaged"):
+        merge_into(folder)
+    again = load(folder.results_path)
+    assert again.done.sum() == 5 and again.data["m"][again.done].tobytes() == whole.data["m"][again.done].tobytes()
+
+
+def test_a_pack_that_somebody_writes_is_not_written_again(tmp_path):
+    folder = packed_folder(tmp_path / "run")
+    flip(pack_of(folder), 300)
+    before = pack_of(folder).read_bytes()
+    tasks = folder.tasks()
+    tasks.check()
+    with open(pack_of(folder), "r+b") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(StorageError, match="still written by a process"):
+            tasks.set_aside()
+    assert pack_of(folder).read_bytes() == before and not list(folder.task_folder.glob("*.tmp"))
+
+
+def test_many_points_are_merged_in_linear_time(tmp_path):
+    """As many steps for each point, however many there are: counted, not timed."""
+    groups = [merging._Group([index], {0: index}) for index in range(3000)]
+    lengths = []
+
+    class Counted(list):
+        def __iter__(self):
+            lengths.append(len(self))
+            return super().__iter__()
+
+    for group in groups:
+        object.__setattr__(group, "points", Counted(group.points))
+    blocks = list(merging._blocks(groups, {"m": (2, 2)}))
+    assert sum(len(block.points) for block in blocks) == 3000 and len(lengths) <= 3 * 3000
+
+
 def test_merging_hears_a_stop(tmp_path, monkeypatch):
     folder = packed_folder(tmp_path / "run")
     monkeypatch.setattr(merging, "_BLOCK", 1)

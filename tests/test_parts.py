@@ -170,6 +170,24 @@ def test_a_larger_run_takes_over_a_smaller_one(place, here, capsys):
     assert_same_datasets("a/results.h5", "new/results.h5")
 
 
+def test_what_is_damaged_at_the_end_is_no_success(place, here, capsys, monkeypatch):
+    """An entry that went bad while the run was at work: exit code 3, and the same command repeats it."""
+    from hebb.storage import merging
+
+    true = merging.merge_into
+
+    def late(folder, stop):
+        damage(folder.path, min(finished(folder.path)))
+        return true(folder, stop)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("hebb.runs.job.merge_into", late)
+        code, out, err = hebb(capsys, "run", "job.toml", "--out", "run")
+    assert code == 3 and "stopped because 1 finished task(s) could not be believed when they were merged" in err
+    assert hebb(capsys, "run", "job.toml", "--out", "run")[0] == 0
+    assert_same_datasets("run/results.h5", place / "whole" / "results.h5")
+
+
 def test_what_was_taken_out_can_be_removed(place, here, capsys):
     shutil.copytree(place / "whole", here / "run")
     pack = here / "run" / "tasks" / "0000.pack"

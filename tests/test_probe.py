@@ -196,3 +196,14 @@ def test_seconds_of_a_probe(folder, words):
 
 def test_a_bad_job_is_refused_before_it_is_probed(folder, capsys):
     assert "unknown key" in refused(capsys, "check", "tiny.toml", "--probe", "--set", "model.x=1")
+
+
+def test_a_reference_is_timed_apart(monkeypatch):
+    """It is drawn once, is no part of the sweeps that are projected, and one that takes too long gives nothing."""
+    from every_dynamics import job
+
+    task = Plan.from_text(job("second_task", 40)).tasks[0]
+    found = module.measured(0, task, 0.5)
+    assert found.finished and found.preparation > 0 and found.seconds > found.preparation
+    monkeypatch.setattr(module.time, "monotonic", iter(range(10**6)).__next__)
+    assert module.measured(0, task, 0.5) is None

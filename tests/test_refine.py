@@ -196,6 +196,31 @@ def test_points_are_the_same_through_kills(place):
         assert sum(len(pack.rows) for pack in tasks.packs) == len(tasks)
 
 
+@pytest.mark.parametrize("part", ["result", "state"])
+def test_damage_of_an_added_point_is_repaired(place, tmp_path, part):
+    """The next points are not chosen without it, and the run ends as if it had not happened."""
+    shutil.copytree(place / "undisturbed", tmp_path / "run")
+    folder = RunFolder.open(tmp_path / "run")
+    base = {task[0] for task in Plan.from_text(JOB).index()["tasks"]}
+    row = next(row for row in folder.tasks().packs[0].rows if bytes(row["task"]).decode() not in base)
+    pack = folder.task_folder / "0000.pack"
+    content = bytearray(pack.read_bytes())
+    content[int(row["offset"]) + 160 + (900 if part == "result" else int(row["result"]) + 500)] ^= 4
+    pack.write_bytes(content)
+    summary = run_job(place / "job.toml", SerialExecutor(), out=tmp_path / "run", resume=True)
+    assert not summary.reason and summary.total == summary.done == len(folder.plan["tasks"])
+    assert_same_datasets(tmp_path / "run" / "results.h5", place / "undisturbed" / "results.h5")
+    assert (tmp_path / "run" / "damaged" / "0000.pack").exists()
+
+
+def test_a_resume_keeps_the_points_in_the_plan(place, tmp_path, monkeypatch):
+    shutil.copytree(place / "undisturbed", tmp_path / "run")
+    before = RunFolder.open(tmp_path / "run").plan
+    monkeypatch.setenv("SLURM_JOB_END_TIME", "1")
+    assert run_job(place / "job.toml", SerialExecutor(), out=tmp_path / "run", resume=True).total == len(before["tasks"])
+    assert RunFolder.open(tmp_path / "run").plan == before
+
+
 def test_a_stop_between_two_rounds(place, monkeypatch):
     def stopped(start, ledger, stop):
         stop.reason = "SIGTERM was received"

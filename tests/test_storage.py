@@ -506,8 +506,10 @@ def test_only_leftovers_are_removed(tmp_path):
     here, mine = socket.gethostname(), os.getpid()
     left = [f"results.h5.{here}-{mine}.tmp", "plan.json.elsewhere-77.tmp", f"tasks/a.h5.{here}-{os.getppid()}.tmp"]
     kept = ["job.toml.mine.tmp", f"results.h5.{here}-{os.getppid()}.tmp", "tasks/notes.tmp"]
+    kept += ["results.h5.elsewhere-78.tmp"]
     for name in left + kept:
         (folder.path / name).write_text("x")
+    os.utime(folder.path / left[1], (1e9, 1e9))
     folder.clear_leftovers()
     assert not any((folder.path / name).exists() for name in left) and all((folder.path / name).exists() for name in kept)
 

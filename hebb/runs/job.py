@@ -32,8 +32,6 @@ __all__ = ["Outcome", "Summary", "run_job", "simulate"]
 _log = logging.getLogger("hebb")
 _MINUTE = 60.0  # between two lines of the log on how far a run is
 
-#: Seconds in which the ranks of a run that was killed must have died, so that --resume may follow at once.
-_PATIENCE = 5.0
 
 
 def simulate(
@@ -240,7 +238,10 @@ def _finish(path: Path, ledger: _Ledger, stop: StopRequest, part: Part | None) -
             left = len(tasks) - int(np.sum(tasks.done)) - len(ledger.failed)
     if not reason and not left and (ledger.reported or not is_merged(folder)):
         merged = merge_into(folder, stop)
-        reason = "" if merged is not None else stop.reason
+        if merged is None:
+            reason = stop.reason
+        elif missing := len(folder.plan["tasks"]) - len(ledger.failed) - merged.tasks_done(folder.plan["tasks"]):
+            reason = f"{missing} finished task(s) could not be believed when they were merged"
         for note in [] if merged is None else merged.exchange_notes + merged.origins.notes():
             _log.warning("%s", note)
     for boundary in ledger.boundaries:

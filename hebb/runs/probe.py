@@ -6,18 +6,21 @@ before the first measurement and sweeps with measurements are timed apart, and e
 
 from __future__ import annotations
 
+import functools
 import heapq
 import math
 import multiprocessing
 import signal
 import time
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from .. import provenance
 from ..errors import HebbError, HebbWarning, ParameterError
 from ..sampling.options import TRAINING
+from ..storage.taskfile import TaskRecord
 from .cost import seconds_of
 from .plan import Plan, Task
 from .worker import compute
@@ -89,7 +92,8 @@ def _probe(connection, tasks: list[tuple[int, Task]], seconds: float) -> None:
     end = time.monotonic() + seconds
     for place, (index, task) in enumerate(tasks):
         try:
-            connection.send(measured(index, task, (end - time.monotonic()) / (len(tasks) - place)))
+            if (item := measured(index, task, (end - time.monotonic()) / (len(tasks) - place))) is not None:
+                connection.send(item)
         except HebbError as error:
             connection.send(error)
             return
@@ -109,13 +113,40 @@ def chosen(tasks: Iterable[Task]) -> list[int]:
     return [costs[falling[k]] for k in dict.fromkeys((0, last, last // 2))][:_MOST_PROBED]
 
 
-def measured(index: int, task: Task, seconds: float) -> Probed:
-    """Run a task for about these seconds, after its preparation at least one step of it."""
+def measured(index: int, task: Task, seconds: float) -> Probed | None:
+    """Run a task for about these seconds, after its preparation at least one step of it. None where drawing a reference takes
+    longer."""
+    begun = time.monotonic()
+    if (reference := _reference(task, seconds)) is None:
+        return None
+    drawn = time.monotonic() - begun if reference else 0.0
+    found = _measured(index, task, max(seconds - drawn, 0.3 * seconds), reference)
+    return replace(found, preparation=found.preparation + drawn, seconds=found.seconds + drawn)
+
+
+def _reference(task: Task, seconds: float) -> dict | None:
+    """The part of a snapshot that holds the finished preparation of a disorder sample, {} where it needs none; None if that
+    takes longer than these seconds."""
+    preparation = task.draw().preparation(task.temperature, task.seed) if task.model.preparation_pairs else None
+    if preparation is None:
+        return {}
+    end, piece = time.monotonic() + seconds, 1
+    while not preparation.ready:
+        if time.monotonic() > end:
+            return None
+        begun = time.monotonic()
+        preparation.advance(piece)
+        piece = 2 * piece if time.monotonic() - begun < 0.1 else piece
+    return {f"preparation/{name}": array for name, array in preparation.snapshot().items()}
+
+
+def _measured(index: int, task: Task, seconds: float, reference: dict) -> Probed:
     spins = task.sampling["dynamics"] not in (*TRAINING, "hmc")
     share = seconds / 3 if spins else seconds
-    whole = _run(task, share)
+    run = functools.partial(_run, reference=reference) if reference else _run
+    whole = run(task, share)
     if whole.finished:
-        whole = _typical(task, whole, share - whole.preparation - whole.seconds)
+        whole = _typical(task, whole, share - whole.preparation - whole.seconds, run)
         return Probed(index, whole.preparation, whole.sweeps / whole.seconds, whole.preparation + whole.seconds, True,
                       whole.core)
     sampling = task.sampling
@@ -124,11 +155,11 @@ def measured(index: int, task: Task, seconds: float) -> Probed:
         reached = _work(task, min(whole.sweeps, before), max(0, whole.sweeps - before))
         total = whole.seconds * _work(task, before, counted) / reached
         return Probed(index, whole.preparation, whole.sweeps / whole.seconds, whole.preparation + total, False, whole.core)
-    series = _run(_variant(task, thermalize=0), share)
+    series = run(_variant(task, thermalize=0), share)
     total = series.seconds * (_work(task, before, counted) - _work(task, before, 0)) / _work(task, 0, series.sweeps)
     parts = [whole, series]
     if before:
-        thermal = _run(_variant(task, sweeps=sampling["measure_every"]), share)
+        thermal = run(_variant(task, sweeps=sampling["measure_every"]), share)
         swept = min(thermal.sweeps, before)
         total += thermal.seconds * _work(task, before, 0) / _work(task, swept, thermal.sweeps - swept)
         parts.append(thermal)
@@ -146,20 +177,23 @@ class _Part:
     core: float
 
 
-def _run(task: Task, seconds: float) -> _Part:
-    begun, used = time.monotonic(), time.process_time()
-    record = compute(task, stop=lambda: time.monotonic() - begun >= seconds)
+def _run(task: Task, seconds: float, reference: Mapping = MappingProxyType({})) -> _Part:
+    begun, used, known = time.monotonic(), time.process_time(), []
+    if reference:
+        known = [TaskRecord(task.task_id, task.parameters, dict(task.sampling), task.seed, task.disorder,
+                            bin_length=task.bin_length, snapshot=dict(reference))]
+    record = compute(task, *known, stop=lambda: time.monotonic() - begun >= seconds)
     spent = max(time.monotonic() - begun, 1e-9)
     core = (time.process_time() - used) / spent
     return _Part(max(0.0, spent - record.seconds), max(record.seconds, 1e-9), record.sweeps_done, record.status == "done", core)
 
 
-def _typical(task: Task, first: _Part, seconds: float) -> _Part:
+def _typical(task: Task, first: _Part, seconds: float, run: Callable) -> _Part:
     """The median of a few more runs of a short task, as far as these seconds go: the first one pays for what all later ones
     find in memory."""
     end, parts = time.monotonic() + seconds, []
     while len(parts) < _REPEATED and time.monotonic() + first.preparation + first.seconds < end:
-        parts.append(_run(task, math.inf))
+        parts.append(run(task, math.inf))
     return sorted(parts, key=lambda part: part.preparation + part.seconds)[len(parts) // 2] if parts else first
 
 

@@ -138,6 +138,11 @@ class Refine:
         return found
 
     @property
+    def needed(self) -> str:
+        """The series on which everything depends."""
+        return {"": "m", "m_sorted": "m"}.get(self.observable, self.observable)
+
+    @property
     def _name(self) -> str:
         return self.observable + "".join(f"[{index}]" for index in self.component)
 

@@ -94,15 +94,18 @@ def prepare(job_file: Path, changes: Sequence[str], out, resume: bool, extend: b
         folder = _continued(plan, path, job_file) if resume or extend else _run_of(plan, path, job_file)
         if folder is None:
             folder, resume = RunFolder.create(path, plan.index(), plan.text), True
-        if plan.at_points_of(folder.plan) is not plan:  # points were added, which are found again
-            folder = folder.grown(plan.index(), plan.text)
+        if (now := plan.at_points_of(folder.plan)) is not plan:  # a run has added points
+            if plan.refine is None:
+                folder = folder.grown(plan.index(), plan.text)
+            else:
+                plan = now
         folder.require_writable()
         folder.upgrade()
         if part is None:
             folder.clear_leftovers()
     order = np.array(plan.longest_first())
     mine = order if part is None else part.of_tasks(order)
-    done, known = _found(folder, stop, alone=part is None)
+    done, known = _found(folder, stop, None if part is None else mine)
     left = mine[~done[mine]]
     if not resume and not extend and part is None:
         warnings.warn(f"{path} holds a run of this job, {len(mine) - len(left)} of {len(mine)} tasks done, and is continued; "
@@ -111,23 +114,23 @@ def prepare(job_file: Path, changes: Sequence[str], out, resume: bool, extend: b
     return Start(plan, path, len(mine), left.tolist(), known, None if end is None else end - time.time())
 
 
-def _found(folder: RunFolder, stop: Callable[[], bool], alone: bool) -> tuple[np.ndarray, dict[int, Source]]:
-    """(n,) bool, which tasks are done, and where those of the others lie that can be continued. What is damaged is moved aside,
-    where nobody else works in the folder."""
-    with folder.tasks() as tasks:
-        tasks.check(stop)
-        again = f"{len(tasks.unbelievable)} task(s) are repeated"
-        if tasks.damaged and alone:
-            warnings.warn(f"{named(tasks.damaged)}; moved to {tasks.set_aside()}, and {again}", HebbWarning, stacklevel=3)
-        else:
-            if tasks.damaged:
-                warnings.warn(f"{named(tasks.damaged)}; {again}", HebbWarning, stacklevel=3)
-            elif alone:
+def _found(folder: RunFolder, stop: Callable[[], bool], mine: np.ndarray | None) -> tuple[np.ndarray, dict[int, Source]]:
+    """(n,) bool, which tasks are done, and where those of the others lie that can be continued. What is damaged is moved aside.
+    mine: the tasks of a part of the job, which looks at these only and moves nothing: others are at work in the folder."""
+    while True:
+        with folder.tasks() as tasks:
+            tasks.check(stop, mine)
+            again = len(tasks.unbelievable if mine is None else tasks.unbelievable & {*mine.tolist()})
+            if tasks.damaged and mine is None and not stop():
+                place = tasks.set_aside()
+                warnings.warn(f"{named(tasks.damaged)}; moved to {place}, and {again} task(s) are repeated", HebbWarning,
+                              stacklevel=3)
+                continue
+            if again and mine is not None:
+                warnings.warn(f"{named(tasks.damaged)}; {again} task(s) are repeated", HebbWarning, stacklevel=3)
+            if mine is None and not stop():
                 tasks.repair()
             return tasks.done, tasks.known()
-    with folder.tasks() as tasks:
-        tasks.repair()
-        return tasks.done, tasks.known()
 
 
 def refined(start: Start, ledger, stop: Callable[[], bool]) -> Start | None:
@@ -135,14 +138,16 @@ def refined(start: Start, ledger, stop: Callable[[], bool]) -> Start | None:
     what was done (`job._Ledger`)."""
     if stop() or ledger.failed or ledger.done < ledger.total:
         return None
-    results, plan = merge(start.path), start.plan
+    plan, folder = start.plan, RunFolder.open(start.path)
+    results = merge(start.path, plan.refine.needed)
+    if results.tasks_done(folder.plan["tasks"]) < start.total:  # which the merging at the end tells as well
+        return None
     points = plan.refine.more(plan.points, results)
     if not points:
         ledger.boundaries = plan.refine.sentences(plan.points, results)
         return None
     plan = plan.with_points(points)
-    folder = RunFolder.open(start.path).grown(plan.index(), plan.text)
-    with folder.tasks() as tasks:
+    with folder.grown(plan.index(), plan.text).tasks() as tasks:
         left = [index for index in plan.longest_first() if not tasks.done[index]]
         return Start(plan, start.path, len(plan.tasks), left, tasks.known(), None)
 
@@ -156,7 +161,7 @@ def _extend(plan: Plan, path: Path) -> None:
         return
     different = folder.differences(index)
     if different == [_SWEEPS]:
-        if reason := longer(folder.plan["job"]["sampling"], index["job"]["sampling"]):
+        if reason := _why_not(folder, plan):
             raise StorageError(f"{path} cannot be extended to this job: {reason}")
     elif different:
         raise StorageError(f"{path} cannot be extended to this job: {', '.join(different)} differ(s), on which every number "
@@ -169,6 +174,16 @@ def _extend(plan: Plan, path: Path) -> None:
         told.insert(0, f"from {sweeps[0]} to {sweeps[1]} sweeps")
     folder.grown(index, plan.text)
     warnings.warn(f"{path} grows {', '.join(told)}", HebbWarning, stacklevel=2)
+
+
+def _why_not(folder: RunFolder, plan: Plan) -> str:
+    """Why the tasks of a run cannot get the sweeps of another job, "" if they can. Back to fewer they can while nothing of the
+    longer job has begun."""
+    reason = longer(folder.plan["job"]["sampling"], plan.job["sampling"])
+    if reason and plan.job["sampling"]["sweeps"] < folder.plan["job"]["sampling"]["sweeps"]:
+        with folder.tasks() as tasks:
+            return reason if tasks.done.any() or tasks.files else ""
+    return reason
 
 
 def _continued(plan: Plan, path: Path, job_file) -> RunFolder | None:
@@ -227,6 +242,8 @@ def _run_of(plan: Plan, path: Path, job_file) -> RunFolder | None:
         return None
     folder = RunFolder.open(path)
     if folder.plan["digest"] != plan.index()["digest"]:
-        remedy = ", or take over what both share with --extend" if set(folder.differences(plan.index())) <= {_SWEEPS} else ""
+        different = folder.differences(plan.index())
+        possible = not different or different == [_SWEEPS] and not _why_not(folder, plan)
+        remedy = ", or take over what both share with --extend" if possible else ""
         raise StorageError(f"{path} holds a different job than {job_file}; choose another folder with --out{remedy}")
     return folder

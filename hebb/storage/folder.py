@@ -119,8 +119,10 @@ class RunFolder:
         while (kept := self.path / f"job.{number}.toml").exists():
             number += 1
         try:
-            if job_file.exists() and job_file.read_text(encoding="utf-8-sig", errors="replace") != job_text:
-                os.replace(job_file, kept)
+            if not job_file.exists():
+                write_whole(job_file, job_text.encode())
+            elif (before := job_file.read_bytes()).decode("utf-8-sig", errors="replace").replace("\r\n", "\n") != job_text:
+                write_whole(kept, before)
                 write_whole(job_file, job_text.encode())
             write_plan(self.path, plan)
         except OSError as error:

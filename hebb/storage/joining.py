@@ -43,6 +43,7 @@ def take_over(folder: RunFolder, other: RunFolder) -> Joined:
         raise StorageError(f"{other.path} is of another job than {folder.path}: {', '.join(different)} differ(s), on which "
                            "every number depends; merge it by itself")
     with lock(folder.path), folder.tasks() as mine, other.tasks() as theirs:
+        folder.upgrade()
         mine.check()
         theirs.check()
         numbers = {task[0]: index for index, task in enumerate(other.plan["tasks"])}
@@ -65,16 +66,10 @@ def _joined(mine: Tasks, theirs: Tasks, pairs: list[tuple[int, int]], writer: Ta
         elif theirs.done[there]:
             writer.write(theirs.record(there, state=True))
             taken += 1
-        elif not mine.done[here] and _sweeps(theirs, there) > _sweeps(mine, here):
+        elif there in theirs.files and theirs.progress(there) > mine.progress(here):
             writer.write(theirs.record(there, state=True))
             checkpoints += 1
     return Joined(taken, checkpoints, both, different)
-
-
-def _sweeps(tasks: Tasks, index: int) -> int:
-    """Sweeps at the checkpoint of a task, -1 without one."""
-    found = tasks.files.get(index)
-    return found["sweeps_done"] if found is not None and found["status"] == "unfinished" else -1
 
 
 def differences(one: TaskRecord, other: TaskRecord) -> list[str]:

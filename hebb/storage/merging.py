@@ -17,7 +17,7 @@ from .folder import RunFolder
 from .observable import Table
 from .results import Results
 from .results_file import ResultsWriter
-from .taskfile import open_file
+from .taskfile import TaskRecord, open_file
 from .tasks import Tasks
 
 __all__ = ["first_rows", "is_merged", "load", "merge", "merge_into"]
@@ -25,18 +25,25 @@ __all__ = ["first_rows", "is_merged", "load", "merge", "merge_into"]
 _BLOCK = 1 << 26  # bytes of series that are held at a time
 
 
-def merge(folder) -> Results:
+def merge(folder, only: str = "") -> Results:
     """The results of what is finished in a run folder, at any time, also while the job runs. Nothing is written.
 
+    only: the one series to be kept, where it is measured, and no spins; "" for all.
     What cannot be believed is left out, with a HebbWarning that names it all. Cost: reads every finished task; memory 8 bytes x
     measurements x chains x observables x tasks. `merge_into` needs less.
     """
     folder = RunFolder.open(Path(folder))
     with folder.tasks() as tasks:
         plan = folder.plan
-        results = Results.from_records(plan, (record for _, record in tasks.results(range(len(tasks)))))
+        records = (record for _, record in tasks.results(range(len(tasks))))
+        results = Results.from_records(plan, (_with_only(record, only) for record in records) if only else records)
     _warn(tasks.damaged)
     return results
+
+
+def _with_only(record: TaskRecord, name: str) -> TaskRecord:
+    series = {name: record.series[name]} if name in record.series else record.series
+    return replace(record, series=series, spins={})
 
 
 def merge_into(folder: RunFolder, stop: Callable[[], bool] = lambda: False) -> Results | None:
@@ -161,6 +168,7 @@ def _blocks(groups: list[_Group], shapes: Mapping[str, tuple]) -> Iterator[_Bloc
     one = max(1, 8 * sum(int(np.prod(shape)) for shape in shapes.values()))
     n_disorder = 1 + max(disorder for group in groups for disorder in group.tasks)
     held: list[_Group] = []
+    points = 0
     for group in groups:
         if len(group.points) * n_disorder * one > _BLOCK:
             size = max(1, _BLOCK // (len(group.points) * one))
@@ -168,9 +176,10 @@ def _blocks(groups: list[_Group], shapes: Mapping[str, tuple]) -> Iterator[_Bloc
                 yield _Block(group.points, first, min(size, n_disorder - first), [group])
             continue
         held.append(group)
-        if sum(len(group.points) for group in held) * n_disorder * one > _BLOCK:
+        points += len(group.points)
+        if points * n_disorder * one > _BLOCK:
             yield _whole(held, n_disorder)
-            held = []
+            held, points = [], 0
     if held:
         yield _whole(held, n_disorder)
 

@@ -17,7 +17,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +40,6 @@ _HEAD = len(_MARK) + ROW.itemsize + 2 * 32
 _LARGEST = 1 << 20  # bytes of a record that goes into a pack; larger ones have a file of their own
 _TO_DISK = 1.0  # seconds after which what was appended is on disk, too: a kill of the process loses nothing at all
 _BLOCK = 1 << 22
-_USUAL_HEAD = 4000
 _MOST_OPEN = 256
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 _STATE = "snapshot"
@@ -114,6 +113,8 @@ class PackWriter:
         while not _lock(pack := os.open(self.path, _APPEND, 0o666)):
             os.close(pack)
             self.path, number = first.with_name(f"{first.stem}-{number}{first.suffix}"), number + 1
+        if self._with_ledger and os.fstat(pack).st_size:
+            Pack(self.path).repair_locked(pack)  # behind an entry that is not whole nothing would be found
         self._files = pack, os.open(ledger_of(self.path) if self._with_ledger else os.devnull, _APPEND, 0o666)
         self._end = os.fstat(pack).st_size
         folder_to_disk(self.path.parent)
@@ -163,41 +164,61 @@ class Pack:
         """The record without its arrays, of an entry that is read and checked all the same, with its final state."""
         return _head(self._parts(row, True)[0])[0]
 
-    def series_shapes(self, row) -> dict[str, tuple]:
-        """name -> shape of the series in an entry, unchecked."""
-        begin = int(row["offset"]) + _HEAD
-        text = self._read(4 + _USUAL_HEAD, begin)
-        length = int.from_bytes(text[:4], "little")
-        text = text[4 : 4 + length] if length <= _USUAL_HEAD else self._read(length, begin + 4)
-        return {key: tuple(shape) for group, key, _, shape in json.loads(text)["arrays"] if group == "series"}
+    @classmethod
+    def unscanned(cls, path: Path) -> Pack:
+        """A pack of which only entries with a known row are read."""
+        pack = cls.__new__(cls)
+        pack.path = Path(path)
+        return pack
 
     def repair(self) -> None:
-        """Cut off an entry that is not whole, and write the ledger again if it is not that of the pack. Only where no run is at
-        work; a writer that is left of one is let be."""
+        """Cut off an entry that is not whole, and write the ledger again if it is not that of the pack. A writer that is left
+        of a run is let be."""
+        if self.torn is None and self._ledger_good:
+            return
+        with self._alone() as descriptor:
+            if descriptor is not None:
+                self.repair_locked(descriptor)
+
+    def repair_locked(self, descriptor: int) -> None:
+        """The same for who holds the pack by this descriptor."""
         if self.torn is not None:
-            descriptor = os.open(self.path, _APPEND)
-            try:
-                if _lock(descriptor):
-                    os.ftruncate(descriptor, self.torn)
-            finally:
-                os.close(descriptor)
+            os.ftruncate(descriptor, self.torn)
         if not self._ledger_good:
             write_whole(ledger_of(self.path), self.rows.tobytes())
 
-    def rewrite(self, rows: Iterable) -> None:
-        """Put a pack with these entries of it, those of them that are sound, in its place."""
+    def rewrite(self, rows: Iterable, keep: Callable[[Path], None] = lambda path: None) -> None:
+        """Put a pack with these entries of it, those of them that are sound, in its place; before that, keep(path) is called.
+        StorageError where a process still writes it."""
         target = temporary_beside(self.path)
-        writer = PackWriter(target, with_ledger=False)
-        for row in rows:
-            with contextlib.suppress(Broken):
-                writer.append_parts(row, *self._parts(row, True))
-        writer.close()
-        ledger_of(self.path).unlink(missing_ok=True)  # before: a ledger never tells of another pack
-        if target.exists():
-            os.replace(target, self.path)
-        else:
-            self.path.unlink()
-        folder_to_disk(self.path.parent)
+        with self._alone() as descriptor:
+            if descriptor is None:
+                raise StorageError(f"{self.path} is still written by a process that is left of a run; end it, and try again")
+            writer = PackWriter(target, with_ledger=False)
+            try:
+                for row in rows:
+                    with contextlib.suppress(Broken):
+                        writer.append_parts(row, *self._parts(row, True))
+                writer.close()
+                keep(self.path)
+                ledger_of(self.path).unlink(missing_ok=True)  # before: a ledger never tells of another pack
+                if target.exists():
+                    os.replace(target, self.path)
+                else:
+                    self.path.unlink()
+                folder_to_disk(self.path.parent)
+            finally:
+                with contextlib.suppress(OSError):
+                    target.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[int | None]:
+        """A descriptor that holds the pack against writers, None if there is one."""
+        descriptor = os.open(self.path, _APPEND)
+        try:
+            yield descriptor if _lock(descriptor) else None
+        finally:
+            os.close(descriptor)
 
     def close(self) -> None:
         if (descriptor := _open_packs.pop(self, None)) is not None:
@@ -238,7 +259,8 @@ class Pack:
         while at < self.size:
             head = self._read(len(_MARK) + ROW.itemsize, at)
             row = _sound(head, at)
-            if row is not None and _end(row) <= self.size:
+            reaches = row is not None and _end(row) <= self.size
+            if reaches and (self._is_whole(row) or self._next_head(at + 1, _end(row)) is None):
                 rows.append(row)
                 at = _end(row)
                 continue
@@ -251,9 +273,17 @@ class Pack:
             at = following
         return rows, gaps, None
 
-    def _next_head(self, begin: int) -> int | None:
-        """Where the next sound head begins."""
-        while begin < self.size:
+    def _is_whole(self, row) -> bool:
+        """Whether its bytes are its own: a torn entry may seem to reach into those that were appended after it."""
+        try:
+            self._parts(row, True)
+        except Broken:
+            return False
+        return True
+
+    def _next_head(self, begin: int, end: int | None = None) -> int | None:
+        """Where the next sound head begins, before end."""
+        while begin < (self.size if end is None else end):
             block = self._read(_BLOCK, begin)
             place = block.find(_MARK)
             if place < 0:

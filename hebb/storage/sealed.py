@@ -14,6 +14,7 @@ import hashlib
 import os
 import re
 import socket
+import time
 from pathlib import Path
 
 from ..errors import StorageError
@@ -27,6 +28,7 @@ SEALED = "hebb_sealed"
 _MARK = b"\nhebb-sha256:"
 _LENGTH = len(_MARK) + 64 + 1
 _BLOCK = 1 << 20
+_OLD = 86400.0  # seconds after which a half-written file of another machine is left over
 _TEMPORARY = re.compile(r".+\.(h5|json|toml|pack|ledger)\.(.+)-(\d+)\.tmp")
 
 
@@ -79,8 +81,10 @@ def is_leftover(path: Path) -> bool:
     if (found := _TEMPORARY.fullmatch(path.name)) is None:
         return False
     try:
-        return found[2] != socket.gethostname() or int(found[3]) == os.getpid() or os.kill(int(found[3]), 0)
-    except (ProcessLookupError, OverflowError):
+        if found[2] != socket.gethostname():  # who knows
+            return time.time() - path.stat().st_mtime > _OLD
+        return int(found[3]) == os.getpid() or os.kill(int(found[3]), 0)
+    except (ProcessLookupError, FileNotFoundError, OverflowError):
         return True
     except PermissionError:
         return False

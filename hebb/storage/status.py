@@ -17,14 +17,16 @@ __all__ = ["PointStatus", "Status", "status_of"]
 
 @dataclass
 class PointStatus:
-    """Tasks of one point by what they are at: done; thermalizing or measuring (at their last checkpoint); failed; waiting,
-    without a file. lost: tasks whose planted state was left. where: the coordinates of the point."""
+    """Tasks of one point by what they are at: done; thermalizing or measuring (at their last checkpoint); failed; shorter, with
+    a result of fewer sweeps that is to go on; waiting, with nothing.
+    lost: tasks whose planted state was left. where: the coordinates of the point."""
 
     where: dict
     done: int = 0
     measuring: int = 0
     thermalizing: int = 0
     failed: int = 0
+    shorter: int = 0
     waiting: int = 0
     damaged: int = 0
     lost: int = 0
@@ -69,7 +71,7 @@ def status_of(path) -> Status:
     with folder.tasks() as tasks:
         places = Coordinates(plan["points"], plan.get("asked", []))
         points = [PointStatus(places.at(index)) for index in range(len(plan["points"]))]
-        names = ("done", "measuring", "thermalizing", "failed", "waiting", "damaged", "lost")
+        names = ("done", "measuring", "thermalizing", "failed", "shorter", "waiting", "damaged", "lost")
         states = _states(tasks, names)
         counts = {name: int(np.sum(states == number)) for number, name in enumerate(names)} | {"lost": int(np.sum(tasks.lost))}
         for place, index in _by_point(plan["tasks"]):
@@ -94,7 +96,7 @@ def status_of(path) -> Status:
 def _states(tasks, names: Sequence[str]) -> np.ndarray:
     """(n,) for every task what it is at, as a place in names."""
     number = {name: place for place, name in enumerate(names)}
-    states = np.where(tasks.done, number["done"], number["waiting"])
+    states = np.where(tasks.done, number["done"], np.where(tasks.to_be_longer, number["shorter"], number["waiting"]))
     thermalize = tasks.plan["job"]["sampling"].get("thermalize", 0)
     for index, seen in tasks.files.items():
         if seen["status"] == "unfinished":

@@ -32,7 +32,6 @@ __all__ = [
     "read_task",
     "replace_file",
     "replace_large_file",
-    "series_shapes",
     "to_json",
     "write_task",
 ]
@@ -130,12 +129,6 @@ def read_status(path: Path) -> dict:
         attributes = dict(file.attrs)
         texts = {name: json.loads(attributes[name]) for name in ("parameters", "sampling")}
         return _read_simple(attributes) | texts | {"rungs": _read_group(file, schema.RUNGS)}
-
-
-def series_shapes(path: Path) -> dict[str, tuple]:
-    """name -> shape of the series in a task file."""
-    with open_file(path, schema.TASK) as file:
-        return {name: dataset.shape for name, dataset in file.get(schema.SERIES, {}).items()}
 
 
 def _read_simple(attributes: Mapping) -> dict:

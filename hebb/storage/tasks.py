@@ -21,7 +21,7 @@ from . import schema
 from .damage import move_aside
 from .packs import ROW, Pack, PackWriter, kin_of, ledger_of, packable
 from .sealed import Broken
-from .taskfile import TaskRecord, read_status, read_task, series_shapes, write_task
+from .taskfile import TaskRecord, read_status, read_task, write_task
 
 __all__ = ["Source", "TaskWriter", "Tasks", "settings_of"]
 
@@ -41,6 +41,7 @@ class Tasks:
         self.folder, self.plan = Path(folder), plan
         self.damaged: dict[str, str] = {}
         self.unbelievable: set[int] = set()
+        self._bad: set[int] = set()  # places of entries that are damaged
         self.kin = kin_of(plan["job"]["seed"], settings_of(plan["job"]["sampling"]))
         paths = {*self.folder.glob(f"*{schema.PACKS}")}
         paths |= {path.with_suffix(schema.PACKS) for path in self.folder.glob(f"*{schema.LEDGERS}")}
@@ -50,10 +51,8 @@ class Tasks:
         ours = self._rows["kin"] == self.kin
         self._entry, self._other = self._latest(np.flatnonzero(ours)), self._latest(np.flatnonzero(~ours))
         self.done = self._entry >= 0
-        entries = self._rows[self._entry[self.done]]
         self.lost, self.seconds, self.ended = np.zeros(len(self), bool), np.zeros(len(self)), np.full(len(self), np.nan)
-        self.lost[self.done], self.seconds[self.done], self.ended[self.done] = (
-            entries["lost"] > 0, entries["seconds"], entries["ended"])
+        self._take_rows(self.done)
         self.files: dict[int, dict] = {}
         self._look_at_files()
 
@@ -86,6 +85,14 @@ class Tasks:
         """(n,) bool: not done, and a pack holds a result of other settings, from which a longer chain can go on."""
         return ~self.done & (self._other >= 0)
 
+    @property
+    def to_be_longer(self) -> np.ndarray:
+        """(n,) bool: not done, and there is a result or a checkpoint of fewer sweeps and nothing of this job."""
+        found = self.shorter
+        found[list(self._short)] = True
+        found[list(self.files)] = False
+        return found
+
     def record(self, index: int, state: bool = False) -> TaskRecord | None:
         """What is known of a task, None if nothing is; state: with what continues its chain. Raises DamagedFile."""
         if self._entry[index] >= 0:
@@ -98,28 +105,51 @@ class Tasks:
 
     def known(self) -> dict[int, Source]:
         """Where the records of those tasks lie that are not done and can be continued."""
-        found = {}
-        for index in np.flatnonzero(~self.done).tolist():
-            if index not in self.files and (place := self._other[index]) >= 0:
-                found[index] = Source(self.packs[self._owner[place]].path, self._rows[place].tobytes())
-            elif index in self.files or index in self._short:
-                found[index] = Source(self.path(index))
-        return found
+        begun = self.shorter
+        begun[[*self.files, *self._short]] = True
+        return {index: self._furthest(index)[1] for index in np.flatnonzero(begun & ~self.done).tolist()}
+
+    def progress(self, index: int) -> int:
+        """Sweeps from which a task that is not done can go on, 0 if there is nothing."""
+        return self._furthest(index)[0] if index in self.files or index in self._short or self.shorter[index] else 0
+
+    def _furthest(self, index: int) -> tuple[int, Source]:
+        """Of its file and the result of a shorter job: the one with more sweeps, and these."""
+        found = []
+        if index in self.files or index in self._short:
+            sweeps = self.files[index]["sweeps_done"] if index in self.files else self._short[index]
+            found.append((sweeps, Source(self.path(index))))
+        if (place := self._other[index]) >= 0:
+            pack, row = self.packs[self._owner[place]], self._rows[place]
+            sweeps = pack.head(row)["sweeps_done"] if found else 1  # read only where there is a choice
+            found.append((sweeps, Source(pack.path, row.tobytes())))
+        return max(found, key=lambda item: item[0])
 
     def results(self, indices: Iterable[int]) -> Iterator[tuple[int, TaskRecord]]:
         """(number, record) of the finished tasks among these. Damaged ones are left out, and entered in `damaged`."""
         for index in indices:
-            if self.done[index]:
-                with self._noting(index):
-                    yield index, self.record(index)
+            while self.done[index]:  # a task may have been computed twice
+                try:
+                    record = self.record(index)
+                except DamagedFile as error:
+                    self._disbelieve(index, str(error))
+                else:
+                    yield index, record
+                    break
 
-    def check(self, stop=lambda: False) -> None:
-        """Read everything in packs that counts, with final states: what cannot be believed is no longer done, and `damaged`."""
-        for index in np.flatnonzero((self._entry >= 0) | self.shorter).tolist():
-            if stop():
-                return
-            with self._noting(index):
-                self._from_pack(index, self._entry[index] if self._entry[index] >= 0 else self._other[index], Pack.head)
+    def check(self, stop: Callable[[], bool] = lambda: False, indices: np.ndarray | None = None) -> None:
+        """Read everything in packs that counts, with final states: what cannot be believed is no longer done, and `damaged`.
+        indices: of these tasks only."""
+        for index in (np.arange(len(self)) if indices is None else indices).tolist():
+            while self._entry[index] >= 0 or not self.done[index] and self._other[index] >= 0:
+                if stop():
+                    return
+                try:
+                    self._from_pack(index, self._entry[index] if self._entry[index] >= 0 else self._other[index], Pack.head)
+                except DamagedFile as error:
+                    self._disbelieve(index, str(error))
+                else:
+                    break
 
     def disbelieve(self, index: int, reason: str) -> None:
         """Enter a finished task in `damaged`."""
@@ -128,15 +158,8 @@ class Tasks:
         self._disbelieve(index, f"{where} {reason}; {_REMEDY}")
 
     def shapes(self, index: int) -> dict[str, tuple]:
-        """name -> shape of the series of a finished task. Of an entry of a pack it is not checked here."""
-        if self._entry[index] >= 0:
-            place = self._entry[index]
-            with contextlib.suppress(ValueError, KeyError, TypeError):
-                return self.packs[self._owner[place]].series_shapes(self._rows[place])
-            return {}
-        with self._noting(index):
-            return series_shapes(self.path(index))
-        return {}
+        """name -> shape of the series of a finished task, {} if it is not."""
+        return next(({name: array.shape for name, array in record.series.items()} for _, record in self.results([index])), {})
 
     def repair(self) -> None:
         """Cut off what a killed writer left, write ledgers again, remove files of tasks that are in packs. Only after `check`,
@@ -180,17 +203,15 @@ class Tasks:
     def set_aside(self) -> Path:
         """Move what is damaged into a folder of its own, which is returned; whole entries of a damaged pack stay. Only for who
         holds the lock."""
-        wrong: dict[str, set[bytes]] = {}
-        for name in self.damaged:
-            file, _, task_id = name.partition(" ")
-            wrong.setdefault(file, set()).add(task_id.encode())
-        readable = {pack.path.name: pack for pack in self.packs}
-        for name, tasks in wrong.items():
-            pack = readable.get(name)
-            if (self.folder / name).exists():
-                move_aside(self.folder.parent, self.folder / name, copy=pack is not None)
-            if pack is not None:
-                pack.rewrite(row for row in pack.rows if bytes(row["task"]) not in tasks)
+        bad = np.zeros(len(self._rows), bool)
+        bad[list(self._bad)] = True
+        readable = {pack.path.name: number for number, pack in enumerate(self.packs)}
+        for name in {name.partition(" ")[0] for name in self.damaged}:
+            if (number := readable.get(name)) is not None:
+                good = self.packs[number].rows[~bad[self._owner == number]]
+                self.packs[number].rewrite(good, lambda path: move_aside(self.folder.parent, path, copy=True))
+            elif (self.folder / name).exists():
+                move_aside(self.folder.parent, self.folder / name)
         return self.folder.parent / schema.DAMAGED_FOLDER
 
     def _opened(self, path: Path) -> Pack | None:
@@ -234,7 +255,7 @@ class Tasks:
         with contextlib.suppress(FileNotFoundError):
             there = {name for name in os.listdir(self.folder) if name.endswith(".h5")}
         self._superseded: list[int] = []
-        self._short: set[int] = set()  # with a file of a job of fewer sweeps
+        self._short: dict[int, int] = {}  # with a file of a job of fewer sweeps, and its sweeps
         for index, (task_id, _, _) in enumerate(self.plan["tasks"]) if there else ():
             if f"{task_id}.h5" not in there:
                 continue
@@ -242,34 +263,46 @@ class Tasks:
             if self._entry[index] >= 0:
                 self._superseded.append(index)
                 continue
-            with self._noting(index):
+            try:
                 found = read_status(path)
                 self._check(index, path, found, longer=True)
-                if self._is_shorter(found["sampling"]):
-                    self._short.add(index)
-                    continue
-                self.files[index] = found
-                self.done[index] = found["status"] == "done"
-                self.lost[index], self.seconds[index] = found["lost"], found["seconds"]
-                with contextlib.suppress(OSError):
-                    self.ended[index] = os.stat(path).st_mtime
-
-    @contextlib.contextmanager
-    def _noting(self, index: int) -> Iterator[None]:
-        """What cannot be believed is entered in `damaged`, and its task is not done."""
-        try:
-            yield
-        except DamagedFile as error:
-            self._disbelieve(index, str(error))
+            except DamagedFile as error:
+                self._disbelieve(index, str(error))
+                continue
+            except StorageError:
+                if path.exists():
+                    raise
+                continue  # a run has just finished this task
+            if self._is_shorter(found["sampling"]):
+                self._short[index] = found["sweeps_done"]
+                continue
+            self.files[index] = found
+            self.done[index] = found["status"] == "done"
+            self.lost[index], self.seconds[index] = found["lost"], found["seconds"]
+            with contextlib.suppress(OSError):
+                self.ended[index] = os.stat(path).st_mtime
 
     def _disbelieve(self, index: int, sentence: str) -> None:
+        """Enter what a task was believed by in `damaged`, and believe the entry of before, if there is one."""
         place = self._entry[index] if self._entry[index] >= 0 else self._other[index] if self.shorter[index] else -1
         name = self.path(index).name if place < 0 else self._where(index, place).rpartition("/")[2]
         self.damaged[name] = sentence
-        self.unbelievable.add(index)
         self.files.pop(index, None)
         self.done[index], self.lost[index], self.seconds[index] = False, False, 0.0
-        self._entry[index], self._other[index] = -1, -1
+        if place >= 0:
+            self._bad.add(int(place))
+            left = np.array(sorted({*np.flatnonzero(self._rows["task"] == self._names[index])} - self._bad), dtype=int)
+            ours = self._rows["kin"][left] == self.kin
+            self._entry[index], self._other[index] = (self._latest(left[of])[index] for of in (ours, ~ours))
+            self.done[index] = self._entry[index] >= 0
+            self._take_rows(np.arange(len(self)) == index)
+        (self.unbelievable.discard if self.done[index] else self.unbelievable.add)(index)
+
+    def _take_rows(self, which: np.ndarray) -> None:
+        """What the rows of these tasks tell, where they are done."""
+        which = which & self.done
+        rows = self._rows[self._entry[which]]
+        self.lost[which], self.seconds[which], self.ended[which] = rows["lost"] > 0, rows["seconds"], rows["ended"]
 
     def _from_pack(self, index: int, place: int, read: Callable, *options):
         """What a method of a pack reads of an entry, if it is what the plan says."""
@@ -353,7 +386,7 @@ class Source:
         if not self.row:
             return read_task(self.path)
         try:
-            with Pack(self.path) as pack:
+            with Pack.unscanned(self.path) as pack:
                 return pack.record(np.frombuffer(self.row, ROW)[0], state=True)
         except (Broken, ValueError, KeyError, TypeError) as error:
             raise DamagedFile(f"{self.path} is damaged ({error}); {_REMEDY}") from error
