@@ -136,7 +136,7 @@ def _parser() -> Parser:
     run.add_argument("--check-serial", type=whole, metavar="K", default=0,
                      help="at the end compute K tasks once more, in another process on one rank: bit for bit the same?")
     run.add_argument("--extend", action="store_true",
-                     help="continue it with more (or fewer) disorder samples or points than it began with")
+                     help="continue it with more (or fewer) disorder samples or points, or more sweeps, than it began with")
     folder_command.add_arguments(
         add("status", folder_command.status, "Say how far a run is, point by point, at any time."),
         add("merge", folder_command.merge, "Write what is finished into DIR/results.h5, at any time."),

@@ -1,6 +1,6 @@
 """Where planted retrieval of a dense network ends: the boundary that a run with [refine] found, beside theory.
 
-    python paper_figures/retrieval_edge.py RUN_FOLDER FIGURE.png   of mpi_runs/retrieval_edge_p4.toml, 15 minutes on two cores
+    python paper_figures/retrieval_edge.py RUN_FOLDER FIGURE.png   of mpi_runs/retrieval_edge_p4.toml, 25 minutes on two cores
 
 Bars are the two neighbouring loads between which half of the samples leave the planted state within the sweeps of the run.
 The line is the end of the retrieval state of the infinite system (replica symmetric), dashed at the load and temperature that

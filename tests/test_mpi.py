@@ -83,7 +83,7 @@ def test_the_ranks_option_starts_mpiexec(reference):
     assert_same_datasets(reference / "one" / "results.h5", reference / "option" / "results.h5")
     assert "on 3 rank(s)" in (reference / "option" / "log.txt").read_text()
     again = run_hebb("run", "job.toml", "--ranks", 2, "--out", "option", cwd=reference)
-    assert again.returncode == 2 and again.stderr.count("\n") == 1 and "--resume" in again.stderr
+    assert again.returncode == 0 and again.stderr.count("\n") == 1 and "16 of 16 tasks done, and is continued" in again.stderr
 
 
 def start(folder, name, ranks):

@@ -147,8 +147,8 @@ def run_job(
     says so: finished tasks are kept, unfinished and failed ones continue from their last checkpoint. Rank 0 holds the
     lock of the folder from beginning to end, so that two runs never share one.
     resume: continue it without the warning, wait a moment for a run that was killed, and write a lost plan again.
-    extend: continue it although the job has more or fewer disorder samples or points than the run in the folder. What both
-    share is kept and not computed again; the end is, bit for bit, that of a new run of this job.
+    extend: continue it although the job has more or fewer disorder samples or points, or more sweeps, than the run in the
+    folder. What both share is kept and not computed again; the end is, bit for bit, that of a new run of this job.
     part: do only these tasks, while other processes do the other parts in the same folder; who ends last merges.
     Where the job has a section [refine], points are added and their tasks done until its boundaries are known.
     changes: of keys of the job, as `--set` has them.

@@ -55,8 +55,8 @@ def probe(plan: Plan, seconds: float) -> list[Probed]:
     """
     tasks = [(index, plan.tasks[index]) for index in chosen(plan.tasks)]
     here, there = multiprocessing.Pipe(duplex=False)
-    process = multiprocessing.get_context("spawn").Process(target=_probe, args=(there, tasks, seconds), daemon=True)
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # Ctrl-C is heard by this process, which ends the other
+    process = multiprocessing.get_context("spawn").Process(target=_alone, args=(there, tasks, seconds), daemon=True)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # until the other process can ignore it
     try:
         process.start()
     finally:
@@ -84,8 +84,14 @@ def _receive(connection, seconds: float):
         return None
 
 
+def _alone(connection, tasks: list[tuple[int, Task]], seconds: float) -> None:
+    """The other process, which leaves Ctrl-C to the first one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _probe(connection, tasks, seconds)
+
+
 def _probe(connection, tasks: list[tuple[int, Task]], seconds: float) -> None:
-    """The other process: send a Probed for each task, each within its share of the time that is left."""
+    """Send a Probed for each task, each within its share of the time that is left."""
     warnings.simplefilter("ignore", HebbWarning)  # the plan has said them
     provenance.collect()
     connection.send("ready")
