@@ -101,3 +101,15 @@ def test_submit_slurm_requeues_itself_until_done(place, tmp_path):
     text = (tmp_path / f"slurm-{number}.out").read_text()
     assert text.count("stopped because") >= 2 and text.count("8 tasks done") == 1, text
     assert_same_datasets(tmp_path / "run" / "results.h5", tmp_path / "undisturbed" / "results.h5")
+
+
+def test_a_job_array_shares_one_folder(place, tmp_path):
+    """submit.slurm as an array: its jobs run at once or one after the other, and the last one merges."""
+    environment = clean_environment(PYTHONPATH=str(ROOT), HEBB_VENV=str(Path(sys.executable).parent.parent))
+    script = ROOT / "mpi_runs" / "submit.slurm"
+    submit = ["sbatch", "--wait", "--array=1-3", "--ntasks=1", "--time=2", script, place / "job.toml", "--out", tmp_path / "run"]
+    done = subprocess.run(submit, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    texts = [path.read_text() for path in sorted(tmp_path.glob("slurm-*.out"))]
+    assert done.returncode == 0 and len(texts) == 3, texts
+    assert [f"tasks of part {number}/3 done" in text for number, text in enumerate(texts, 1)] == 3 * [True], texts
+    assert_same_datasets(tmp_path / "run" / "results.h5", place / "undisturbed" / "results.h5")
