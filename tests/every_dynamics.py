@@ -53,5 +53,7 @@ def job(name: str, sweeps: int, thermalize: int = 5, measure_every: int = 1, dis
 
 
 of_every_dynamics = pytest.mark.parametrize("name", [
-    pytest.param(name, marks=pytest.mark.skipif(not runs_here(name), reason="PyTorch or scikit-learn are missing"))
+    pytest.param(name, marks=[pytest.mark.deep, pytest.mark.skipif(not runs_here(name), reason="PyTorch or scikit-learn are "
+                                                                                               "missing")]
+                 if name == "backpropagation" else [])
     for name in JOBS])

@@ -107,7 +107,7 @@ def test_a_job_array_shares_one_folder(place, tmp_path):
     """submit.slurm as an array: its jobs run at once or one after the other, and the last one merges."""
     environment = clean_environment(PYTHONPATH=str(ROOT), HEBB_VENV=str(Path(sys.executable).parent.parent))
     script = ROOT / "mpi_runs" / "submit.slurm"
-    submit = ["sbatch", "--wait", "--array=1-3", "--ntasks=1", "--time=2", script, place / "job.toml", "--out", tmp_path / "run"]
+    submit = ["sbatch", "--wait", "--array=1-3", "--ntasks=1", "--time=2", script, place / "job.toml", "--out", "run"]
     done = subprocess.run(submit, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False)
     texts = [path.read_text() for path in sorted(tmp_path.glob("slurm-*.out"))]
     assert done.returncode == 0 and len(texts) == 3, texts
