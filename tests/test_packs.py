@@ -482,3 +482,33 @@ def test_merging_hears_a_stop(tmp_path, monkeypatch):
     assert merge_into(folder, lambda: next(answers)) is None
     assert not folder.results_path.exists() and not list(folder.path.glob("*.tmp"))
     assert merge_into(folder).done.all() and is_merged(folder)
+
+
+@pytest.mark.parametrize("what", ["folder", "garbage", "dangling link", "fifo", "device", "no pack", "garbage ledger"])
+def test_strange_things_in_the_folder_of_tasks_end_no_run(tmp_path, what):
+    """They are named, moved aside by the next run, and what they hid is computed again."""
+    old = tmp_path / "run"
+    shutil.copytree(DATA / "run_schema1", old)
+    run_job(old / "job.toml", SerialExecutor(), out=old)
+    shutil.copy(old / "results.h5", tmp_path / "before.h5")
+    tasks, pack = old / "tasks", old / "tasks" / "0000.pack"
+    if what == "folder":
+        (tasks / "x.pack").mkdir()
+    elif what == "garbage":
+        (tasks / "x.pack").write_bytes(np.random.default_rng(1).bytes(3000))
+    elif what == "garbage ledger":
+        ledger_of(pack).write_bytes(np.random.default_rng(1).bytes(3000))
+    elif what == "dangling link":
+        (tasks / "x.pack").symlink_to(tmp_path / "nowhere")
+    elif what == "fifo":
+        os.mkfifo(tasks / "x.pack")
+    else:
+        pack.unlink()
+        if what == "device":
+            pack.symlink_to("/dev/zero")
+    harmless = what == "garbage ledger"
+    assert bool(verify(old).damaged) != harmless and bool(status_of(old).damaged) != harmless
+    summary = run_job(old / "job.toml", SerialExecutor(), out=old, resume=True)
+    assert summary.done == 6 and not summary.reason and not verify(old).damaged
+    assert_same_datasets(old / "results.h5", tmp_path / "before.h5")
+    assert harmless or [path.name for path in (old / "damaged").iterdir()] in (["x.pack"], ["0000.pack"], ["0000.ledger"])

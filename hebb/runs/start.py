@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 import time
 import warnings
@@ -30,6 +31,7 @@ __all__ = ["Part", "Start", "prepare", "refined", "survey"]
 #: Seconds in which the ranks of a run that was killed must have died, so that --resume may follow at once.
 _PATIENCE = 5.0
 _SWEEPS = "sampling.sweeps"  # of all settings the one that may grow
+_ATTEMPTS = 5  # to move aside what is damaged, behind which more may come to light
 #: Seconds in which other parts of a job must have made the folder ready.
 _READY = 120.0
 
@@ -117,9 +119,11 @@ def prepare(job_file: Path, changes: Sequence[str], out, resume: bool, extend: b
 def _found(folder: RunFolder, stop: Callable[[], bool], mine: np.ndarray | None) -> tuple[np.ndarray, dict[int, Source]]:
     """(n,) bool, which tasks are done, and where those of the others lie that can be continued. What is damaged is moved aside.
     mine: the tasks of a part of the job, which looks at these only and moves nothing: others are at work in the folder."""
-    while True:
+    for attempt in itertools.count():
         with folder.tasks() as tasks:
             tasks.check(stop, mine)
+            if tasks.damaged and attempt == _ATTEMPTS:
+                raise StorageError(f"{named(tasks.damaged)}; move it away by hand, and run the job again")
             again = len(tasks.unbelievable if mine is None else tasks.unbelievable & {*mine.tolist()})
             if tasks.damaged and mine is None and not stop():
                 place = tasks.set_aside()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,9 +19,14 @@ def move_aside(folder: Path, file: Path, copy: bool = False) -> None:
     try:
         place.mkdir(exist_ok=True)
         target, number = place / file.name, 1
-        while target.exists():
+        while os.path.lexists(target):
             target, number = place / f"{file.stem}.{number}{file.suffix}", number + 1
-        (shutil.copy2 if copy else shutil.move)(file, target)  # tasks may lie on another disk
+        if copy:
+            shutil.copy2(file, target)
+        elif file.is_symlink():
+            file.rename(target)
+        else:
+            shutil.move(file, target)  # tasks may lie on another disk
     except OSError as error:
         raise StorageError(f"cannot move {file} to {place} ({error.strerror or error}); check permissions and free space"
                            ) from error

@@ -16,6 +16,7 @@ import functools
 import hashlib
 import json
 import os
+import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -144,8 +145,9 @@ class Pack:
     def __init__(self, path: Path):
         self.path = Path(path)
         listed, whole = _read_ledger(ledger_of(self.path))
-        self.size = os.stat(self.path).st_size  # after the ledger, which never is ahead
-        if self.path.is_dir():
+        found = os.stat(self.path)  # after the ledger, which never is ahead
+        self.size = found.st_size
+        if not stat.S_ISREG(found.st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(self.path))
         there = _ends(listed) <= self.size
         self.missing, listed = listed[~there], listed[there]

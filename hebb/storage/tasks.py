@@ -210,7 +210,7 @@ class Tasks:
             if (number := readable.get(name)) is not None:
                 good = self.packs[number].rows[~bad[self._owner == number]]
                 self.packs[number].rewrite(good, lambda path: move_aside(self.folder.parent, path, copy=True))
-            elif (self.folder / name).exists():
+            elif os.path.lexists(self.folder / name):
                 move_aside(self.folder.parent, self.folder / name)
         return self.folder.parent / schema.DAMAGED_FOLDER
 
@@ -221,6 +221,9 @@ class Tasks:
             self.damaged[path.name] = f"{path} is not a file; move it away"
             return None
         except FileNotFoundError:
+            if path.is_symlink():
+                self.damaged[path.name] = f"{path} is not a file; move it away"
+                return None
             self.damaged[ledger_of(path).name] = f"{ledger_of(path)} lists the tasks of a pack that is missing; {_REMEDY}"
             return None
         except OSError as error:
