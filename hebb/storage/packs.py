@@ -29,7 +29,7 @@ from . import schema
 from .sealed import Broken, folder_to_disk, temporary_beside, write_whole
 from .taskfile import GROUPS, JSON_FIELDS, SIMPLE_FIELDS, TaskRecord, to_json
 
-__all__ = ["ROW", "Pack", "PackWriter", "kin_of", "ledger_of", "packable"]
+__all__ = ["ROW", "Pack", "PackWriter", "kin_of", "ledger_of", "packable", "rows_of"]
 
 #: One entry, as ledger and head tell it: of which task, `kin_of` its job, where it begins in the pack and how long its parts
 #: are, computing time, when it was written (seconds since 1970), whether the planted state was left, and a checksum.
@@ -335,6 +335,11 @@ def _end(row) -> int:
 
 def _ends(rows: np.ndarray) -> np.ndarray:
     return rows["offset"] + rows["result"] + rows["state"] + np.uint64(_HEAD)
+
+
+def rows_of(ledger: Path) -> np.ndarray:
+    """The rows of a ledger that can be believed."""
+    return _read_ledger(ledger)[0]
 
 
 def _read_ledger(path: Path) -> tuple[np.ndarray, bool]:

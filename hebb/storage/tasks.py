@@ -19,7 +19,7 @@ from ..errors import DamagedFile, StorageError
 from ..params import canonical_json, shown
 from . import schema
 from .damage import move_aside
-from .packs import ROW, Pack, PackWriter, kin_of, ledger_of, packable
+from .packs import ROW, Pack, PackWriter, kin_of, ledger_of, packable, rows_of
 from .sealed import Broken
 from .taskfile import TaskRecord, read_status, read_task, write_task
 
@@ -45,6 +45,7 @@ class Tasks:
         self.kin = kin_of(plan["job"]["seed"], settings_of(plan["job"]["sampling"]))
         paths = {*self.folder.glob(f"*{schema.PACKS}")}
         paths |= {path.with_suffix(schema.PACKS) for path in self.folder.glob(f"*{schema.LEDGERS}")}
+        self._gone: set[bytes] = set()  # tasks that ledgers tell of, whose entries are not there
         self.packs = [pack for path in sorted(paths) if (pack := self._opened(path))]
         self._rows = np.concatenate([np.zeros(0, ROW), *(pack.rows for pack in self.packs)])
         self._owner = np.repeat(np.arange(len(self.packs)), [len(pack.rows) for pack in self.packs])
@@ -55,6 +56,8 @@ class Tasks:
         self._take_rows(self.done)
         self.files: dict[int, dict] = {}
         self._look_at_files()
+        if self._gone:
+            self.unbelievable |= {*np.flatnonzero(np.isin(self._names, list(self._gone)) & ~self.done).tolist()}
 
     def __len__(self) -> int:
         return len(self.plan["tasks"])
@@ -224,6 +227,7 @@ class Tasks:
             if path.is_symlink():
                 self.damaged[path.name] = f"{path} is not a file; move it away"
                 return None
+            self._gone |= {bytes(name) for name in rows_of(ledger_of(path))["task"]}
             self.damaged[ledger_of(path).name] = f"{ledger_of(path)} lists the tasks of a pack that is missing; {_REMEDY}"
             return None
         except OSError as error:
@@ -231,6 +235,7 @@ class Tasks:
         for begin, end in pack.gaps:
             self.damaged[f"{path.name} {begin}"] = (
                 f"{path} {begin} begins {end - begin} bytes that are no result of a task; {_REMEDY}")
+        self._gone |= {bytes(row["task"]) for row in pack.missing}
         for row in pack.missing:
             name = bytes(row["task"]).decode(errors="replace")
             self.damaged[f"{path.name} {name}"] = f"{path} {name} is missing, for the pack is truncated; {_REMEDY}"
