@@ -191,7 +191,7 @@ def test_failed_tasks_do_not_stop_the_others(reference, tmp_path):
 LAST_RANK_BREAKS = """
 import os, sys
 from hebb.__main__ import main
-from hebb.storage.tasks import TaskWriter
+from hebb.storage.writer import TaskWriter
 from hebb.errors import StorageError
 true = TaskWriter.write
 def breaking(self, record):

@@ -26,8 +26,8 @@ from hebb.storage.merging import first_rows, is_merged, merge, merge_into
 from hebb.storage.packs import Pack, PackWriter, ledger_of
 from hebb.storage.status import status_of
 from hebb.storage.taskfile import write_task
-from hebb.storage.tasks import TaskWriter
 from hebb.storage.verify import verify
+from hebb.storage.writer import TaskWriter
 
 DATA = Path(__file__).parent / "data"
 STATE = {"chain/streams": np.arange(8, dtype=np.uint64).reshape(2, 4) << 60, "bins/m/count": np.array(1)}

@@ -20,7 +20,7 @@ from hebb.storage.joining import take_over
 from hebb.storage.locks import lock
 from hebb.storage.packs import Pack
 from hebb.storage.status import status_of
-from hebb.storage.tasks import TaskWriter
+from hebb.storage.writer import TaskWriter
 
 JOB = LONG.replace("00:00:00", "01:00:00").replace("sweeps = 800", "sweeps = 100")
 

@@ -18,7 +18,7 @@ from ..storage import schema
 from ..storage.folder import RunFolder
 from ..storage.merging import is_merged, merge_into
 from ..storage.results import Results
-from ..storage.tasks import TaskWriter
+from ..storage.writer import TaskWriter
 from .environment import StopRequest, collected_warnings
 from .executors import Executor
 from .job_file import log_of

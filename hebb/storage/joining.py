@@ -12,7 +12,8 @@ from .damage import named
 from .folder import RunFolder
 from .locks import lock
 from .taskfile import TaskRecord
-from .tasks import Tasks, TaskWriter
+from .tasks import Tasks
+from .writer import TaskWriter
 
 __all__ = ["Joined", "differences", "take_over"]
 

@@ -12,9 +12,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import functools
 import hashlib
-import json
 import os
 import stat
 import time
@@ -26,8 +24,9 @@ import numpy as np
 from ..errors import StorageError
 from ..params import digest
 from . import schema
+from .encoding import decoded, encoded, head_of
 from .sealed import Broken, folder_to_disk, temporary_beside, write_whole
-from .taskfile import GROUPS, JSON_FIELDS, SIMPLE_FIELDS, TaskRecord, to_json
+from .taskfile import GROUPS, TaskRecord
 
 __all__ = ["ROW", "Pack", "PackWriter", "kin_of", "ledger_of", "packable", "rows_of"]
 
@@ -77,8 +76,8 @@ class PackWriter:
         row = np.zeros((), ROW)
         row["task"], row["kin"], row["lost"] = record.task_id.encode(), kin, record.lost
         row["seconds"], row["ended"] = record.seconds, time.time()
-        state = _encoded(record, {_STATE}) if record.snapshot else b""
-        self.append_parts(row, _encoded(record, {*GROUPS.values()} - {_STATE}), state)
+        state = encoded(record, {_STATE}) if record.snapshot else b""
+        self.append_parts(row, encoded(record, {*GROUPS.values()} - {_STATE}), state)
 
     def append_parts(self, row, result: bytes, state: bytes) -> None:
         """The same with parts as they lie in a pack; place and lengths in row are filled in."""
@@ -160,11 +159,11 @@ class Pack:
     def record(self, row, state: bool = False) -> TaskRecord:
         """The record of an entry; state: with its snapshot. Broken if its bytes are not those that were written."""
         result, final = self._parts(row, state)
-        return TaskRecord(**_decoded(result) | (_decoded(final) if final else {}))
+        return TaskRecord(**decoded(result) | (decoded(final) if final else {}))
 
     def head(self, row) -> dict:
         """The record without its arrays, of an entry that is read and checked all the same, with its final state."""
-        return _head(self._parts(row, True)[0])[0]
+        return head_of(self._parts(row, True)[0])[0]
 
     @classmethod
     def unscanned(cls, path: Path) -> Pack:
@@ -370,37 +369,3 @@ def _sha(row: bytes, part: bytes) -> bytes:
     sha = hashlib.sha256(row)
     sha.update(part)
     return sha.digest()
-
-
-def _encoded(record: TaskRecord, groups) -> bytes:
-    """Some groups of arrays of a record; with the results, everything else. Length of a JSON head, the head, the arrays."""
-    arrays = [(group, key, np.ascontiguousarray(array).reshape(np.shape(array)))
-              for group in sorted(groups) for key, array in getattr(record, group).items()]
-    head = {"arrays": [[group, key, array.dtype.str, list(array.shape)] for group, key, array in arrays]}
-    if _STATE not in groups:
-        head |= {name: kind(getattr(record, name)) for name, kind in SIMPLE_FIELDS.items()}
-        head |= {name: to_json(getattr(record, name)) for name in JSON_FIELDS}
-    text = json.dumps(head).encode()
-    return b"".join((len(text).to_bytes(4, "little"), text, *(array.tobytes() for _, _, array in arrays)))
-
-
-def _decoded(part: bytes) -> dict:
-    """Keywords of TaskRecord."""
-    values, begin = _head(part)
-    for group, key, dtype, shape in values.pop("arrays"):
-        array = np.frombuffer(part, dtype, int(np.prod(shape)), begin).reshape(shape)
-        values.setdefault(group, {})[key] = array.copy()
-        begin += array.nbytes
-    return values
-
-
-def _head(part: bytes) -> tuple[dict, int]:
-    """What is no array in one of the parts, and where the arrays begin."""
-    begin = 4 + int.from_bytes(part[:4], "little")
-    values = json.loads(part[4:begin])
-    return values | {name: dict(_parsed(values[name])) for name in JSON_FIELDS if name in values}, begin
-
-
-@functools.lru_cache(maxsize=1024)
-def _parsed(text: str) -> Mapping:
-    return json.loads(text)

@@ -19,11 +19,11 @@ from ..errors import DamagedFile, StorageError
 from ..params import canonical_json, shown
 from . import schema
 from .damage import move_aside
-from .packs import ROW, Pack, PackWriter, kin_of, ledger_of, packable, rows_of
+from .packs import ROW, Pack, kin_of, ledger_of, rows_of
 from .sealed import Broken
-from .taskfile import TaskRecord, read_status, read_task, write_task
+from .taskfile import TaskRecord, read_status, read_task
 
-__all__ = ["Source", "TaskWriter", "Tasks", "settings_of"]
+__all__ = ["Source", "Tasks", "settings_of"]
 
 _REMEDY = "run the job again with --resume, which moves it aside and repeats only this task"
 
@@ -400,33 +400,6 @@ class Source:
             raise DamagedFile(f"{self.path} is damaged ({error}); {_REMEDY}") from error
         except OSError as error:
             raise _unreadable(self.path, error) from error
-
-
-class TaskWriter:
-    """Puts the records of one rank into a run folder: finished ones into its pack, everything else into files. part: the name
-    of the part of the job, whose ranks have packs of their own."""
-
-    def __init__(self, folder: Path, plan_job: Mapping, rank: int = 0, part: str = ""):
-        self.folder = Path(folder)
-        self._kin = kin_of(plan_job["seed"], settings_of(plan_job["sampling"]))
-        self._pack = PackWriter(self.folder / f"{part}{'-' * bool(part)}{rank:04d}{schema.PACKS}")
-
-    def write(self, record: TaskRecord) -> None:
-        """StorageError where the disk does not take it; what was there before is kept then."""
-        path = self.folder / f"{record.task_id}.h5"
-        if packable(record):
-            self._pack.append(record, self._kin)
-            if path.exists():  # its checkpoint, which goes only when the result is on disk
-                self._pack.to_disk()
-                path.unlink(missing_ok=True)
-        else:
-            write_task(path, record)
-
-    def __enter__(self) -> TaskWriter:
-        return self
-
-    def __exit__(self, *error) -> None:
-        self._pack.close()
 
 
 def settings_of(sampling: Mapping) -> dict:
