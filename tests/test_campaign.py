@@ -3,6 +3,8 @@
 import pytest
 from campaign import SHORT, Campaign
 
+pytestmark = pytest.mark.promise  # runs end bit for bit like undisturbed ones, or what is wrong is said
+
 
 @pytest.fixture
 def campaign(tmp_path):

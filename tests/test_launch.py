@@ -140,6 +140,7 @@ def test_a_rank_that_dies_is_named(place, victim):
     resumed(place, name)
 
 
+@pytest.mark.promise
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_rank_that_hangs_is_named(place, victim):
     name = f"hung{victim}"
@@ -154,6 +155,7 @@ def test_a_rank_that_hangs_is_named(place, victim):
     resumed(place, name)
 
 
+@pytest.mark.promise
 def test_a_pause_of_all_ranks_is_no_hanging(place):
     """Ctrl-Z and fg: whoever was stopped together has missed nothing."""
     process, ranks = started(place, "pause", HEBB_HUNG_AFTER="2")
@@ -212,6 +214,7 @@ time.sleep(2.0 * executor.rank)
 """
 
 
+@pytest.mark.promise
 def test_a_long_task_is_no_hanging(tmp_path):
     (tmp_path / "script.py").write_text(ONE_COMPUTES)
     done = subprocess.run([mpiexec(), "-n", "3", sys.executable, "script.py"], cwd=tmp_path, env=clean_environment(),
