@@ -91,12 +91,12 @@ def figure(n: int = 20_000):
         shared = [simulate(seconds, longest_first(seconds), int(r)) for r in ranks]
         left.semilogx(ranks, [run.bound for run in shared], "--", color=colour, lw=1)
         left.semilogx(ranks, [run.efficiency for run in shared], "o-", ms=3, color=colour, label=rf"$\sigma$ = {sigma:g}")
-    left.set_title(f"{n} tasks of 30 s, log-normal; on the dashed line where the longest task ends last", fontsize=9)
+    left.set_title(f"{n} log-normal tasks of 30 s (dashed: bound by the longest one)", fontsize=9)
     for mean, colour in ((0.005, COLORS[0]), (0.05, COLORS[1]), (0.5, COLORS[2])):
         seconds = durations(10 * n, 0.5, mean)
         shared = [simulate(seconds, longest_first(seconds), int(r)) for r in ranks]
         right.semilogx(ranks, [run.efficiency for run in shared], "o-", ms=3, color=colour, label=f"{1e3 * mean:g} ms")
-    right.set_title(f"{10 * n} short tasks, $\\sigma$ = 0.5 (of 5 ms: 1 s of work for each of 1000 ranks)", fontsize=9)
+    right.set_title(f"{10 * n} short tasks, $\\sigma$ = 0.5", fontsize=9)
     left.set_ylabel("parallel efficiency")
     for axes in (left, right):
         axes.axhline(0.97, color="0.6", lw=0.8)
