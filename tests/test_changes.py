@@ -1,6 +1,5 @@
 """Keys of a job that are changed on the command line: what is written is the job that is run."""
 
-import inspect
 import math
 import tomllib
 
@@ -9,7 +8,6 @@ from conftest import ROOT, TINY, hebb, refused, run_hebb
 
 from hebb.errors import ParameterError
 from hebb.runs.changes import changed, parsed
-from hebb.runs.job import run_job
 from hebb.runs.plan import Plan
 
 EVERYTHING = r"""
@@ -129,11 +127,6 @@ def test_check_knows_changes(folder, capsys):
     assert [path.name for path in folder.iterdir()] == ["tiny.toml"]
 
 
-takes_changes = pytest.mark.skipif("changes" not in inspect.signature(run_job).parameters,
-                                   reason="run_job takes no changes yet")
-
-
-@takes_changes
 def test_a_run_keeps_the_job_as_it_was_run(folder, capsys):
     changes = ["--set", "model.temperature=0.5:0.7:2", "--set", "sampling.sweeps=50"]
     code, out, err = hebb(capsys, "run", "tiny.toml", *changes)
@@ -147,7 +140,6 @@ def test_a_run_keeps_the_job_as_it_was_run(folder, capsys):
         assert "holds a different job than tiny.toml" in refused(capsys, "run", "tiny.toml", *other, "--resume")
 
 
-@takes_changes
 @pytest.mark.mpi
 def test_changes_reach_every_rank(folder):
     done = run_hebb("run", "tiny.toml", "--ranks", "2", "--set", "job.name=two words", "--set", "sampling.disorder=3",
@@ -155,7 +147,6 @@ def test_changes_reach_every_rank(folder):
     assert done.stdout == "hebb: 6 tasks done; results in runs/two words/results.h5\n", done.stderr
 
 
-@takes_changes
 def test_the_hint_to_continue_has_the_changes(folder, capsys, monkeypatch):
     monkeypatch.setenv("SLURM_JOB_END_TIME", "1")  # long ago
     code, _, err = hebb(capsys, "run", "tiny.toml", "--set", "model.temperature=[0.5, 0.6]")

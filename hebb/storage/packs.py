@@ -42,7 +42,6 @@ _TO_DISK = 1.0  # seconds after which what was appended is on disk, too: a kill 
 _BLOCK = 1 << 22
 _MOST_OPEN = 256
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-_STATE = "snapshot"
 
 
 def kin_of(seed: int, settings: Mapping) -> int:
@@ -76,8 +75,8 @@ class PackWriter:
         row = np.zeros((), ROW)
         row["task"], row["kin"], row["lost"] = record.task_id.encode(), kin, record.lost
         row["seconds"], row["ended"] = record.seconds, time.time()
-        state = encoded(record, {_STATE}) if record.snapshot else b""
-        self.append_parts(row, encoded(record, {*GROUPS.values()} - {_STATE}), state)
+        state = encoded(record, {schema.SNAPSHOT}) if record.snapshot else b""
+        self.append_parts(row, encoded(record, {*GROUPS.values()} - {schema.SNAPSHOT}), state)
 
     def append_parts(self, row, result: bytes, state: bytes) -> None:
         """The same with parts as they lie in a pack; place and lengths in row are filled in."""
